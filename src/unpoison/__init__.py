@@ -1,0 +1,38 @@
+"""unpoison: make a labelled image set from an untrusted source safe to train on."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Loaded on first use (PEP 562), so that `import unpoison` and `--help` need no torch.
+_PUBLIC = {
+    "ImageSet": "unpoison.core.images:ImageSet",
+    "read": "unpoison.data:read",
+    "write": "unpoison.data:write",
+    "poison": "unpoison.poisons.crafting:poison",
+    "purify": "unpoison.purifiers.runner:purify",
+    "fit": "unpoison.fitting.diffusion:fit",
+    "train": "unpoison.classify.training:train",
+    "score": "unpoison.scoring.accuracy:score",
+}
+
+__all__ = ["ImageSet", "__version__", "fit", "poison", "purify", "read", "score", "train", "write"]
+
+if TYPE_CHECKING:
+    from unpoison.classify.training import train
+    from unpoison.core.images import ImageSet
+    from unpoison.data import read, write
+    from unpoison.fitting.diffusion import fit
+    from unpoison.poisons.crafting import poison
+    from unpoison.purifiers.runner import purify
+    from unpoison.scoring.accuracy import score
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'unpoison' has no attribute '{name}'")
+    module, attribute = _PUBLIC[name].split(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,51 @@
+"""Which device computes, and what a record says of it."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+import torch
+
+from unpoison import __version__
+from unpoison.core.errors import SettingsError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """`auto` is CUDA, else Apple's MPS, else the CPU; any other name is taken as torch's.
+
+    Raises:
+        SettingsError: the device is unknown or not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise SettingsError(f"device '{name}' is not available here; use --device auto or --device cpu") from None
+    return device
+
+
+def describe_device(device: torch.device) -> str:
+    """The device in words, e.g. `NVIDIA H100 80GB HBM3` or `cpu (AMD EPYC, 2 threads)`."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({_processor()}, {torch.get_num_threads()} threads)"
+
+
+def versions() -> dict[str, str]:
+    """Versions that decide the bytes of a result."""
+    packages = {name: metadata.version(name) for name in ("torch", "numpy", "pillow")}
+    return {"unpoison": __version__, "python": platform.python_version(), **packages}
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,76 @@
+"""Errors for people: what was wrong, where, and what to do. All end a command with exit code 2."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import PurePath
+from types import ModuleType
+
+
+class UnpoisonError(Exception):
+    """Base of every error a user can cause and mend; its text is one line."""
+
+
+class SettingsError(UnpoisonError):
+    """A setting, flag or argument is wrong."""
+
+
+class ModelError(UnpoisonError):
+    """Weights or a model do not fit what they are used for."""
+
+
+class RunError(UnpoisonError):
+    """A run cannot start, go on or be resumed."""
+
+
+class DataError(UnpoisonError):
+    """A file of an image set is bad.
+
+    Args:
+        file: name of the file, as the user knows it.
+        problem: what is wrong, without a full stop.
+        remedy: what the user can do.
+        record: which record in the file (row, member, key), if it has several.
+    """
+
+    def __init__(self, file: str | PurePath, problem: str, remedy: str, *, record: object = None):
+        where = str(file) if record is None else f"{file}, record {record}"
+        super().__init__(f"{where}: {problem}. {remedy}")
+        self.file, self.problem, self.remedy, self.record = str(file), problem, remedy, record
+
+    def __reduce__(self):
+        # Exceptions are rebuilt from their message by default, which would lose the parts.
+        return _rebuild, (type(self), self.file, self.problem, self.remedy, self.record)
+
+
+class UnsafeFileError(DataError):
+    """A file asks for something that reading data must never do (run code, leave its folder, eat the memory)."""
+
+
+class MissingExtraError(UnpoisonError):
+    """An optional dependency is not installed."""
+
+
+def _rebuild(kind, file, problem, remedy, record):
+    return kind(file, problem, remedy, record=record)
+
+
+def require(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import an optional dependency, or say which install line brings it.
+
+    Args:
+        module: name to import, e.g. `pyarrow.parquet`.
+        extra: extra of this package that holds it.
+        purpose: what needs it, e.g. `reading parquet`.
+
+    Raises:
+        MissingExtraError: with the install line.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != module.split(".")[0]:
+            raise
+        raise MissingExtraError(
+            f"{purpose} needs {module.split('.')[0]}: run  pip install 'unpoison[{extra}]'"
+        ) from None

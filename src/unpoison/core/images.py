@@ -1,0 +1,221 @@
+"""A labelled image set, whatever it is stored in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unpoison.core.errors import DataError, SettingsError
+from unpoison.core.hashing import hash_picture, hash_pictures
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+BLOCK_IMAGES = 256
+BLOCK_PIXELS = 64_000_000
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One decoded picture.
+
+    Args:
+        rgb: [H, W, 3] uint8.
+        mode: how it was stored: `RGB`, or `L`, `LA`, `P`, `RGBA`, `CMYK`, ... if it was converted.
+        alpha: [H, W] uint8 transparency, kept aside.
+    """
+
+    rgb: np.ndarray
+    mode: str = "RGB"
+    alpha: np.ndarray | None = None
+
+    def restore(self, rgb: np.ndarray) -> np.ndarray:
+        """Bring a purified picture back into the channels it came with.
+
+        Args:
+            rgb: [H, W, 3] uint8.
+
+        Returns:
+            [H, W, C] uint8: C = 1 for grey (the mean of the three), 3 for colour, one more with transparency.
+        """
+        if self.mode in ("L", "LA"):
+            rgb = np.rint(rgb.mean(axis=2, keepdims=True)).astype(np.uint8)
+        return rgb if self.alpha is None else np.concatenate([rgb, self.alpha[..., None]], axis=2)
+
+
+class ImageSet(ABC):
+    """Pictures with labels, read on demand. Readers subclass it; nothing else knows how a set is stored.
+
+    Args:
+        name: short name for records, without a folder.
+        ids: one name per picture: relative path without extension, else the 8-digit row.
+        labels: [N] int64 class indices; -1 where unknown.
+        class_names: name of each class.
+        sizes: [N, 2] int32 heights and widths.
+
+    Raises:
+        DataError: two pictures share an id, the lengths differ, or a label is out of range.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ids: Sequence[str],
+        labels: Sequence[int] | np.ndarray,
+        class_names: Sequence[str],
+        sizes: np.ndarray,
+    ):
+        self.name = name
+        self.ids = tuple(ids)
+        self.labels = np.asarray(labels, dtype=np.int64).reshape(-1)
+        self.class_names = tuple(str(class_name) for class_name in class_names)
+        self.sizes = np.asarray(sizes, dtype=np.int32).reshape(-1, 2)
+        self._check()
+
+    def _check(self) -> None:
+        if not len(self.ids) == len(self.labels) == len(self.sizes):
+            raise DataError(
+                self.name,
+                f"{len(self.ids)} pictures but {len(self.labels)} labels",
+                "Every picture needs exactly one label",
+            )
+        if len(set(self.ids)) != len(self.ids):
+            twice = next(image_id for image_id, count in Counter(self.ids).items() if count > 1)
+            raise DataError(
+                self.name, f"two pictures share the id '{twice}'", "Rename one: files may not differ in extension only"
+            )
+        wrong = np.flatnonzero((self.labels < -1) | (self.labels >= len(self.class_names)))
+        if len(wrong):
+            raise DataError(
+                self.name,
+                f"label {self.labels[wrong[0]]} is outside 0 to {len(self.class_names) - 1}",
+                "Correct the label or name all classes",
+                record=self.ids[wrong[0]],
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @abstractmethod
+    def picture(self, index: int) -> Picture:
+        """Decode one picture.
+
+        Raises:
+            DataError: the picture is broken.
+        """
+
+    def load(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
+        """Decode some pictures: a list of [H, W, 3] uint8."""
+        return [self.picture(int(index)).rgb for index in indices]
+
+    def array(self) -> np.ndarray:
+        """The whole set: [N, H, W, 3] uint8.
+
+        Raises:
+            SettingsError: the pictures differ in size.
+        """
+        if len(np.unique(self.sizes, axis=0)) > 1:
+            raise SettingsError(
+                f"{self.name} holds pictures of several sizes, from {_size(self.sizes.min(axis=0))} to "
+                f"{_size(self.sizes.max(axis=0))}; poisoning and training need one size: resize them first"
+            )
+        return np.stack(self.load(range(len(self)))) if len(self) else np.zeros((0, 0, 0, 3), np.uint8)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """sha256 over decoded pixels and labels, in order: the same however the set is stored."""
+        digests = (hash_picture(self.picture(row).rgb, int(self.labels[row])) for row in range(len(self)))
+        return hash_pictures(digests)
+
+    def count_per_class(self) -> dict[str, int]:
+        """How many pictures each class has, empty classes included."""
+        counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.class_names))
+        return dict(zip(self.class_names, counts.tolist(), strict=True))
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> ImageSet:
+        """Some of the pictures, under their own ids."""
+        return _Subset(self, np.asarray(indices, dtype=np.int64))
+
+    def blocks(self) -> Iterator[range]:
+        """The units of work: the next pictures in order, at most 256 and at most 64 megapixels."""
+        start, pixels = 0, 0
+        areas = self.sizes[:, 0].astype(np.int64) * self.sizes[:, 1]
+        for row, area in enumerate(areas.tolist()):
+            if row > start and (row - start == BLOCK_IMAGES or pixels + area > BLOCK_PIXELS):
+                yield range(start, row)
+                start, pixels = row, 0
+            pixels += area
+        if start < len(self):
+            yield range(start, len(self))
+
+    def as_torch(self) -> Dataset:
+        """A torch Dataset of ([3, H, W] float32 in [0, 1], label)."""
+        from unpoison.core.torch_dataset import TorchImageSet
+
+        return TorchImageSet(self)
+
+
+class ArrayImageSet(ImageSet):
+    """A set held in memory.
+
+    Args:
+        images: [N, H, W, 3] uint8.
+        labels: [N] class indices; -1 where unknown.
+        class_names: name of each class; `0`, `1`, ... up to the largest label if left out.
+        ids: one per picture; the 8-digit row if left out.
+        name: short name for records.
+        mode: how the pictures were stored, if they were converted to RGB.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: Sequence[int] | np.ndarray,
+        *,
+        class_names: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
+        name: str = "array",
+        mode: str = "RGB",
+    ):
+        images = np.asarray(images)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise SettingsError(
+                f"{name}: images must be uint8 [N, H, W, 3], got {images.dtype} {list(images.shape)}; "
+                "floats are converted with unpoison.core.pixels.to_uint8"
+            )
+        if class_names is None:
+            class_names = [str(label) for label in range(int(np.max(labels, initial=-1)) + 1)]
+        self.images, self._mode = images, mode
+        sizes = np.tile(np.array(images.shape[1:3], np.int32), (len(images), 1))
+        super().__init__(name, row_ids(len(images)) if ids is None else ids, labels, class_names, sizes)
+
+    def picture(self, index: int) -> Picture:
+        return Picture(self.images[index], self._mode)
+
+    def array(self) -> np.ndarray:
+        return self.images
+
+
+class _Subset(ImageSet):
+    def __init__(self, whole: ImageSet, indices: np.ndarray):
+        self._whole, self._indices = whole, indices
+        ids = [whole.ids[row] for row in indices]
+        super().__init__(whole.name, ids, whole.labels[indices], whole.class_names, whole.sizes[indices])
+
+    def picture(self, index: int) -> Picture:
+        return self._whole.picture(int(self._indices[index]))
+
+
+def row_ids(count: int) -> list[str]:
+    """Ids of pictures that have no name of their own: their 8-digit row."""
+    return [f"{row:08d}" for row in range(count)]
+
+
+def _size(height_width: np.ndarray) -> str:
+    return f"{height_width[1]}x{height_width[0]}"

@@ -1,0 +1,29 @@
+"""Looking a method up by name in a room's table, and importing it only then."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from unpoison.core.errors import SettingsError
+
+
+def load_method(table: Mapping[str, str], name: str, *, kind: str) -> Any:
+    """Import a method.
+
+    Args:
+        table: name -> `module:attribute`, a room's `METHODS`.
+        name: what the user asked for.
+        kind: word for the error, e.g. `purifier`.
+
+    Raises:
+        SettingsError: there is no such method.
+    """
+    if name not in table:
+        near = difflib.get_close_matches(name, table, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise SettingsError(f"there is no {kind} '{name}'{hint} Choose from {', '.join(sorted(table))}")
+    module, attribute = table[name].split(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,32 @@
+"""The two borders between pictures at rest (uint8) and batches in code (float32 in [0, 1])."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def to_float(images: np.ndarray) -> Tensor:
+    """Pictures to a batch.
+
+    Args:
+        images: [N, H, W, C] uint8.
+
+    Returns:
+        [N, C, H, W] float32 in [0, 1], on the CPU.
+    """
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(255)
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """A batch to pictures: clamp, times 255, round. The only place where floats become 8 bits.
+
+    Args:
+        images: [N, C, H, W] float; values outside [0, 1] are clamped.
+
+    Returns:
+        [N, H, W, C] uint8.
+    """
+    levels = images.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
