@@ -30,3 +30,17 @@ def to_uint8(images: Tensor) -> np.ndarray:
     """
     levels = images.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
     return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def luma(images: Tensor) -> Tensor:
+    """Grey value of every pixel by Pillow's integer formula, (19595 R + 38470 G + 7471 B + 32768) >> 16.
+
+    Args:
+        images: [N, 3, H, W] float in [0, 1]; rounded to 8 bits first.
+
+    Returns:
+        [N, 1, H, W] float32 in [0, 1], a whole number of levels over 255.
+    """
+    levels = images.clamp(0, 1).mul(255).round().to(torch.int32)
+    red, green, blue = levels[:, 0:1], levels[:, 1:2], levels[:, 2:3]
+    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).float().div(255)

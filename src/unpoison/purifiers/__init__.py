@@ -1,1 +1,1 @@
-"""purifiers"""
+"""Purifiers, one file each, and the runner that takes a set through one."""

@@ -1,0 +1,44 @@
+"""What every purifier is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from unpoison.core.noise import Noise
+from unpoison.core.progress import OnStep
+from unpoison.core.settings import Settings
+
+
+class Purifier(Protocol):
+    """Maps a batch of untrusted images to purified ones.
+
+    Attributes:
+        Settings: its settings model.
+        settings: the settings it was made with.
+        weights: sha256 of each weight file it uses, by file name.
+        strength_255: standard deviation of the noise it adds, times 255; None if it adds none.
+    """
+
+    Settings: type[Settings]
+    settings: Any
+    weights: Mapping[str, str]
+    strength_255: float | None
+
+    def __init__(self, settings: Any, *, device: torch.device): ...
+
+    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+        """Purify a batch.
+
+        Args:
+            images: [N, 3, H, W] float32 in [0, 1]; not changed.
+            noise: source of all randomness, keyed by image.
+            on_step: called after each network call.
+
+        Returns:
+            [N, 3, H, W] float32 in [0, 1], on the same device.
+        """
+        ...

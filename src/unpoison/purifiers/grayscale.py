@@ -1,0 +1,35 @@
+"""Grayscale: keep the luma alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from unpoison.core.noise import Noise
+from unpoison.core.pixels import luma
+from unpoison.core.progress import OnStep
+from unpoison.core.settings import Settings
+
+
+class GrayscaleSettings(Settings):
+    """Grayscale has no settings."""
+
+
+class GrayscalePurifier:
+    """Removes low-frequency colour poisons and nothing else.
+
+    References:
+        Liu, Zhao, Larson: Image Shortcut Squeezing, ICML 2023, https://arxiv.org/abs/2301.13838
+    """
+
+    Settings = GrayscaleSettings
+    weights: Mapping[str, str] = {}
+    strength_255 = None
+
+    def __init__(self, settings: GrayscaleSettings, *, device: torch.device):
+        self.settings = settings
+
+    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+        return luma(images).expand(-1, 3, -1, -1).clone()

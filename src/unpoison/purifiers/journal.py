@@ -1,0 +1,59 @@
+"""The append-only journal of a run: what is done survives the process, what was cut off is forgotten."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from unpoison.core.hashing import canonical_json
+
+
+class Journal:
+    """Lines of JSON, each behind its checksum.
+
+    A line counts once it is complete and its checksum fits. Whatever follows the last such line (a write that was
+    cut off) is removed when the journal is opened.
+
+    Args:
+        path: the file; made if missing.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self.entries, valid = _read(path)
+        self._file = open(path, "ab")  # noqa: SIM115 - stays open for the whole run
+        self._file.truncate(valid)
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Add an entry; it is on the disk when this returns."""
+        self._file.write(_encode(entry))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.entries.append(entry)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _encode(entry: dict[str, Any]) -> bytes:
+    text = canonical_json(entry).encode()
+    return hashlib.sha256(text).hexdigest()[:16].encode() + b" " + text + b"\n"
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The valid entries and the number of bytes they take."""
+    entries: list[dict[str, Any]] = []
+    valid = 0
+    if not path.exists():
+        return entries, valid
+    for line in path.read_bytes().splitlines(keepends=True):
+        checksum, _, text = line.rstrip(b"\n").partition(b" ")
+        if not line.endswith(b"\n") or hashlib.sha256(text).hexdigest()[:16].encode() != checksum:
+            break
+        entries.append(json.loads(text))
+        valid += len(line)
+    return entries, valid

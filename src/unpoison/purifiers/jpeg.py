@@ -1,0 +1,53 @@
+"""JPEG: save every image with loss and read it back."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+
+from unpoison.core.noise import Noise
+from unpoison.core.pixels import to_float, to_uint8
+from unpoison.core.progress import OnStep
+from unpoison.core.settings import Settings
+
+
+class JpegSettings(Settings):
+    """Settings of JPEG compression.
+
+    Args:
+        quality: libjpeg's quality; 10 is the setting of the published defence.
+    """
+
+    quality: int = Field(10, ge=1, le=95)
+
+
+class JpegPurifier:
+    """The strongest of the simple filters: JPEG with 4:2:0 chroma, each image by itself.
+
+    References:
+        Liu, Zhao, Larson: Image Shortcut Squeezing, ICML 2023, https://arxiv.org/abs/2301.13838
+    """
+
+    Settings = JpegSettings
+    weights: Mapping[str, str] = {}
+    strength_255 = None
+
+    def __init__(self, settings: JpegSettings, *, device: torch.device):
+        self.settings = settings
+
+    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+        pictures = np.stack([self._squeeze(picture) for picture in to_uint8(images)])
+        return to_float(pictures).to(images.device)
+
+    def _squeeze(self, picture: np.ndarray) -> np.ndarray:
+        buffer = io.BytesIO()
+        # The subsampling is named because Pillow's default could change.
+        Image.fromarray(picture).save(buffer, "JPEG", quality=self.settings.quality, subsampling="4:2:0")
+        with Image.open(buffer) as image:
+            return np.asarray(image.convert("RGB"))
