@@ -1,1 +1,1 @@
-"""bench"""
+"""Grids of trials: attacks x defences x seeds, each run once and recorded."""

@@ -1,1 +1,1 @@
-"""cli"""
+"""The command line: thin, and free of torch until a command runs."""

@@ -1,1 +1,1 @@
-"""scoring"""
+"""Figures with their definition, denominator and interval."""

@@ -1,0 +1,115 @@
+"""Intermediate sets and models of a suite: each is made once, under the hash of what it was made from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unpoison.bench.suite import Attack, Defence, Model
+from unpoison.core.hashing import hash_file, hash_json
+from unpoison.core.images import ImageSet
+from unpoison.core.progress import OnStep
+from unpoison.core.settings import build_settings
+from unpoison.data import read, write
+from unpoison.fitting.diffusion import fit
+from unpoison.fitting.settings import FitSettings
+from unpoison.poisons.crafting import attack_settings, poison
+from unpoison.purifiers.building import purifier_settings
+from unpoison.purifiers.runner import purify_to
+from unpoison.purifiers.work import PurifyRun
+
+Bar = Callable[[str, str], AbstractContextManager[OnStep]]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A set or model with what went into it.
+
+    Args:
+        value: the image set, or the path of the model.
+        digest: content hash, or sha256 of the file.
+        settings: every setting that it was made with.
+        seconds: time to make it; 0 if it was there.
+    """
+
+    value: Any
+    digest: str
+    settings: dict[str, Any]
+    seconds: float
+
+
+class Workshop:
+    """Makes what trials need and keeps it in a folder.
+
+    Args:
+        folder: where intermediate files lie; may be deleted at any time.
+        device: where to compute.
+        bar: makes a progress bar from a label and a unit.
+    """
+
+    def __init__(self, folder: Path, *, device: str, bar: Bar):
+        self.folder, self.device, self.bar = folder, device, bar
+
+    def fit(self, model: Model, clean: ImageSet) -> Made:
+        """Fit a diffusion model; an interrupted fit goes on from its checkpoint."""
+        settings = build_settings(FitSettings, profiles=model.profile, room="unpoison.fitting", overrides=model.set)
+        asked = {**settings.model_dump(mode="json"), "seed": model.seed}
+        path = self.folder / "models" / f"{hash_json([clean.content_hash, asked])[:16]}.safetensors"
+        seconds = 0.0
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            started = time.perf_counter()
+            with self.bar("fit", "it") as on_step:
+                fit(clean, out=path, settings=settings, seed=model.seed, device=self.device, on_step=on_step)
+            seconds = time.perf_counter() - started
+        return Made(path, hash_file(path), {**asked, "images": len(clean)}, seconds)
+
+    def poison(self, attack: Attack, clean: ImageSet, seed: int) -> Made:
+        """Poison the training set, or give the clean one back."""
+        if not attack.attack:
+            return Made(clean, clean.content_hash, {}, 0.0)
+        settings = attack_settings(attack.attack, overrides=attack.set)
+        asked = {
+            "attack": attack.attack,
+            "fraction": attack.fraction,
+            "seed": seed,
+            **settings.model_dump(mode="json"),
+        }
+
+        def make(path: Path) -> None:
+            result = poison(clean, attack.attack, settings=settings, fraction=attack.fraction, seed=seed)
+            write(result.image_set, path)
+
+        return self._set(asked, clean.content_hash, make)
+
+    def purify(self, defence: Defence, model: Made | None, source: Made, seed: int) -> Made:
+        """Purify a set, or give it back."""
+        if not defence.purify:
+            return Made(source.value, source.digest, {}, 0.0)
+        overrides: Mapping[str, Any] = defence.set
+        if model:
+            field = "model" if "+" not in defence.purify else f"{defence.purify.split('+')[-1]}.model"
+            overrides = {**overrides, field: str(model.value)}
+        run = PurifyRun(purifier_settings(defence.purify, overrides=overrides), seed=seed)
+        asked = {"method": run.method, "seed": seed, **run.describe()}
+
+        def make(path: Path) -> None:
+            with self.bar(f"purify {run.method}", "img") as on_step:
+                purify_to(source.value, path, run, device=self.device, on_step=on_step)
+
+        return self._set(asked, source.digest, make)
+
+    def _set(self, asked: dict[str, Any], source: str, make: Callable[[Path], None]) -> Made:
+        path = self.folder / "sets" / f"{hash_json([source, asked])[:16]}.npz"
+        seconds = 0.0
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            started = time.perf_counter()
+            make(path)
+            seconds = time.perf_counter() - started
+        image_set = read(str(path))
+        return Made(image_set, image_set.content_hash, asked, seconds)

@@ -1,0 +1,98 @@
+"""A classifier: a net, the normalisation it wants, and the names of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unpoison.classify.methods import METHODS
+from unpoison.core.methods import load_method
+from unpoison.core.noise import generator
+from unpoison.core.pixels import to_float
+
+
+class Classifier(nn.Module):
+    """Maps pictures in [0, 1] to logits; normalises by itself.
+
+    Args:
+        net: maps normalised [N, 3, H, W] to [N, classes].
+        architecture: name of the net in `METHODS`.
+        width: channels of its first stage.
+        class_names: name of each class.
+        mean: per channel, subtracted first.
+        std: per channel, divided by then.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        architecture: str,
+        width: int,
+        class_names: Sequence[str],
+        mean: Sequence[float],
+        std: Sequence[float],
+    ):
+        super().__init__()
+        self.net = net
+        self.architecture, self.width, self.class_names = architecture, width, tuple(class_names)
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map pictures [N, 3, H, W] float32 in [0, 1] to logits [N, classes]."""
+        return self.net((images - self.mean) / self.std)
+
+
+def build_net(architecture: str, *, classes: int, width: int, seed: int) -> nn.Module:
+    """A fresh net on the CPU, its weights given by the seed.
+
+    Raises:
+        SettingsError: there is no such architecture.
+    """
+    builder = load_method(METHODS, architecture, kind="classifier")
+    # PyTorch's layers fill their weights from the global generator and take no other: it is lent and given back.
+    # torch.manual_seed would reach the generators of the GPUs too.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(generator(seed, "classify.weights").initial_seed())
+        return builder(classes, width)
+
+
+def compute_logits(net: nn.Module, images: np.ndarray, *, batch_size: int = 500) -> Tensor:
+    """Logits of stored pictures, in fp32 and evaluation mode.
+
+    Args:
+        net: maps [N, 3, H, W] float32 in [0, 1] to logits; its mode is put back afterwards.
+        images: [N, H, W, 3] uint8.
+        batch_size: images per forward pass.
+
+    Returns:
+        [N, classes] float32 on the CPU.
+    """
+    device = next(net.parameters()).device
+    training = net.training
+    net.eval()
+    with torch.inference_mode():
+        starts = range(0, len(images), batch_size)
+        logits = [net(to_float(images[start : start + batch_size]).to(device)).float().cpu() for start in starts]
+    net.train(training)
+    return torch.cat(logits)
+
+
+def predict(net: nn.Module, images: np.ndarray, *, batch_size: int = 500) -> np.ndarray:
+    """The class of each stored picture.
+
+    Args:
+        net: see `compute_logits`.
+        images: [N, H, W, 3] uint8.
+        batch_size: images per forward pass.
+
+    Returns:
+        [N] int64.
+    """
+    return compute_logits(net, images, batch_size=batch_size).argmax(dim=1).numpy()

@@ -1,0 +1,12 @@
+"""The architectures by name. Each is a builder `(classes, width) -> nn.Module` with pytorch-cifar's parameter names."""
+
+from __future__ import annotations
+
+METHODS = {
+    "resnet18": "unpoison.classify.resnet:resnet18",
+    "resnet50": "unpoison.classify.resnet:resnet50",
+    "vgg16": "unpoison.classify.vgg:vgg16",
+    "vgg19": "unpoison.classify.vgg:vgg19",
+    "densenet121": "unpoison.classify.densenet:densenet121",
+    "densenet121-eclipse": "unpoison.classify.densenet:densenet121_eclipse",
+}

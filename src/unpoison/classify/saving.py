@@ -1,0 +1,156 @@
+"""Trained classifiers on disk, and published ones from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from unpoison.classify.classifier import Classifier
+from unpoison.classify.methods import METHODS
+from unpoison.classify.training import TrainedClassifier
+from unpoison.core.errors import DataError, ModelError
+from unpoison.core.files import atomic_path, write_json
+from unpoison.core.methods import load_method
+
+_WEIGHTS = "model.safetensors"
+
+
+def save_classifier(folder: Path, trained: TrainedClassifier) -> None:
+    """Write `model.safetensors`, all that rebuilds the classifier in its metadata, and `history.json`."""
+    net = trained.net
+    about = {
+        "architecture": net.architecture,
+        "width": net.width,
+        "class_names": net.class_names,
+        "mean": net.mean.flatten().tolist(),
+        "std": net.std.flatten().tolist(),
+        "settings": trained.settings.model_dump(mode="json"),
+        "seed": trained.seed,
+    }
+    weights = {name: value.detach().cpu().contiguous() for name, value in net.net.state_dict().items()}
+    with atomic_path(folder / _WEIGHTS) as temporary:
+        save_file(weights, temporary, metadata={"unpoison.classifier": json.dumps(about)})
+    write_json(folder / "history.json", [asdict(epoch) for epoch in trained.history])
+
+
+def load_classifier(folder: Path) -> Classifier:
+    """Read back what `save_classifier` wrote: on the CPU, in evaluation mode.
+
+    Raises:
+        DataError: there is no classifier in the folder.
+        ModelError: the weights do not fit their description.
+    """
+    path = folder / _WEIGHTS
+    if not path.is_file():
+        raise DataError(path, "there is no such file", "Name a folder made by `unpoison train`")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["unpoison.classifier"])
+        weights = load_file(path)
+    except (SafetensorError, KeyError, ValueError):
+        raise DataError(
+            path, "this is not a classifier of unpoison", "Name a folder made by `unpoison train`"
+        ) from None
+    return _rebuild(
+        path,
+        weights,
+        architecture=about["architecture"],
+        width=about["width"],
+        class_names=about["class_names"],
+        mean=about["mean"],
+        std=about["std"],
+    )
+
+
+def import_classifier(
+    path: Path,
+    *,
+    model: str = "resnet18",
+    mean: Sequence[float] = (0.0, 0.0, 0.0),
+    std: Sequence[float] = (1.0, 1.0, 1.0),
+) -> Classifier:
+    """Read weights published in pytorch-cifar's names, as a plain state dict or under `net` or `state_dict`.
+
+    Width and number of classes follow from the weights; the classes are named `0`, `1`, ...
+
+    Args:
+        path: `.pt`, `.pth`, `.t7`, ... written by torch.save, or `.safetensors`.
+        model: name of the architecture in `METHODS`.
+        mean: per channel, what the weights were trained to have subtracted.
+        std: per channel, what they were trained to be divided by.
+
+    Returns:
+        The classifier on the CPU, in evaluation mode.
+
+    Raises:
+        DataError: the file cannot be read, or holds more than weights.
+        ModelError: the weights are not of this architecture.
+    """
+    weights = _read_weights(path)
+    with torch.device("meta"):
+        names = list(load_method(METHODS, model, kind="classifier")(10, 64).state_dict())
+    absent = [name for name in (names[0], names[-1]) if name not in weights]
+    if absent:
+        raise ModelError(f"{path} has no tensor '{absent[0]}', so it is no {model}; name the right architecture")
+    return _rebuild(
+        path,
+        weights,
+        architecture=model,
+        width=len(weights[names[0]]),
+        class_names=[str(label) for label in range(len(weights[names[-1]]))],
+        mean=mean,
+        std=std,
+    )
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        found: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except OSError as error:
+        raise DataError(path, f"cannot be read ({error.strerror})", "Check the path") from None
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError):
+        raise DataError(
+            path, "these are not plain weights", "Save the state dict alone, or convert it to safetensors"
+        ) from None
+    for wrapper in ("net", "state_dict"):
+        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
+            found = found[wrapper]
+    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise DataError(path, "this is no state dict", "Save the state dict alone, or convert it to safetensors")
+    # DataParallel puts its own name before every other.
+    return {name.removeprefix("module."): value for name, value in found.items()}
+
+
+def _rebuild(
+    path: Path,
+    weights: dict[str, Tensor],
+    *,
+    architecture: str,
+    width: int,
+    class_names: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Classifier:
+    builder = load_method(METHODS, architecture, kind="classifier")
+    # No weights are drawn on the meta device, so that loading leaves the global generator alone.
+    with torch.device("meta"):
+        net = builder(len(class_names), width)
+    try:
+        net.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        problem = " ".join(str(error).splitlines()[1].split())
+        raise ModelError(f"{path} does not fit {architecture} of width {width}: {problem}") from None
+    return Classifier(net, architecture=architecture, width=width, class_names=class_names, mean=mean, std=std).eval()

@@ -1,0 +1,35 @@
+"""`unpoison demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from unpoison.cli import options
+
+
+@click.command()
+@click.option("--out", type=options.PATH, default=Path("unpoison-demo"), show_default=True, help="Folder for results.")
+@options.together(options.device, options.as_json)
+def demo(out: Path, device: str, as_json: bool) -> None:
+    """Poison, purify, train and score a small real image set, and draw a page of what happened."""
+    from unpoison.demo.digits import run_demo
+    from unpoison.reporting.tables import accuracy_table, describe_grid
+
+    result = run_demo(out, device=device)
+    figures = {
+        "clean": result.percent("none", "none"),
+        "poisoned": result.percent("lsp", "none"),
+        "jpeg": result.percent("lsp", "jpeg-10"),
+        "purified": result.percent("lsp", "purified"),
+    }
+    text = (
+        f"{accuracy_table(result.grid)}\n{describe_grid(result.grid)}\n\n"
+        f"trained on clean digits     {figures['clean']:5.1f} %\n"
+        f"trained on poisoned digits  {figures['poisoned']:5.1f} %\n"
+        f"poisoned, JPEG quality 10   {figures['jpeg']:5.1f} %\n"
+        f"poisoned, then purified     {figures['purified']:5.1f} %\n\n"
+        f"pictures: {result.page}"
+    )
+    options.answer(as_json, text, {**figures, "page": str(result.page)})

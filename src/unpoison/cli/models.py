@@ -1,0 +1,61 @@
+"""`unpoison models`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from unpoison.cli import options
+
+
+@click.group()
+def models() -> None:
+    """Diffusion models: what lies in a folder, and importing published checkpoints."""
+
+
+@models.command("list")
+@click.argument("folder", type=options.PATH, default=Path())
+@options.as_json
+def list_models(folder: Path, as_json: bool) -> None:
+    """List the weight files in FOLDER."""
+    from unpoison.core.errors import ModelError
+    from unpoison.nets.weights import read_header
+
+    found, lines = {}, []
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            header = read_header(path)
+        except ModelError as error:
+            lines.append(str(error))
+            continue
+        found[path.name] = header.model_dump(mode="json", exclude={"settings"})
+        lines.append(
+            f"{path.name}: {header.architecture}, {header.kind}, trained to index {header.max_index} of "
+            f"{header.schedule.name}-{header.schedule.steps}"
+        )
+    options.answer(as_json, "\n".join(lines) or f"no .safetensors in {folder}", {"models": found})
+
+
+@models.command("import")
+@click.argument("file")
+@click.option("--out", type=options.PATH, required=True, help="Weights to write, .safetensors.")
+@options.as_json
+def import_model(file: str, out: Path, as_json: bool) -> None:
+    """Convert a published improved-diffusion checkpoint (ECLIPSE's ema_*.pt) to safetensors; keys must fit exactly.
+
+    FILE may be hf://owner/name/file. The number of attention heads, 4, is not in the weights and is taken as given.
+    """
+    from unpoison.core.errors import RunError
+    from unpoison.core.hashing import hash_file
+    from unpoison.data.hub import fetch_file
+    from unpoison.nets.improved_diffusion import ARCHITECTURE, import_improved_diffusion
+    from unpoison.nets.weights import read_torch_state, save_model
+
+    if out.exists():
+        raise RunError(f"{out} is already there; remove it or choose another name")
+    path = fetch_file(file) if file.startswith("hf://") else Path(file)
+    model = import_improved_diffusion(read_torch_state(path))
+    source = {"imported": path.name, "sha256": hash_file(path)}
+    save_model(out, model, architecture=ARCHITECTURE, arguments={}, kind="ema", settings=source)
+    options.answer(as_json, f"{path.name} -> {out}", {"weights": str(out), **source})

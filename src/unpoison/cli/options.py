@@ -1,0 +1,43 @@
+"""Options that several commands share, and how a command answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+PATH = click.Path(path_type=Path)
+
+seed = click.option("--seed", default=0, show_default=True, help="Seed of all randomness.")
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+profile = click.option(
+    "--profile", default="", metavar="NAME[,NAME...]", help="Settings to start from: shipped names or .toml files."
+)
+assignments = click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one field.")
+dry_run = click.option("--dry-run", is_flag=True, help="Print the settings that result, and stop.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
+input_format = click.option("--format", "input_format", default=None, help="Format of SRC, if it is not detected.")
+
+
+def together(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """Several options as one decorator, in the order given."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def split_profiles(profile: str) -> list[str]:
+    """`a,b` to `["a", "b"]`."""
+    return [name for name in profile.split(",") if name]
+
+
+def answer(as_json: bool, text: str, facts: dict[str, Any]) -> None:
+    """Say what came out: `text` for a person, `facts` as one line of JSON for a program."""
+    click.echo(json.dumps(facts, ensure_ascii=False) if as_json else text)

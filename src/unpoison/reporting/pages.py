@@ -1,0 +1,103 @@
+"""Pages for people: one HTML file each, without scripts and without anything from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from unpoison.reporting.grid import Cell, Grid, clean_control, undefended
+from unpoison.reporting.pictures import data_uri
+from unpoison.reporting.tables import describe_grid
+
+_STYLE = """
+:root { color-scheme: light; --ink: #1c2430; --soft: #5d6b7e; --line: #dde3ea; --good: #2b7a4b; --bad: #b3372f;
+  --fill: #4a76b8; }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.7rem; margin-bottom: .3rem; } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
+p.soft, td.soft, figcaption { color: var(--soft); font-size: .9rem; }
+table { border-collapse: collapse; width: 100%; } td, th { padding: .35rem .6rem; border-bottom: 1px solid var(--line);
+  text-align: left; vertical-align: middle; } td.number { text-align: right;
+  font-variant-numeric: tabular-nums; white-space: nowrap; }
+.bar { position: relative; height: 1.1rem; background: #eef1f5; min-width: 12rem; }
+.bar b { position: absolute; inset: 0 auto 0 0; background: var(--fill); }
+.bar i { position: absolute; top: .45rem; height: .2rem; background: #0008; }
+.bar.good b { background: var(--good); } .bar.bad b { background: var(--bad); }
+figure { margin: .4rem 0 1rem; } figure img { max-width: 100%; image-rendering: pixelated; display: block; }
+.scroll { overflow-x: auto; } code { background: #f3f5f8; padding: .1rem .3rem; }
+"""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A row of pictures with a caption.
+
+    Args:
+        caption: what they show.
+        image: [H, W, 3] uint8.
+    """
+
+    caption: str
+    image: np.ndarray
+
+
+def page(title: str, body: str) -> str:
+    """A whole page around a body of HTML."""
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width"><title>{escape(title)}</title><style>{_STYLE}</style></head>\n'
+        f"<body>{body}</body></html>\n"
+    )
+
+
+def grid_page(grid: Grid) -> str:
+    """The page of a suite: every cell as a bar, with controls marked, and what the figures are."""
+    body = [
+        f"<h1>{escape(grid.suite.title or grid.suite.name)}</h1>",
+        f'<p class="soft">{escape(describe_grid(grid))}</p>',
+    ]
+    for attack in grid.suite.attacks:
+        rows = [
+            (defence, grid.cells[attack, defence], _tone(grid, attack, defence))
+            for defence in grid.suite.defences
+            if (attack, defence) in grid.cells
+        ]
+        heading = "no attack (clean control)" if attack == clean_control(grid.suite) else attack
+        body += [f"<h2>{escape(heading)}</h2>", bars(rows)]
+    return page(grid.suite.title or grid.suite.name, "\n".join(body))
+
+
+def bars(rows: Sequence[tuple[str, Cell, str]]) -> str:
+    """Accuracies as bars with their intervals.
+
+    Args:
+        rows: name, cell and tone (`good`, `bad` or nothing) of each.
+    """
+    lines = []
+    for name, cell, tone in rows:
+        value, low, high = (100 * part for part in (cell.accuracy.value, cell.accuracy.low, cell.accuracy.high))
+        restored = "" if cell.recovery is None else f"{100 * cell.recovery:.0f} % of the damage undone"
+        lines.append(
+            f'<tr><td>{escape(name)}</td><td><div class="bar {tone}"><b style="width:{value:.1f}%"></b>'
+            f'<i style="left:{low:.1f}%;width:{max(high - low, 0.3):.1f}%"></i></div></td>'
+            f'<td class="number">{value:.1f} %</td><td class="soft">{low:.1f} to {high:.1f}</td>'
+            f'<td class="soft">{restored}</td></tr>'
+        )
+    return f"<table>{''.join(lines)}</table>"
+
+
+def strips(rows: Sequence[Strip]) -> str:
+    """Rows of pictures, each under its caption."""
+    return "".join(
+        f'<figure><figcaption>{escape(row.caption)}</figcaption><div class="scroll">'
+        f'<img src="{data_uri(row.image)}" alt="{escape(row.caption)}"></div></figure>'
+        for row in rows
+    )
+
+
+def _tone(grid: Grid, attack: str, defence: str) -> str:
+    if defence != undefended(grid.suite):
+        return ""
+    return "good" if attack == clean_control(grid.suite) else "bad"

@@ -1,0 +1,49 @@
+"""Small pictures side by side, as one PNG inside a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+
+def tile_row(images: Sequence[np.ndarray], *, zoom: int, gap: int = 1) -> np.ndarray:
+    """Images of one size in a row, enlarged without smoothing.
+
+    Args:
+        images: [H, W, 3] uint8 each.
+        zoom: screen pixels per pixel.
+        gap: white pixels between them, before enlarging.
+
+    Returns:
+        [H * zoom, W', 3] uint8.
+    """
+    height = images[0].shape[0]
+    space = np.full((height, gap, 3), 255, np.uint8)
+    parts = [part for image in images for part in (image, space)][:-1]
+    return np.concatenate(parts, axis=1).repeat(zoom, axis=0).repeat(zoom, axis=1)
+
+
+def amplify_difference(after: np.ndarray, before: np.ndarray, *, factor: float) -> np.ndarray:
+    """What changed: grey where nothing did, brighter and darker by `factor` times the change.
+
+    Args:
+        after: [..., 3] uint8.
+        before: same shape.
+        factor: how many times the difference is enlarged.
+
+    Returns:
+        Same shape, uint8.
+    """
+    change = after.astype(np.float64) - before
+    return np.clip(np.rint(128 + factor * change), 0, 255).astype(np.uint8)
+
+
+def data_uri(image: np.ndarray) -> str:
+    """A picture as a `data:` address, so that a page is one file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

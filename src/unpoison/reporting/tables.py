@@ -1,0 +1,43 @@
+"""A grid as a Markdown table."""
+
+from __future__ import annotations
+
+from unpoison.reporting.grid import Cell, Grid
+
+
+def accuracy_table(grid: Grid) -> str:
+    """Test accuracy in %, with half the width of the 95 % interval; attacks down, defences across."""
+    defences = list(grid.suite.defences)
+    lines = [
+        f"| attack | {' | '.join(defences)} |",
+        f"|---|{'---|' * len(defences)}",
+        *(
+            f"| {attack} | {' | '.join(_show(grid.cells.get((attack, defence))) for defence in defences)} |"
+            for attack in grid.suite.attacks
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def describe_grid(grid: Grid) -> str:
+    """What the figures of a grid are: definition, denominator, trials, interval, device."""
+    seeds = sorted({cell.seeds for cell in grid.cells.values()})
+    images = grid.records[0].metrics["accuracy"].n
+    train = grid.records[0].details["train_images"]
+    interval = (
+        "Wilson interval over the test images of one training; the spread between trainings is not in it"
+        if seeds == [1]
+        else "t interval over trainings"
+    )
+    return (
+        f"Accuracy in % after the last epoch: share of {images:,} clean test images named correctly, "
+        f"{train:,} training images, {'/'.join(map(str, seeds))} training(s) a cell, +- half of the 95 % {interval}. "
+        f"Device: {', '.join(sorted({record.device for record in grid.records}))}."
+    )
+
+
+def _show(cell: Cell | None) -> str:
+    if cell is None:
+        return "-"
+    accuracy = cell.accuracy
+    return f"{100 * accuracy.value:.1f} ± {50 * (accuracy.high - accuracy.low):.1f}"

@@ -1,0 +1,76 @@
+"""How much of a clean test set a classifier names correctly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from unpoison.classify.classifier import predict
+from unpoison.classify.training import TrainedClassifier
+from unpoison.core.errors import SettingsError
+from unpoison.core.images import ImageSet
+from unpoison.core.records import Metric
+from unpoison.scoring.intervals import share
+
+
+@dataclass(frozen=True)
+class AccuracyScore:
+    """Accuracy on a test set.
+
+    Args:
+        accuracy: share of test images named correctly, after the last epoch.
+        per_class: the same within each class that has test images.
+        peak: highest accuracy at any test while training; None for a net whose training was not seen.
+    """
+
+    accuracy: Metric
+    per_class: dict[str, Metric]
+    peak: float | None = None
+
+    def describe(self) -> str:
+        """The score in words: definition, denominator, trials, interval."""
+        shown = self.accuracy
+        text = (
+            f"accuracy {shown.value:.2%} (share of {shown.n} test images named correctly, last epoch; 1 trial; "
+            f"95 % Wilson interval {shown.low:.2%} to {shown.high:.2%}, images only, not training)"
+        )
+        return text if self.peak is None else f"{text}; peak {self.peak:.2%} (best test of the training)"
+
+
+def score(classifier: TrainedClassifier | nn.Module | np.ndarray, test_set: ImageSet) -> AccuracyScore:
+    """Score a classifier, or predictions already made.
+
+    Args:
+        classifier: what `train` returned (its stored predictions are used); or a net that maps [N, 3, H, W] in [0, 1]
+            to logits; or predictions [N] of class indices in the order of `test_set`.
+        test_set: labelled clean pictures.
+
+    Returns:
+        Accuracy over all images and within each class.
+
+    Raises:
+        SettingsError: an image has no label, or there is not one prediction for each.
+    """
+    labels = test_set.labels
+    if (labels < 0).any():
+        raise SettingsError(f"{int((labels < 0).sum())} pictures of {test_set.name} have no label to score against")
+    if isinstance(classifier, TrainedClassifier):
+        predictions = classifier.predictions
+    elif isinstance(classifier, nn.Module):
+        predictions = predict(classifier, test_set.array())
+    else:
+        predictions = np.asarray(classifier)
+    if predictions.shape != labels.shape:
+        raise SettingsError(f"{len(predictions)} predictions for the {len(labels)} pictures of {test_set.name}")
+    correct = predictions == labels
+    per_class = {
+        name: share(int(correct[labels == label].sum()), int((labels == label).sum()))
+        for label, name in enumerate(test_set.class_names)
+        if (labels == label).any()
+    }
+    peak = None
+    if isinstance(classifier, TrainedClassifier):
+        peak = max(epoch.test_accuracy for epoch in classifier.history if epoch.test_accuracy is not None)
+    return AccuracyScore(share(int(correct.sum()), len(labels)), per_class, peak)
