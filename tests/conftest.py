@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+
+from unpoison.core.images import ArrayImageSet
+from unpoison.nets.compact import CompactUNet
+from unpoison.nets.epsilon import EpsilonModel
+from unpoison.nets.schedules import Schedule
+from unpoison.nets.weights import save_model
 
 torch.set_num_threads(2)
 
@@ -23,3 +33,31 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request) -> torch.device:
     return torch.device(request.param)
+
+
+@pytest.fixture
+def make_set() -> Callable[..., ArrayImageSet]:
+    """Makes a labelled set of smooth random pictures."""
+
+    def make(count: int = 20, *, side: int = 16, classes: int = 3, seed: int = 0) -> ArrayImageSet:
+        rng = np.random.default_rng(seed)
+        coarse = rng.integers(40, 216, (count, 4, 4, 3), dtype=np.uint8)
+        images = coarse.repeat(side // 4, axis=1).repeat(side // 4, axis=2)
+        return ArrayImageSet(images, np.arange(count) % classes, class_names=[f"c{k}" for k in range(classes)])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A weight file of a tiny diffusion model whose network is random but not zero."""
+    arguments = {"channels": 8, "blocks": [1, 1, 1]}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = CompactUNet(**arguments)
+        for parameter in net.parameters():
+            torch.nn.init.normal_(parameter, std=0.05)
+    model = EpsilonModel(net, schedule=Schedule("cosine", 4000), time_scale=0.25)
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    save_model(path, model, architecture="compact", arguments=arguments, kind="ema", settings={})
+    return path

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,13 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
 from unpoison.classify.augment import crop_and_flip
+from unpoison.classify.checks import check_sets
 from unpoison.classify.classifier import Classifier, build_net, predict
 from unpoison.classify.compensation import compensate
 from unpoison.classify.normalisation import IDENTITY, channel_statistics
 from unpoison.classify.settings import TrainSettings
 from unpoison.core.device import choose_device
-from unpoison.core.errors import SettingsError
+from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import generator
 from unpoison.core.progress import OnStep, StepInfo
@@ -88,9 +89,10 @@ def train(
 
     Raises:
         SettingsError: the sets cannot be trained or tested on, or there is no such architecture.
+        RunError: the loss left the finite numbers.
     """
     settings = settings or TrainSettings()
-    _check_sets(train_set, test_set)
+    check_sets(train_set, test_set)
     started = time.perf_counter()
     place = choose_device(device)
     pictures, test_pictures = train_set.array(), test_set.array()
@@ -120,11 +122,14 @@ def train(
             step += 1
             if on_step:
                 on_step(StepInfo(step, total, {"epoch": epoch, "loss": loss.item()}))
+        train_loss = torch.stack(losses).mean().item()
+        if not math.isfinite(train_loss):
+            raise RunError(f"training diverged in epoch {epoch}; lower learning_rate={settings.learning_rate}")
         accuracy = None
         if epoch % settings.test_every == 0 or epoch == settings.epochs:
             predictions = predict(net, test_pictures)
             accuracy = float(np.mean(predictions == test_set.labels))
-        history.append(EpochResult(epoch, torch.stack(losses).mean().item(), accuracy))
+        history.append(EpochResult(epoch, train_loss, accuracy))
     return TrainedClassifier(net.eval(), history, predictions, settings, seed, time.perf_counter() - started)
 
 
@@ -185,31 +190,3 @@ def _augment(images: Tensor, settings: TrainSettings, randomness: torch.Generato
 def _batches(rows: Tensor, batch_size: int) -> list[Tensor]:
     """Cut an epoch into batches; a single image left over is left out, as batch normalisation needs two."""
     return [batch for batch in rows.split(batch_size) if len(batch) > 1]
-
-
-def _check_sets(train_set: ImageSet, test_set: ImageSet) -> None:
-    for image_set in (train_set, test_set):
-        if not len(image_set):
-            raise SettingsError(f"{image_set.name} holds no pictures")
-        unknown = int((image_set.labels < 0).sum())
-        if unknown:
-            raise SettingsError(f"{unknown} pictures of {image_set.name} have no label; training and testing need all")
-    if train_set.class_names != test_set.class_names:
-        raise SettingsError(
-            f"{train_set.name} has the classes {_list(train_set.class_names)} but "
-            f"{test_set.name} has {_list(test_set.class_names)}; train and test sets need the same, in the same order"
-        )
-    absent = [name for name, count in train_set.count_per_class().items() if count == 0]
-    if absent:
-        raise SettingsError(f"{train_set.name} has no picture of {_list(absent)}; a classifier needs every class")
-    if len(train_set) < 2:
-        raise SettingsError(f"{train_set.name} holds one picture; training needs at least two")
-    if not np.array_equal(train_set.sizes[0], test_set.sizes[0]):
-        raise SettingsError(
-            f"{train_set.name} and {test_set.name} hold pictures of different sizes; resize one of them first"
-        )
-
-
-def _list(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown}, ... ({len(names)} in all)"

@@ -49,7 +49,7 @@ def import_model(file: str, out: Path, as_json: bool) -> None:
     from unpoison.core.errors import RunError
     from unpoison.core.hashing import hash_file
     from unpoison.data.hub import fetch_file
-    from unpoison.nets.improved_diffusion import ARCHITECTURE, import_improved_diffusion
+    from unpoison.nets.improved_diffusion import import_improved_diffusion
     from unpoison.nets.weights import read_torch_state, save_model
 
     if out.exists():
@@ -57,5 +57,5 @@ def import_model(file: str, out: Path, as_json: bool) -> None:
     path = fetch_file(file) if file.startswith("hf://") else Path(file)
     model = import_improved_diffusion(read_torch_state(path))
     source = {"imported": path.name, "sha256": hash_file(path)}
-    save_model(out, model, architecture=ARCHITECTURE, arguments={}, kind="ema", settings=source)
+    save_model(out, model, architecture="eclipse-unet", arguments={}, kind="ema" if path.name.startswith("ema") else "raw", settings=source)
     options.answer(as_json, f"{path.name} -> {out}", {"weights": str(out), **source})

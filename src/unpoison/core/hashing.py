@@ -40,8 +40,8 @@ def hash_picture(rgb: np.ndarray, label: int) -> bytes:
 
 
 def hash_pictures(digests: Iterable[bytes]) -> str:
-    """Content hash of a set, hexadecimal, from the hashes of its pictures in order."""
-    whole = hashlib.sha256()
-    for digest in digests:
-        whole.update(digest)
-    return whole.hexdigest()
+    """Content hash of a set, hexadecimal, from the hashes of its pictures.
+
+    The order does not count: a folder is read class by class, a file row by row, and both may hold the same set.
+    """
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()

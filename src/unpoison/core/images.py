@@ -57,11 +57,13 @@ class ImageSet(ABC):
         ids: one name per picture: relative path without extension, else the 8-digit row.
         labels: [N] int64 class indices; -1 where unknown.
         class_names: name of each class.
-        sizes: [N, 2] int32 heights and widths.
+        sizes: [N, 2] int32 heights and widths; 0 where a header is broken, which decoding then reports.
 
     Raises:
         DataError: two pictures share an id, the lengths differ, or a label is out of range.
     """
+
+    format: str = "array"  # name of the format it was read from; readers set it
 
     def __init__(
         self,
@@ -119,7 +121,10 @@ class ImageSet(ABC):
 
         Raises:
             SettingsError: the pictures differ in size.
+            DataError: a picture is broken.
         """
+        for row in np.flatnonzero(self.sizes[:, 0] == 0):
+            self.picture(int(row))  # says what is wrong with it, which a complaint about sizes would hide
         if len(np.unique(self.sizes, axis=0)) > 1:
             raise SettingsError(
                 f"{self.name} holds pictures of several sizes, from {_size(self.sizes.min(axis=0))} to "
@@ -129,7 +134,7 @@ class ImageSet(ABC):
 
     @cached_property
     def content_hash(self) -> str:
-        """sha256 over decoded pixels and labels, in order: the same however the set is stored."""
+        """sha256 over decoded pixels and labels: the same however the set is stored or ordered."""
         digests = (hash_picture(self.picture(row).rgb, int(self.labels[row])) for row in range(len(self)))
         return hash_pictures(digests)
 
@@ -205,6 +210,7 @@ class ArrayImageSet(ImageSet):
 class _Subset(ImageSet):
     def __init__(self, whole: ImageSet, indices: np.ndarray):
         self._whole, self._indices = whole, indices
+        self.format = whole.format
         ids = [whole.ids[row] for row in indices]
         super().__init__(whole.name, ids, whole.labels[indices], whole.class_names, whole.sizes[indices])
 

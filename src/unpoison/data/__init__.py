@@ -1,1 +1,7 @@
-"""data"""
+"""Readers and writers of image sets, and safe loading of strangers' files."""
+
+from unpoison.data.bad_pictures import set_bad_aside
+from unpoison.data.reading import detect_format, read
+from unpoison.data.writing import default_format, open_writer, write
+
+__all__ = ["default_format", "detect_format", "open_writer", "read", "set_bad_aside", "write"]

@@ -1,1 +1,1 @@
-"""fitting"""
+"""Training of diffusion models on clean images."""

@@ -1,1 +1,1 @@
-"""nets"""
+"""Networks, the noise schedules they were trained with, and their weights. No training here."""

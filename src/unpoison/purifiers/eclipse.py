@@ -11,8 +11,7 @@ from torch import Tensor
 from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep
 from unpoison.core.settings import Settings
-from unpoison.dynamics.samplers import ancestral
-from unpoison.nets.schedules import abar_to_sigma
+from unpoison.dynamics.samplers import ancestral, ancestral_sigma
 from unpoison.purifiers.networks import Precision, load_network
 
 
@@ -51,7 +50,7 @@ class EclipsePurifier:
         self.model, self.weights = load_network(
             settings.model, method="eclipse", precision=settings.precision, device=device
         )
-        self.strength_255 = 255 * float(abar_to_sigma(self.model.abar[settings.t - 1]))
+        self.strength_255 = 255 * ancestral_sigma(self.model, t=settings.t)
 
     def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
         settings = self.settings

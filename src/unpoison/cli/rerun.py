@@ -1,0 +1,27 @@
+"""`unpoison rerun`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from unpoison.cli import options
+
+
+@click.command()
+@click.argument("manifest", type=options.PATH)
+@click.option("--out", type=options.PATH, required=True, help="New folder or file for the set made again.")
+@click.option("--source", help="The set it was made from, or any set earlier in its history.  [default: beside it]")
+@click.option(
+    "--model", type=options.PATH, multiple=True, help="Weight file that the run used, if it is not beside it."
+)
+@options.together(options.device, options.as_json)
+def rerun(manifest: Path, out: Path, source: str | None, model: tuple[Path, ...], device: str, as_json: bool) -> None:
+    """Make the set that MANIFEST describes again, and compare it with the one that was made."""
+    from unpoison.bench.remaking import remake
+    from unpoison.core.progress import progress_bar
+
+    with progress_bar("rerun", unit="img") as on_step:
+        comparison = remake(manifest, out, source=source, models=model, device=device, on_step=on_step)
+    options.answer(as_json, f"{comparison.describe()} -> {out}", comparison.facts())

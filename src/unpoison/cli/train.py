@@ -1,0 +1,99 @@
+"""`unpoison train` and `unpoison score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from unpoison.classify.methods import METHODS
+from unpoison.cli import options
+
+
+@click.command()
+@click.argument("src")
+@click.option("--test", "test_src", required=True, help="Clean labelled set to test on.")
+@click.option("--out", type=options.PATH, required=True, help="New folder for the weights.")
+@click.option("--model", default="resnet18", show_default=True, help=f"One of {', '.join(METHODS)}.")
+@click.option("--compensation", is_flag=True, help="ECLIPSE's random grayscale and noise, the profile `compensation`.")
+@options.together(
+    options.seed,
+    options.device,
+    options.profile,
+    options.assignments,
+    options.input_format,
+    options.dry_run,
+    options.as_json,
+)
+def train(
+    src: str,
+    test_src: str,
+    out: Path,
+    model: str,
+    compensation: bool,
+    seed: int,
+    device: str,
+    profile: str,
+    assignments: tuple[str, ...],
+    input_format: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train a classifier from scratch on SRC and test it.
+
+    The default profile is `fast`; `eclipse` is the paper's 80 epochs.
+    """
+    from unpoison.classify.settings import TrainSettings
+    from unpoison.core.settings import build_settings, parse_assignments
+
+    settings = build_settings(
+        TrainSettings,
+        profiles=[*options.split_profiles(profile or "fast"), *(["compensation"] if compensation else [])],
+        room="unpoison.classify",
+        overrides=parse_assignments(assignments),
+    )
+    if dry_run:
+        options.answer(True, "", {"model": model, "seed": seed, "settings": settings.model_dump(mode="json")})
+        return
+
+    import unpoison.classify.training as training
+    from unpoison.classify.saving import save_classifier
+    from unpoison.core.errors import RunError
+    from unpoison.core.progress import progress_bar
+    from unpoison.data import read
+    from unpoison.scoring.accuracy import score as score_accuracy
+
+    if out.exists():
+        raise RunError(f"{out} is already there; remove it or choose another name")
+    train_set, test_set = read(src, format=input_format), read(test_src)
+    with progress_bar(f"train {model}", unit="step") as on_step:
+        trained = training.train(
+            train_set, test_set=test_set, model=model, settings=settings, seed=seed, device=device, on_step=on_step
+        )
+    save_classifier(out, trained)
+    scored = score_accuracy(trained, test_set)
+    options.answer(
+        as_json,
+        f"{scored.describe()}\n{trained.seconds:.0f} s -> {out}",
+        {**scored.accuracy.model_dump(), "peak": scored.peak, "seconds": round(trained.seconds, 1)},
+    )
+
+
+@click.command()
+@click.argument("folder", type=options.PATH)
+@click.option("--test", "test_src", required=True, help="Clean labelled set.")
+@options.together(options.device, options.as_json)
+def score(folder: Path, test_src: str, device: str, as_json: bool) -> None:
+    """Score the classifier in FOLDER on a clean test set."""
+    from unpoison.classify.saving import load_classifier
+    from unpoison.core.device import choose_device
+    from unpoison.data import read
+    from unpoison.scoring.accuracy import score as score_accuracy
+
+    classifier = load_classifier(folder).to(choose_device(device))
+    scored = score_accuracy(classifier, read(test_src))
+    per_class = {name: round(metric.value, 4) for name, metric in scored.per_class.items()}
+    lines = [f"  {name}: {100 * value:.1f} %" for name, value in per_class.items()]
+    options.answer(
+        as_json, "\n".join([scored.describe(), *lines]), {**scored.accuracy.model_dump(), "per_class": per_class}
+    )

@@ -1,0 +1,118 @@
+"""Reading archives without unpacking them: paths, links and sizes are checked before any data."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path, PurePosixPath
+
+from unpoison.core.errors import DataError, UnsafeFileError
+
+_ROOM = 256 * 2**20  # below this an archive may hold anything: black pictures pack a thousandfold
+_MAX_RATIO = 200  # pictures pack at most a few times
+_REMEDY = "Fetch it again from its publisher, or unpack it by hand and check it"
+
+
+def read_tar(path: Path, wanted: Callable[[PurePosixPath], bool]) -> dict[str, bytes]:
+    """Some files of a `.tar.gz`, in memory. Every member is checked, wanted or not.
+
+    Args:
+        path: the archive.
+        wanted: whether to keep a member, by its path in the archive.
+
+    Returns:
+        Contents by the last part of the member's path.
+
+    Raises:
+        DataError: the archive is broken.
+        UnsafeFileError: a member leaves the archive, is a link or a device, or it unpacks to far too much.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        with (
+            gzip.open(path) as unpacked,
+            tarfile.open(fileobj=_Bounded(unpacked, path), mode="r|") as archive,
+        ):
+            for member in archive:
+                check_member(path, member.name)
+                if not (member.isfile() or member.isdir()):
+                    raise UnsafeFileError(path, "the member is a link or a device", _REMEDY, record=member.name)
+                name = PurePosixPath(member.name)
+                if member.isfile() and wanted(name):
+                    with closing(archive.extractfile(member)) as file:  # type: ignore[type-var]
+                        found[name.name] = file.read()  # type: ignore[union-attr]
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
+        raise DataError(path, f"the archive is broken ({error})", "Fetch it again") from None
+    return found
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Open a zip whose members are known to stay inside and not to unpack to far too much.
+
+    Raises:
+        DataError: the archive is broken.
+        UnsafeFileError: as said.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise DataError(path, f"this is not a zip archive, or it is broken ({error})", "Fetch it again") from None
+    try:
+        for member in archive.infolist():
+            check_member(path, member.filename)
+        check_unpacked(path, sum(member.file_size for member in archive.infolist()))
+    except UnsafeFileError:
+        archive.close()
+        raise
+    return archive
+
+
+def read_member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
+    """One member of an opened zip.
+
+    Raises:
+        DataError: it is missing, encrypted or broken.
+    """
+    try:
+        return archive.read(name)
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, RuntimeError, ValueError) as error:
+        raise DataError(path, f"the member is broken ({error})", "Fetch the file again", record=name) from None
+
+
+def check_member(path: Path, name: str) -> None:
+    """Refuse a member that would leave the folder it is unpacked to.
+
+    Raises:
+        UnsafeFileError: its path is absolute or goes upwards.
+    """
+    if name.startswith(("/", "\\")) or ":" in name or ".." in name.replace("\\", "/").split("/"):
+        raise UnsafeFileError(path, "the member's path leaves the archive", _REMEDY, record=name)
+
+
+def check_unpacked(path: Path, size: int) -> None:
+    """Refuse an archive that unpacks to far more than its own size.
+
+    Raises:
+        UnsafeFileError: it looks like a bomb.
+    """
+    packed = path.stat().st_size
+    if size > max(_ROOM, _MAX_RATIO * packed):
+        raise UnsafeFileError(path, f"{packed} bytes claim to unpack to {size} or more, like a zip bomb", _REMEDY)
+
+
+class _Bounded(io.RawIOBase):
+    """Reads a stream and stops where it turns out to be a bomb, whatever the archive's headers say."""
+
+    def __init__(self, stream: gzip.GzipFile, path: Path):
+        self._stream, self._path, self._seen = stream, path, 0
+
+    def read(self, size: int = -1) -> bytes:
+        check_unpacked(self._path, self._seen + max(size, 0))
+        data = self._stream.read(size)
+        self._seen += len(data)
+        return data

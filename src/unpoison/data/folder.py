@@ -1,0 +1,110 @@
+"""Image folders: `class/name.png`, with any folders below the class."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from unpoison.core.errors import DataError, SettingsError
+from unpoison.core.images import ImageSet
+from unpoison.data.formats import Format
+from unpoison.data.picture_files import PictureFiles, check_link
+from unpoison.data.pictures import SUFFIXES, encode
+from unpoison.data.writer import Writer, check_name
+
+# One class a line. Written where sorting the folders would not give back the classes and their order.
+CLASS_FILE = "class_names.txt"
+
+
+def read_folder(path: Path, split: str | None) -> ImageSet:
+    """Read a folder of class folders; `#name` reads the folder `name` in it.
+
+    The class is the first folder, the id the path without extension, the order that of the ids. Files that are not
+    pictures, lie outside a class folder or start with a dot are counted and left alone.
+
+    Raises:
+        DataError: a class has no pictures, or two differ in extension only.
+        UnsafeFileError: a link leads out of the folder.
+    """
+    root = path if split is None else path / split
+    if not root.is_dir():
+        raise DataError(root, "there is no such folder", "Name a folder that holds one folder per class")
+    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not folders:
+        raise DataError(root, "it holds no class folders", "Sort the pictures into one folder per class")
+    class_names = _class_names(root, folders)
+    files: list[str] = []
+    other = sum(entry.is_file() for entry in root.iterdir())
+    for folder in folders:
+        found, left = _list_pictures(root, root / folder)
+        if not found:
+            raise DataError(root / folder, "the class folder holds no pictures", "Remove it or fill it")
+        files += found
+        other += left
+    files.sort(key=lambda file: os.path.splitext(file)[0])
+    index = {class_name: label for label, class_name in enumerate(class_names)}
+    image_set = PictureFiles(root, files, [index[file.split("/")[0]] for file in files], class_names, other_files=other)
+    image_set.format = "folder"
+    return image_set
+
+
+def _class_names(root: Path, folders: list[str]) -> list[str]:
+    path = root / CLASS_FILE
+    if not path.is_file():
+        return folders
+    try:
+        class_names = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(path, f"the file cannot be read ({error})", "Remove it to sort the classes by name") from None
+    missing = sorted(set(folders) - set(class_names))
+    if missing or len(set(class_names)) != len(class_names):
+        problem = f"it does not name the folder '{missing[0]}'" if missing else "it names a class twice"
+        raise DataError(path, problem, "Correct it, or remove it to sort the classes by name")
+    return class_names
+
+
+def _list_pictures(root: Path, folder: Path) -> tuple[list[str], int]:
+    """Paths of the pictures below one class folder, relative to the root, and how many other files there are."""
+    found, other = [], 0
+    check_link(root, folder)
+    for parent, folders, names in os.walk(folder):
+        for name in folders:
+            check_link(root, Path(parent, name))
+        for name in names:
+            if name.startswith(".") or os.path.splitext(name)[1].lower() not in SUFFIXES:
+                other += 1
+            else:
+                found.append(Path(parent, name).relative_to(root).as_posix())
+    return found, other
+
+
+class FolderWriter(Writer):
+    """Writes PNG files. An id that starts with its class is the path; any other goes below its class."""
+
+    def _begin(self) -> None:
+        names, labels = self.source.class_names, self.source.labels
+        if (labels < 0).any():
+            raise SettingsError(
+                f"{self.source.name} has pictures without label, which have no class folder; write .npz or numbered"
+            )
+        for class_name in names:
+            if "/" in check_name(self.source, class_name, "class name") or class_name != class_name.strip():
+                raise SettingsError(f"the class '{class_name}' cannot be one folder; write .npz or .parquet")
+        self.temporary.mkdir()
+        present = [names[label] for label in np.unique(labels)]
+        if sorted(present) != list(names):
+            (self.temporary / CLASS_FILE).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+    def _store(self, row: int, array: np.ndarray) -> None:
+        image_id = check_name(self.source, self.source.ids[row], "id")
+        class_name = self.source.class_names[self.source.labels[row]]
+        inside = image_id if image_id.startswith(f"{class_name}/") else f"{class_name}/{image_id}"
+        path = self.temporary / f"{inside}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "xb") as file:  # two ids that make one path must not overwrite each other
+            file.write(encode(array))
+
+
+FORMAT = Format(claims=lambda path: path.is_dir(), read=read_folder, writer=FolderWriter)

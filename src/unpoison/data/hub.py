@@ -1,0 +1,64 @@
+"""Image sets of the Hugging Face Hub: downloaded into the Hub's cache, then read as parquet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unpoison.core.errors import DataError, require
+from unpoison.core.images import ImageSet
+from unpoison.data.formats import Format
+from unpoison.data.parquet import read_parquet
+
+_NAMES = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
+_PARQUET_BRANCH = "refs/convert/parquet"  # where the Hub keeps its own conversion of sets stored otherwise
+
+
+def read_hub(path: Path, split: str | None) -> ImageSet:
+    """Read `hf://owner/name`, or one configuration as `hf://owner/name/config`, or `cifar10`; needs a network once.
+
+    Raises:
+        DataError: the set cannot be downloaded, or holds no parquet in the image layout.
+    """
+    repository, config = _repository(path)
+    folder = download(repository)
+    image_set = read_parquet(folder / config if config else folder, split)
+    image_set.name = path.name
+    return image_set
+
+
+def download(repository: str) -> Path:
+    """Download the parquet files of a set.
+
+    Args:
+        repository: `owner/name`.
+
+    Returns:
+        The folder in the Hub's cache that holds them.
+    """
+    hub = require("huggingface_hub", extra="hub", purpose="reading from the Hub")
+    try:
+        for revision in (None, _PARQUET_BRANCH):
+            folder = Path(
+                hub.snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns="*.parquet")
+            )
+            if any(folder.rglob("*.parquet")):
+                return folder
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"hf://{repository}", f"it cannot be downloaded ({reason})", "Check the name and the network"
+        ) from None
+    raise DataError(f"hf://{repository}", "it holds no parquet files", "Download it by hand and name the folder")
+
+
+def _repository(path: Path) -> tuple[str, str]:
+    """`owner/name` and the configuration, which may be empty."""
+    if str(path) in _NAMES:
+        return _NAMES[str(path)], ""
+    parts = path.parts[1:]  # a Path turns hf://owner/name into hf:/owner/name
+    if len(parts) < 2:
+        raise DataError("/".join(path.parts), "it names no set of the Hub", "Write hf://owner/name")
+    return "/".join(parts[:2]), "/".join(parts[2:])
+
+
+FORMAT = Format(claims=lambda path: str(path) in _NAMES or path.parts[:1] == ("hf:",), read=read_hub)

@@ -1,0 +1,17 @@
+"""The formats: one file each. Detection asks them in this order, so the particular stand before the general."""
+
+from __future__ import annotations
+
+METHODS: dict[str, str] = {
+    "digits": "unpoison.data.digits:FORMAT",
+    "hub": "unpoison.data.hub:FORMAT",
+    "npz": "unpoison.data.npz:FORMAT",
+    "cifar10": "unpoison.data.cifar_python:CIFAR10",
+    "cifar100": "unpoison.data.cifar_python:CIFAR100",
+    "cifar10-bin": "unpoison.data.cifar_binary:CIFAR10",
+    "cifar100-bin": "unpoison.data.cifar_binary:CIFAR100",
+    "eclipse-pkl": "unpoison.data.eclipse_pickle:FORMAT",
+    "parquet": "unpoison.data.parquet:FORMAT",
+    "numbered": "unpoison.data.numbered:FORMAT",
+    "folder": "unpoison.data.folder:FORMAT",
+}

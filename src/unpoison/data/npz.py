@@ -1,0 +1,163 @@
+"""NumPy archives: ours (`images`, `labels`, `class_names`, `ids`) and AVATAR's (`data`, `targets`)."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from unpoison.core.errors import DataError, SettingsError, UnsafeFileError
+from unpoison.core.images import ArrayImageSet, ImageSet
+from unpoison.data.archives import open_zip, read_member
+from unpoison.data.formats import Format, refuse_split
+from unpoison.data.writer import Writer
+
+_HEADER_BYTES = 10_000  # NumPy's own limit on the text of a header
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: equal sets give equal bytes
+
+
+def read_npz(path: Path, split: str | None) -> ImageSet:
+    """Read a set from an npz; grey arrays [N, H, W] or [N, H, W, 1] become RGB."""
+    refuse_split(path, split)
+    arrays = read_arrays(path, ("images", "data", "labels", "targets", "class_names", "ids"))
+    images = arrays.get("images", arrays.get("data"))
+    if images is None:
+        raise DataError(path, "it has no array 'images' or 'data'", "Store uint8 [N, H, W, 3] under that name")
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise DataError(
+            path, f"the pictures are {images.dtype} {list(images.shape)}", "Store them as uint8 [N, H, W, 3]"
+        )
+    grey = images.shape[3] == 1
+    labels = arrays.get("labels", arrays.get("targets"))
+    if labels is None:
+        labels = np.full(len(images), -1)
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise DataError(path, f"the labels are {labels.dtype} {list(labels.shape)}", "Store them as int64 [N]")
+    image_set = ArrayImageSet(
+        np.repeat(images, 3, axis=3) if grey else images,
+        labels,
+        class_names=_texts(path, arrays, "class_names"),
+        ids=_texts(path, arrays, "ids"),
+        name=path.name,
+        mode="L" if grey else "RGB",
+    )
+    image_set.format = "npz"
+    return image_set
+
+
+def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Some arrays of an npz, those that are there. No pickle is read, no more memory taken than the file vouches for.
+
+    Args:
+        path: the file.
+        names: the arrays wanted.
+
+    Returns:
+        Read-only arrays by name.
+
+    Raises:
+        DataError: the archive or an array is broken.
+        UnsafeFileError: an array holds objects, or the archive looks like a bomb.
+    """
+    with open_zip(path) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        wanted = {name: members[f"{name}.npy"] for name in names if f"{name}.npy" in members}
+        for name, member in wanted.items():
+            _read_header(path, archive, name, member)
+        return {name: _parse(read_member(archive, member.filename, path)) for name, member in wanted.items()}
+
+
+def _read_header(path: Path, archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> None:
+    """Check an array's header against the size of its member, before its data is read."""
+    try:
+        with archive.open(member) as file:
+            shape, _, dtype = _parse_header(file)
+            size = member.file_size - file.tell()
+    except (ValueError, TypeError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            path, f"the array is broken ({reason})", "Write it again with numpy.savez", record=name
+        ) from None
+    if dtype.hasobject:
+        raise UnsafeFileError(
+            path, "the array holds Python objects, which could run code", "Store plain numbers", record=name
+        )
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed != size or min(shape, default=0) < 0:
+        raise UnsafeFileError(
+            path, f"the array claims {claimed} bytes and has {size}", "Write it again with numpy.savez", record=name
+        )
+
+
+def _parse(data: bytes) -> np.ndarray:
+    file = io.BytesIO(data)
+    shape, fortran, dtype = _parse_header(file)
+    return np.frombuffer(data, dtype, offset=file.tell()).reshape(shape, order="F" if fortran else "C")
+
+
+def _parse_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    return _HEADERS[version](file, max_header_size=_HEADER_BYTES)
+
+
+def _texts(path: Path, arrays: dict[str, np.ndarray], name: str) -> list[str] | None:
+    if name not in arrays:
+        return None
+    if arrays[name].ndim != 1 or arrays[name].dtype.kind != "U":
+        raise DataError(path, "it must be a list of text", "Store a NumPy array of strings", record=name)
+    return arrays[name].tolist()
+
+
+class NpzWriter(Writer):
+    """Writes our npz, uncompressed and streamed; it holds RGB of one size, so transparency is dropped."""
+
+    def _begin(self) -> None:
+        sizes = np.unique(self.source.sizes, axis=0)
+        if len(sizes) > 1:
+            raise SettingsError(
+                f"{self.source.name} holds pictures of several sizes, which .npz cannot; write .parquet or a folder"
+            )
+        height, width = sizes[0].tolist() if len(sizes) else (0, 0)
+        self._shape = (height, width, 3)
+        self._archive = zipfile.ZipFile(self.temporary, "w")
+        self._images = self._archive.open(_member("images"), "w", force_zip64=True)
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(self.source), *self._shape)}
+        np.lib.format.write_array_header_1_0(self._images, header)
+
+    def _store(self, row: int, array: np.ndarray) -> None:
+        rgb = array[..., :3] if array.shape[2] >= 3 else np.repeat(array[..., :1], 3, axis=2)
+        if rgb.shape != self._shape:
+            raise ValueError(f"row {row} is {list(rgb.shape)}, expected {list(self._shape)}")
+        self._images.write(np.ascontiguousarray(rgb).data)
+
+    def _finish(self) -> None:
+        self._images.close()
+        for name, values in (
+            ("labels", self.source.labels),
+            ("class_names", np.array(self.source.class_names, np.str_)),
+            ("ids", np.array(self.source.ids, np.str_)),
+        ):
+            with self._archive.open(_member(name), "w") as file:
+                np.lib.format.write_array(file, values, allow_pickle=False)
+        self._archive.close()
+
+    def _release(self) -> None:
+        if hasattr(self, "_archive"):  # not so where `_begin` refused the set
+            self._images.close()
+            self._archive.close()
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+    member.create_system = 3  # otherwise it says on which system it was written
+    return member
+
+
+FORMAT = Format(claims=lambda path: path.suffix == ".npz" and path.is_file(), read=read_npz, writer=NpzWriter)

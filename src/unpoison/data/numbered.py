@@ -1,0 +1,109 @@
+"""Flat folders of numbered pictures, `0.png`, `1.png`, ...: how most published poisons come, without labels."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from unpoison.core.errors import DataError, SettingsError
+from unpoison.core.images import ImageSet
+from unpoison.data.formats import Format, refuse_split
+from unpoison.data.picture_files import PictureFiles
+from unpoison.data.pictures import SUFFIXES, encode
+from unpoison.data.writer import Writer
+
+
+class NumberedPictures(PictureFiles):
+    """Pictures in the order of their numbers; the ids are the names as they stand, `7` or `00007`."""
+
+    format = "numbered"
+
+    @property
+    def numbers(self) -> list[int]:
+        """Per picture its number: the row of the set that the poison was made from."""
+        return [int(image_id) for image_id in self.ids]
+
+
+def read_numbered(path: Path, split: str | None) -> ImageSet:
+    """Read a flat numbered folder; the labels are -1.
+
+    Raises:
+        DataError: a picture's name is no number, or two have the same.
+    """
+    refuse_split(path, split)
+    files = _list_pictures(path)
+    if not files:
+        raise DataError(path, "it holds no pictures", "Name a folder with 0.png, 1.png, ...")
+    for file in files:
+        if not _is_number(file.stem):
+            raise DataError(file, "the picture's name is not a number", "Rename it, or sort the pictures by class")
+    files.sort(key=lambda file: int(file.stem))
+    for first, second in itertools.pairwise(files):
+        if int(first.stem) == int(second.stem):
+            raise DataError(second, f"it has the same number as {first.name}", "Remove one of them")
+    other = sum(1 for entry in path.iterdir() if entry.is_file()) - len(files)
+    return NumberedPictures(path, [file.name for file in files], np.full(len(files), -1), (), other_files=other)
+
+
+def label_by_number(image_set: ImageSet, labels_from: ImageSet) -> ImageSet:
+    """Give a numbered set the labels of another: picture 17 gets the label of row 17.
+
+    Raises:
+        SettingsError: the set is not a flat numbered folder.
+        DataError: a number is beyond the other set.
+    """
+    if not isinstance(image_set, NumberedPictures):
+        raise SettingsError(f"{image_set.name} is not a flat numbered folder; it keeps its own labels")
+    numbers = image_set.numbers
+    if numbers[-1] >= len(labels_from):
+        raise DataError(
+            image_set.root / image_set.files[-1],
+            f"{labels_from.name} has only {len(labels_from)} labels",
+            "Take the labels from the set that the pictures were made from",
+        )
+    return NumberedPictures(
+        image_set.root,
+        image_set.files,
+        labels_from.labels[numbers],
+        labels_from.class_names,
+        other_files=image_set.other_files,
+    )
+
+
+class NumberedWriter(Writer):
+    """Writes `<number>.png`: the id where all ids are numbers, else the row. Labels are not stored."""
+
+    def _begin(self) -> None:
+        ids = self.source.ids
+        keep = all(map(_is_number, ids)) and len({int(image_id) for image_id in ids}) == len(ids)
+        self._stems = ids if keep else [str(row) for row in range(len(ids))]
+        self.temporary.mkdir()
+
+    def _store(self, row: int, array: np.ndarray) -> None:
+        (self.temporary / f"{self._stems[row]}.png").write_bytes(encode(array))
+
+
+def _list_pictures(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise DataError(path, "there is no such folder", "Name a folder with 0.png, 1.png, ...")
+    return [
+        entry
+        for entry in path.iterdir()
+        if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and not entry.is_dir()
+    ]
+
+
+def _is_number(stem: str) -> bool:
+    return stem.isascii() and stem.isdigit() and len(stem) < 19
+
+
+def _claims(path: Path) -> bool:
+    if not path.is_dir() or any(entry.is_dir() and not entry.name.startswith(".") for entry in path.iterdir()):
+        return False
+    files = _list_pictures(path)
+    return bool(files) and all(_is_number(file.stem) for file in files)
+
+
+FORMAT = Format(claims=_claims, read=read_numbered, writer=NumberedWriter)

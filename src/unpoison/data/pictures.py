@@ -1,0 +1,139 @@
+"""The one place where pictures are decoded and encoded."""
+
+from __future__ import annotations
+
+import io
+from os import PathLike
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from unpoison.core.errors import DataError, UnsafeFileError
+from unpoison.core.images import Picture
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+MAX_PIXELS = 100_000_000
+
+# Named, because Pillow would otherwise try every plugin it has, and some run programs (EPS calls Ghostscript).
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}
+_CHANNEL_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+
+
+def decode(data: bytes, file: str | PathLike[str], *, record: object = None) -> Picture:
+    """Decode a picture to RGB; of an animated one the first frame.
+
+    EXIF orientation is applied where it stands before the pixels. Transparency is kept aside, not blended.
+
+    Args:
+        data: the file's bytes.
+        file: name for errors.
+        record: which record of the file, for errors.
+
+    Raises:
+        DataError: not a picture, truncated, or of 16 bits.
+        UnsafeFileError: over 100 megapixels.
+    """
+    image, turn = _open(data, file, record)
+    try:
+        image.load()
+        return to_picture(image if turn is None else image.transpose(turn))
+    except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
+        raise _broken(file, record, error) from None
+
+
+def measure(data: bytes, file: str | PathLike[str], *, record: object = None) -> tuple[int, int]:
+    """Height and width of a picture as `decode` will return it, from its header alone.
+
+    Args:
+        data: the file's bytes, or as many of the first as hold the header.
+        file: name for errors.
+        record: which record of the file, for errors.
+
+    Raises:
+        DataError: not a picture, of 16 bits, or over 100 megapixels.
+    """
+    image, turn = _open(data, file, record)
+    width, height = image.size
+    return (width, height) if turn in _SIDEWAYS else (height, width)
+
+
+def to_picture(image: Image.Image) -> Picture:
+    """A loaded Pillow image of at most 8 bits as RGB, with its transparency aside."""
+    if image.has_transparency_data:
+        rgba = np.asarray(image.convert("RGBA"))
+        return Picture(np.ascontiguousarray(rgba[..., :3]), image.mode, np.ascontiguousarray(rgba[..., 3]))
+    return Picture(np.array(image.convert("RGB")), image.mode)
+
+
+def encode(array: np.ndarray) -> bytes:
+    """Encode a PNG; equal pixels give equal bytes with the same versions of Pillow and zlib.
+
+    Args:
+        array: [H, W, C] uint8 with C of 1 (grey), 2 (grey, alpha), 3 (colour) or 4 (colour, alpha).
+    """
+    height, width, channels = array.shape
+    # Beyond thumbnails the highest levels take most of a run's time and save a few percent.
+    level = 1 if max(height, width) > 64 else 6
+    image = Image.fromarray(array[..., 0] if channels == 1 else array)
+    if image.mode != _CHANNEL_MODES[channels]:
+        raise ValueError(f"cannot store {channels} channels")
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=level)
+    return file.getvalue()
+
+
+def check_pixels(width: int, height: int, file: str | PathLike[str], record: object = None) -> None:
+    """Refuse a size that would eat the memory, before any is taken.
+
+    Raises:
+        UnsafeFileError: over 100 megapixels.
+    """
+    if width * height > MAX_PIXELS:
+        problem = f"the picture claims {width}x{height} pixels, over {MAX_PIXELS // 1_000_000} megapixels"
+        raise UnsafeFileError(str(file), problem, "Remove it or scale it down", record=record)
+
+
+def _open(data: bytes, file: str | PathLike[str], record: object) -> tuple[Image.Image, Image.Transpose | None]:
+    """Read the header: the undecoded image, and how EXIF wants it turned."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        turn = None
+        if image.format != "TIFF":  # Pillow turns TIFF itself
+            # The base class's method reads the header only; PNG's own would decode the pixels.
+            turn = _TURNS.get(Image.Image.getexif(image).get(_ORIENTATION, 1))
+        depths = str([tile[3] for tile in image.tile])
+    except UnidentifiedImageError:
+        raise DataError(
+            str(file), "this is not a picture, or its header is broken", "Remove or replace it", record=record
+        ) from None
+    except Image.DecompressionBombError:
+        raise UnsafeFileError(
+            str(file), f"the picture claims over {MAX_PIXELS // 1_000_000} megapixels", "Remove it", record=record
+        ) from None
+    except Exception as error:  # as in `decode`
+        raise _broken(file, record, error) from None
+    check_pixels(*image.size, file, record)
+    if image.mode.startswith(("I", "F")) or ";16" in depths:
+        raise DataError(
+            str(file),
+            f"the picture has more than 8 bits a channel (mode {image.mode})",
+            "Convert it to 8 bits",
+            record=record,
+        )
+    return image, turn
+
+
+def _broken(file: str | PathLike[str], record: object, error: Exception) -> DataError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return DataError(str(file), f"the picture is broken ({reason})", "Remove or replace it", record=record)

@@ -1,0 +1,61 @@
+"""Reading an image set, whatever it is stored in."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from unpoison.core.errors import DataError
+from unpoison.core.images import ImageSet
+from unpoison.core.methods import load_method
+from unpoison.data.formats import Format
+from unpoison.data.methods import METHODS
+from unpoison.data.sources import parse_source
+
+
+def read(
+    source: str | PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002
+    labels_from: ImageSet | None = None,
+) -> ImageSet:
+    """Read an image set. Pictures are decoded when they are asked for; nothing in the files is executed.
+
+    Args:
+        source: path of a file or folder, a glob of shards, `digits`, `cifar10` or `hf://owner/name`. `#test` or
+            `#train` after it chooses a part (train if left out), `[start:stop]` rows, as in `cifar#test[:2000]`.
+        format: name of the format; detected if left out.
+        labels_from: set whose labels a flat numbered folder takes: picture 17 gets the label of row 17.
+
+    Returns:
+        The set; its `name` is the last part of the path and its `format` the format it was read from.
+
+    Raises:
+        DataError: a file is bad, or there is none.
+        UnsafeFileError: a file asks for what reading must not do.
+        SettingsError: the format or the split does not exist.
+    """
+    asked = parse_source(source)
+    reader: Format = load_method(METHODS, format or detect_format(asked.path), kind="format")
+    image_set = reader.read(asked.path, asked.split)
+    if labels_from is not None:
+        from unpoison.data.numbered import label_by_number
+
+        image_set = label_by_number(image_set, labels_from)
+    return image_set if asked.rows == slice(None) else image_set.subset(np.arange(len(image_set))[asked.rows])
+
+
+def detect_format(path: Path) -> str:
+    """Name of the format that a path looks like.
+
+    Raises:
+        DataError: there is no such file, or it is of no known format.
+    """
+    for name in METHODS:
+        if load_method(METHODS, name, kind="format").claims(path):
+            return name
+    if not path.exists():
+        raise DataError(path, "there is no such file or folder", "Check the spelling")
+    raise DataError(path, "this is of no known format", f"Name one with --format: {', '.join(METHODS)}")

@@ -1,0 +1,39 @@
+"""What a user may write for a source: a path, with `#split` and `[start:stop]` after it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+_PARTS = re.compile(r"(?P<path>.*?)(?:#(?P<split>[\w-]+))?(?:\[(?P<start>-?\d*):(?P<stop>-?\d*)\])?")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source, taken apart.
+
+    Args:
+        path: file, folder, glob of shards, or a name such as `digits`.
+        split: part of a set that holds several, e.g. `test`.
+        rows: which rows are wanted.
+    """
+
+    path: Path
+    split: str | None
+    rows: slice
+
+
+def parse_source(source: str | PathLike[str]) -> Source:
+    """Take a source apart. What exists under the whole name is that path, whatever characters are in it.
+
+    >>> parse_source("cifar#test[:2000]")
+    Source(path=PosixPath('cifar'), split='test', rows=slice(None, 2000, None))
+    """
+    text = str(source)
+    match = _PARTS.fullmatch(text)
+    if match is None or Path(text).exists():
+        return Source(Path(text), None, slice(None))
+    start, stop = (int(match[part]) if match[part] else None for part in ("start", "stop"))
+    return Source(Path(match["path"]), match["split"], slice(start, stop))

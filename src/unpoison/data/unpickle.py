@@ -1,0 +1,150 @@
+"""Reading strangers' pickles without running code: an allow-list, and checks before memory is taken."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from unpoison.core.errors import DataError, UnsafeFileError
+from unpoison.data import pickled_values as values
+from unpoison.data.pickled_values import Budget, Call
+
+MAX_BYTES = 8 * 2**30
+_ROOM = 64 * 2**20
+_REMEDY = "Ask its publisher for .npz, PNG or safetensors; do not open it with other tools"
+_BROKEN = (
+    pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError, OverflowError, MemoryError,
+    RecursionError, ImportError, struct.error, SyntaxError,
+)  # fmt: skip
+
+_CALLS: dict[tuple[str, str], Callable] = {
+    ("numpy", "dtype"): values.make_dtype,
+    ("_codecs", "encode"): values.encode_text,
+    ("builtins", "bytes"): values.make_bytes,
+    ("builtins", "bytearray"): values.make_bytes,
+    ("builtins", "set"): values.make_set,
+    ("builtins", "frozenset"): values.make_frozenset,
+    ("collections", "OrderedDict"): values.make_ordered_dict,
+    ("copyreg", "_reconstructor"): values.make_instance,
+    **{
+        (f"numpy.{core}.{module}", name): call  # numpy 1 says core, numpy 2 _core
+        for core in ("core", "_core")
+        for module, name, call in (
+            ("multiarray", "_reconstruct", values.reconstruct),
+            ("multiarray", "scalar", values.scalar),
+            ("numeric", "_frombuffer", values.from_buffer),
+        )
+    },
+}
+_PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+
+
+def read_pickle(path: Path) -> Any:
+    """Read a stranger's pickle.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Containers, numbers, text, bytes and numpy arrays as they are; Pillow images as `Picture`.
+
+    Raises:
+        DataError: the file is missing or broken.
+        UnsafeFileError: it names anything else, or claims more memory than it holds. Nothing has been executed.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UnsafeFileError(path, f"the pickle is larger than {MAX_BYTES >> 30} GiB", _REMEDY)
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(path, f"the file cannot be read ({error.strerror})", "Check the path") from None
+    return unpickle(data, path)
+
+
+def unpickle(
+    data: bytes,
+    file: Path,
+    *,
+    record: str | None = None,
+    calls: Mapping[tuple[str, str], Callable] | None = None,
+    constants: Mapping[tuple[str, str], Any] | None = None,
+    persistent: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Read a stranger's pickle from memory; see `read_pickle`.
+
+    Args:
+        data: the pickle.
+        file: name for errors.
+        record: member of the file that holds it, for errors.
+        calls: further functions that it may call, by module and name; they take a `Budget` first.
+        constants: further values that it may name.
+        persistent: turns persistent ids into values, for formats that have them.
+    """
+    try:
+        _scan(data)
+        loader = _Unpickler(data, file, record, calls or {}, constants or {}, persistent)
+        return loader.load()
+    except DataError as error:
+        if error.file == str(file):
+            raise
+        raise UnsafeFileError(file, error.problem, error.remedy, record=record) from None
+    except _BROKEN as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UnsafeFileError(file, f"the pickle is broken or hostile: {reason}", _REMEDY, record=record) from None
+
+
+class _Unpickler(pickle.Unpickler):
+    """Admits what is listed above and below, by exact name."""
+
+    def __init__(
+        self,
+        data: bytes,
+        file: Path,
+        record: str | None,
+        calls: Mapping[tuple[str, str], Callable],
+        constants: Mapping[tuple[str, str], Any],
+        persistent: Callable[[Any], Any] | None,
+    ):
+        # Python 2 text may be bytes in truth; latin1 keeps every byte.
+        super().__init__(io.BytesIO(data), encoding="latin1")
+        self._file, self._record, self._persistent = file, record, persistent
+        self._budget = Budget(4 * len(data) + _ROOM)
+        self._calls, self._constants = {**_CALLS, **calls}, constants
+
+    def find_class(self, module: str, name: str) -> Any:
+        key = (_PYTHON_2.get(module, module), name)
+        if key in self._calls:
+            return Call(self._calls[key], self._budget)
+        if key in self._constants:
+            return self._constants[key]
+        if key == ("numpy", "ndarray"):
+            return values.ArrayType
+        if key == ("builtins", "object"):
+            return None  # an argument of `_reconstructor`, unused
+        if key == ("PIL.Image", "Image") or (module.startswith("PIL.") and name.endswith("ImageFile")):
+            return values.PickledPicture
+        raise UnsafeFileError(
+            self._file, f"the pickle asks for '{module}.{name}', which could run code", _REMEDY, record=self._record
+        )
+
+    def persistent_load(self, pid: Any) -> Any:
+        if self._persistent is None:
+            raise ValueError("it refers to objects outside itself")
+        return self._persistent(pid)
+
+
+def _scan(data: bytes) -> None:
+    """Walk over the opcodes once: lengths are within the file, and no memo index claims memory of its own.
+
+    The unpickler would allocate for a length, and for a memo index, before it finds that the data is missing.
+    """
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > count + 1:
+            raise ValueError(f"memo index {argument} after {count} steps")
+        if opcode.name.startswith("EXT"):
+            raise ValueError("it uses the extension registry")

@@ -1,0 +1,122 @@
+"""How every format is written: in order, under a temporary name, renamed when complete."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from unpoison.core.errors import DataError, RunError, SettingsError
+from unpoison.core.images import ImageSet
+
+
+class Writer(ABC):
+    """Writes one set, picture by picture, to `.<name>.tmp` beside the target, and renames it at the end.
+
+    As a context manager it closes on success and removes what it wrote on error.
+
+    Args:
+        target: file or folder to make.
+        source: set whose ids, labels, class names and sizes are written; its pictures are not read.
+
+    Raises:
+        SettingsError: the target exists already.
+        DataError: the set cannot be stored in this format.
+    """
+
+    def __init__(self, target: Path, source: ImageSet):
+        if os.path.lexists(target):
+            raise SettingsError(f"{target} exists already; name a new target or remove it first")
+        self.target, self.source = target, source
+        self.temporary = target.with_name(f".{target.name}.tmp")
+        self._rows = 0
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove(self.temporary)  # what a killed run left
+        try:
+            self._begin()
+        except BaseException:
+            self.abort()
+            raise
+
+    def add(self, indices: Sequence[int] | np.ndarray, arrays: Sequence[np.ndarray]) -> None:
+        """Store the next pictures.
+
+        Args:
+            indices: rows of the source, going on where the last call ended.
+            arrays: per row [H, W, C] uint8 with C of 1 (grey), 2 (grey, alpha), 3 (colour) or 4 (colour, alpha).
+        """
+        for index, array in zip(indices, arrays, strict=True):
+            if index != self._rows:
+                raise ValueError(f"pictures must come in order: row {self._rows} is next, got {index}")
+            self._store(self._rows, array)
+            self._rows += 1
+
+    def close(self) -> None:
+        """Finish and rename into place.
+
+        Raises:
+            RunError: pictures are missing, or the target has appeared meanwhile; nothing is left behind.
+        """
+        try:
+            if self._rows != len(self.source):
+                raise RunError(f"{self.target}: only {self._rows} of {len(self.source)} pictures were written")
+            self._finish()
+            if os.path.lexists(self.target):
+                raise RunError(f"{self.target} was made by somebody else meanwhile; name a new target")
+            os.rename(self.temporary, self.target)
+        except BaseException:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        self._release()
+        _remove(self.temporary)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Create the temporary file or folder."""
+
+    @abstractmethod
+    def _store(self, row: int, array: np.ndarray) -> None:
+        """Store one picture [H, W, C]."""
+
+    def _finish(self) -> None:  # noqa: B027
+        """Write what comes after the pictures and close the file."""
+
+    def _release(self) -> None:  # noqa: B027
+        """Close what is open, without finishing it."""
+
+
+def check_name(source: ImageSet, name: str, what: str) -> str:
+    """A stranger's id or class name, once it is known to be safe as a path below a folder.
+
+    Raises:
+        DataError: it would leave the folder or cannot be a file name.
+    """
+    parts = name.split("/")
+    if "\\" in name or "\0" in name or ":" in name or not all(parts) or {".", ".."} & set(parts):
+        raise DataError(source.name, f"the {what} {name!r} cannot be a path", "Rename it, or write .npz or .parquet")
+    return name
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

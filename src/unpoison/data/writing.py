@@ -1,0 +1,85 @@
+"""Writing an image set in any format we write."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from unpoison.core.errors import SettingsError
+from unpoison.core.images import ImageSet
+from unpoison.core.methods import load_method
+from unpoison.data.methods import METHODS
+from unpoison.data.writer import Writer
+
+_BY_SUFFIX = {".npz": "npz", ".parquet": "parquet"}
+_NOT_WRITTEN = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".gz", ".tgz", ".tar", ".zip"}
+
+
+def write(
+    image_set: ImageSet,
+    target: str | PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002
+) -> None:
+    """Write a set; grey and transparency are kept where the format can hold them.
+
+    Args:
+        image_set: the set.
+        target: file or folder to make; must not exist.
+        format: `folder`, `numbered`, `npz` or `parquet`; see `default_format` if left out.
+
+    Raises:
+        SettingsError: the target exists, or the format cannot be written.
+        DataError: a picture is broken; nothing is left behind.
+    """
+    with open_writer(target, format, source=image_set) as writer:
+        for block in image_set.blocks():
+            pictures = [image_set.picture(row) for row in block]
+            writer.add(block, [picture.restore(picture.rgb) for picture in pictures])
+
+
+def open_writer(
+    target: str | PathLike[str],
+    format: str | None,  # noqa: A002
+    *,
+    source: ImageSet,
+) -> Writer:
+    """A writer to which the pictures of a set are added in order.
+
+    Args:
+        target: file or folder to make; must not exist.
+        format: name of the format; see `default_format` if None.
+        source: set whose ids, labels and class names are written.
+
+    Raises:
+        SettingsError: the target exists, or the format cannot be written.
+        DataError: the set cannot be stored in this format.
+    """
+    target = Path(target)
+    name = format or default_format(source.format, target)
+    writer = load_method(METHODS, name, kind="format").writer
+    if writer is None:
+        raise SettingsError(f"format '{name}' is read but not written; choose from {', '.join(_written())}")
+    return writer(target, source)
+
+
+def default_format(source_format: str, target: Path) -> str:
+    """The format in which a set is written: the target's suffix decides, else folders stay folders.
+
+    Args:
+        source_format: format that the set was read from; a flat numbered folder stays one.
+        target: file or folder to make.
+
+    Raises:
+        SettingsError: the suffix names a format that we do not write.
+    """
+    suffix = target.suffix.lower()
+    if suffix in _BY_SUFFIX:
+        return _BY_SUFFIX[suffix]
+    if suffix in _NOT_WRITTEN:
+        raise SettingsError(f"{suffix} files are read but not written; name the target {target.stem}.npz")
+    return "numbered" if source_format == "numbered" else "folder"
+
+
+def _written() -> list[str]:
+    return [name for name in METHODS if load_method(METHODS, name, kind="format").writer is not None]

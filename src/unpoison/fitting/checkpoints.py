@@ -1,0 +1,56 @@
+"""Where a fit stands, on disk: enough to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unpoison.core.errors import RunError
+from unpoison.core.files import atomic_path
+
+_FIELDS = {"fingerprint", "weights", "average", "optimizer", "losses"}
+
+
+def checkpoint_path(out: Path) -> Path:
+    """The checkpoint of a fit lies beside its output, as `OUT.checkpoint`."""
+    return out.with_name(f"{out.name}.checkpoint")
+
+
+def save_checkpoint(path: Path, state: dict[str, Any], *, fingerprint: str) -> None:
+    """Write a state of tensors and plain values, in one piece or not at all.
+
+    Args:
+        path: file to write.
+        state: what `DiffusionRun.state` gives.
+        fingerprint: hash of settings, seed and data of the fit.
+    """
+    with atomic_path(path) as temporary:
+        torch.save({**state, "fingerprint": fingerprint}, temporary)
+
+
+def load_checkpoint(path: Path, *, fingerprint: str, device: torch.device) -> dict[str, Any] | None:
+    """Read the state of an unfinished fit; None if there is none. Reading runs no code.
+
+    Args:
+        path: the checkpoint.
+        fingerprint: hash of settings, seed and data of the fit that wants to go on.
+        device: where its tensors go.
+
+    Raises:
+        RunError: the file is damaged, or belongs to another fit.
+    """
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
+        state = None
+    if not isinstance(state, dict) or set(state) != _FIELDS:
+        raise RunError(f"{path} is not a checkpoint of unpoison fit; delete it to start afresh")
+    if state["fingerprint"] != fingerprint:
+        raise RunError(f"{path} belongs to a fit with other settings, seed or data; delete it or choose another output")
+    return state

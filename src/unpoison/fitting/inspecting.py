@@ -1,0 +1,89 @@
+"""How well a fitted model denoises, in figures and in pictures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unpoison.core.images import ImageSet
+from unpoison.core.noise import Noise
+from unpoison.core.pixels import to_float
+from unpoison.nets.denoiser import as_denoiser
+from unpoison.nets.protocols import DiscreteModel
+
+_IMAGES = 256  # enough for a figure: the standard error of a PSNR over so many images is about 0.1 dB
+
+
+@dataclass(frozen=True)
+class DenoisingError:
+    """Error of one call at one noise.
+
+    Args:
+        sigma_255: noise, times 255.
+        mse: mean squared error of the denoised image, in [0, 1] units.
+        psnr: the same in decibels.
+        psnr_noisy: of the noisy image.
+        images: how many were measured.
+    """
+
+    sigma_255: float
+    mse: float
+    psnr: float
+    psnr_noisy: float
+    images: int
+
+
+def measure_denoising(model: DiscreteModel, image_set: ImageSet, device: torch.device) -> list[DenoisingError]:
+    """Error of one-call denoising over the noises a model was trained for.
+
+    Args:
+        model: on `device`.
+        image_set: images it was not fitted to, of one size; the first 256 are used.
+        device: where it computes.
+    """
+    rows = range(min(_IMAGES, len(image_set)))
+    clean = to_float(np.stack(image_set.load(rows))).to(device)
+    errors = []
+    for sigma in noise_levels(model):
+        noisy, denoised = denoise_once(model, clean, sigma, image_set.ids[: len(rows)])
+        mse = _mse(denoised, clean)
+        errors.append(DenoisingError(255 * sigma, mse, _psnr(mse), _psnr(_mse(noisy, clean)), len(rows)))
+    return errors
+
+
+def noise_levels(model: DiscreteModel, count: int = 4) -> list[float]:
+    """Noises to look at, in [0, 1] pixel units: doubling up to the largest the model was trained for."""
+    denoiser = as_denoiser(model)
+    levels = [denoiser.sigma_max / 2**halvings for halvings in reversed(range(count))]
+    return [level for level in levels if level >= denoiser.sigma_min]
+
+
+@torch.no_grad()
+def denoise_once(model: DiscreteModel, clean: Tensor, sigma: float, ids: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    """The same noise every time, and its removal in one call.
+
+    Args:
+        model: on the device of the images.
+        clean: [N, C, H, W] float32 in [0, 1].
+        sigma: noise, in [0, 1] pixel units.
+        ids: of the images.
+
+    Returns:
+        Noisy and denoised images, as `clean`; both may leave [0, 1], the second is clamped.
+    """
+    noisy = clean + sigma * Noise(0, "fit/inspect", ids).normal(clean, "forward")
+    denoiser = as_denoiser(model)
+    parts = [denoiser.denoise(part, part.new_full((len(part),), sigma)) for part in noisy.split(64)]
+    return noisy, torch.cat(parts).clamp(0, 1)
+
+
+def _mse(x: Tensor, clean: Tensor) -> float:
+    return (x - clean).square().mean().item()
+
+
+def _psnr(mse: float) -> float:
+    return -10 * math.log10(max(mse, 1e-12))

@@ -1,0 +1,81 @@
+"""The Denoiser view: one call removes Gaussian noise of a given strength from [0, 1] images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from unpoison.core.errors import ModelError
+from unpoison.nets.protocols import Denoiser, DiscreteModel
+from unpoison.nets.schedules import abar_to_sigma, index_at, sigma_to_abar
+
+_SLACK = 1e-6  # sigma arrives in float32: its own bounds must not be refused for their last bit
+
+
+@dataclass
+class CallableDenoiser:
+    """A user's own denoiser.
+
+    Args:
+        function: maps x [N, C, H, W] in [0, 1] plus noise, and sigma [N], to the clean image; an nn.Module will do.
+        sigma_min: smallest noise it is good for, in [0, 1] pixel units.
+        sigma_max: largest.
+    """
+
+    function: Callable[[Tensor, Tensor], Tensor]
+    sigma_min: float
+    sigma_max: float
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """See `Denoiser.denoise`."""
+        _check(sigma, self.sigma_min, self.sigma_max)
+        return self.function(x, sigma)
+
+
+class DiscreteDenoiser:
+    """A DiscreteModel as a Denoiser, as made by `as_denoiser`.
+
+    Args:
+        model: any discrete model.
+    """
+
+    def __init__(self, model: DiscreteModel):
+        self.model = model
+        self.sigma_min = abar_to_sigma(float(model.abar[0]))
+        self.sigma_max = abar_to_sigma(float(model.abar[model.max_index]))
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """See `Denoiser.denoise`."""
+        _check(sigma, self.sigma_min, self.sigma_max)
+        abar = sigma_to_abar(sigma.detach().double().cpu())
+        index = index_at(self.model.abar[: self.model.max_index + 1], abar)
+        scale = abar.sqrt().to(x.device, x.dtype).view(-1, 1, 1, 1)
+        x0, _ = self.model.predict(scale * (2 * x - 1), index)
+        return (x0 + 1) / 2
+
+
+def as_denoiser(model: DiscreteModel) -> Denoiser:
+    """See a model over integer indices as a denoiser over sigma.
+
+    The network receives sqrt(abar) (2x - 1) at abar = 1 / (1 + 4 sigma^2); the index is found between the levels of
+    the schedule, linear in log SNR.
+
+    Args:
+        model: any discrete model.
+
+    Returns:
+        A denoiser from the sigma of index 0 to that of `max_index`.
+    """
+    return DiscreteDenoiser(model)
+
+
+def _check(sigma: Tensor, low: float, high: float) -> None:
+    least, most = (float(end) for end in sigma.detach().aminmax())
+    if not (low * (1 - _SLACK) <= least and most <= high * (1 + _SLACK)):
+        wrong = most if most > high else least
+        raise ModelError(
+            f"noise of sigma*255 = {255 * wrong:.4g} is outside what the model was trained for, "
+            f"{255 * low:.4g} to {255 * high:.4g}"
+        )

@@ -1,0 +1,8 @@
+"""The architectures that a weights file can name."""
+
+from __future__ import annotations
+
+METHODS = {
+    "compact": "unpoison.nets.compact:CompactUNet",
+    "eclipse-unet": "unpoison.nets.eclipse_unet:build_eclipse_unet",
+}

@@ -1,0 +1,224 @@
+"""Weights files: reading strangers' safely, writing and reading our own."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from unpoison.core.errors import ModelError, SettingsError, UnsafeFileError
+from unpoison.core.files import atomic_path
+from unpoison.core.methods import load_method
+from unpoison.nets.epsilon import EpsilonModel
+from unpoison.nets.improved_diffusion import check_state, import_improved_diffusion
+from unpoison.nets.methods import METHODS
+from unpoison.nets.schedules import Schedule
+
+_KEY = "unpoison"  # our one entry in the metadata of a safetensors file
+_VERSION = 1
+_WRAPPERS = ("net", "state_dict")
+
+
+class WeightsHeader(BaseModel):
+    """What a weights file of ours says of itself.
+
+    Args:
+        version: of this layout.
+        architecture: name in `nets.methods`.
+        arguments: keyword arguments that rebuild the network.
+        schedule: noise schedule it was trained with.
+        time_scale: factor from index to the network's time input.
+        max_index: largest index it was trained for.
+        learned_variance: whether the network gives v.
+        kind: raw weights, or their exponential moving average.
+        settings: how it was trained, for people.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = _VERSION
+    architecture: str
+    arguments: dict[str, Any]
+    schedule: Schedule
+    time_scale: float
+    max_index: int
+    learned_variance: bool
+    kind: Literal["raw", "ema"]
+    settings: dict[str, Any]
+
+
+def save_model(
+    path: Path,
+    model: EpsilonModel,
+    *,
+    architecture: str,
+    arguments: Mapping[str, Any],
+    kind: Literal["raw", "ema"],
+    settings: Mapping[str, Any],
+) -> None:
+    """Write a model as safetensors that `load_model` can rebuild, in one piece or not at all.
+
+    Args:
+        path: file to write, `.safetensors`.
+        model: the model; the network's tensors are stored in their own precision.
+        architecture: name in `nets.methods`.
+        arguments: keyword arguments that rebuild the network, fit for JSON.
+        kind: raw weights, or their exponential moving average.
+        settings: how it was trained, fit for JSON.
+    """
+    header = WeightsHeader(
+        architecture=architecture,
+        arguments=dict(arguments),
+        schedule=model.schedule,
+        time_scale=model.time_scale,
+        max_index=model.max_index,
+        learned_variance=model.learned_variance,
+        kind=kind,
+        settings=dict(settings),
+    )
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(state, temporary, metadata={_KEY: header.model_dump_json()})
+
+
+def load_model(path: Path) -> EpsilonModel:
+    """Rebuild a model that `save_model` wrote, on the CPU and in evaluation mode.
+
+    Raises:
+        ModelError: the file is missing, not ours, of another version, or its weights do not fit its architecture.
+    """
+    header = read_header(path)
+    state = read_torch_state(path)
+    try:
+        build = load_method(METHODS, header.architecture, kind="architecture")
+        with torch.device("meta"):  # shapes first: a header must not make us allocate what the file does not hold
+            check_state(state, {name: tensor.shape for name, tensor in build(**header.arguments).state_dict().items()})
+        net = build(**header.arguments)
+        net.load_state_dict(state)
+        return EpsilonModel(
+            net,
+            schedule=header.schedule,
+            time_scale=header.time_scale,
+            max_index=header.max_index,
+            learned_variance=header.learned_variance,
+        ).eval()
+    except (SettingsError, ModelError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path}: {_first_line(error)}") from None
+
+
+def read_header(path: Path) -> WeightsHeader:
+    """What a weights file of ours says of itself, without reading the weights.
+
+    Raises:
+        ModelError: the file is missing, not ours, or of another version.
+    """
+    _check_exists(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            fields = json.loads((file.metadata() or {})[_KEY])
+    except KeyError:
+        raise ModelError(f"{path}: these weights say nothing of their network; only files of `unpoison` do") from None
+    except (SafetensorError, ValueError) as error:
+        raise ModelError(f"{path}: not a readable safetensors file ({_first_line(error)})") from None
+    version = fields.get("version") if isinstance(fields, dict) else None
+    if version != _VERSION:
+        raise ModelError(f"{path}: weights layout {version!r}, this unpoison reads {_VERSION}; use a matching version")
+    try:
+        return WeightsHeader.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ModelError(f"{path}: header field {field}: {first['msg']}") from None
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+
+
+def load_any(path: Path) -> EpsilonModel:
+    """Load a model from a file of ours (`.safetensors`), or from a checkpoint of improved-diffusion (any other name).
+
+    Raises:
+        ModelError: the file is neither.
+        UnsafeFileError: the file asks to run code.
+    """
+    if path.suffix == ".safetensors":
+        return load_model(path)
+    try:
+        return import_improved_diffusion(read_torch_state(path))
+    except ModelError as error:
+        raise ModelError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
+def read_torch_state(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a `.safetensors` file or of a torch checkpoint, on the CPU, without running any code.
+
+    A wrapping `{"net": ...}` or `{"state_dict": ...}` and a `module.` before every name are taken off.
+
+    Raises:
+        ModelError: the file is missing, broken, or does not hold weights by name.
+        UnsafeFileError: the file asks for objects that weights have no need of.
+    """
+    _check_exists(path)
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, ValueError) as error:
+            raise ModelError(f"{path}: not a readable safetensors file ({_first_line(error)})") from None
+    content = _load_checked(path)
+    for wrapper in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not content:
+        raise ModelError(f"{path}: holds {type(content).__name__}, not weights by name")
+    for name, value in content.items():
+        if not isinstance(name, str) or not _is_plain(value):
+            raise ModelError(f"{path}: entry {name!r} is a {type(value).__name__}, not a plain tensor")
+    prefix = "module." if all(name.startswith("module.") for name in content) else ""
+    return {name.removeprefix(prefix): value.detach() for name, value in content.items()}
+
+
+def _load_checked(path: Path) -> Any:
+    try:
+        _refuse_bomb(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnsafeFileError:
+        raise
+    except Exception as error:  # a hostile file can raise anything from inside torch
+        # torch's own text is left out: it advises to switch the protection off.
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        if asked:
+            raise UnsafeFileError(
+                path, f"asks for {asked[1]}, which may run code", "Ask its author for plain tensors or safetensors"
+            ) from None
+        raise ModelError(f"{path}: not a readable file of weights: broken, or not written by torch.save") from None
+
+
+def _refuse_bomb(path: Path) -> None:
+    """torch.save stores its records as they are, side by side: they never hold more than the file."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unfolded = sum(member.file_size for member in archive.infolist())
+    if unfolded > path.stat().st_size:
+        raise UnsafeFileError(path, f"would unfold to {unfolded} bytes, more than it has", "Do not use this file")
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_meta or value.is_quantized)
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such file")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,247 @@
+"""A small network, fitted to a toy set: it learns, goes on after an interruption, and shares its work."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from unpoison.core.errors import RunError, SettingsError
+from unpoison.core.images import ArrayImageSet
+from unpoison.core.settings import build_settings, list_profiles
+from unpoison.fitting.checkpoints import checkpoint_path
+from unpoison.fitting.diffusion import fit, thin_curve
+from unpoison.fitting.running import rate_factor
+from unpoison.fitting.settings import FitSettings
+from unpoison.nets.weights import load_model, read_header
+
+SMALL = {
+    "arguments": {"channels": 8, "blocks": [1, 1, 1]},
+    "iterations": 12,
+    "batch_size": 8,
+    "warmup": 3,
+    "precision": "fp32",
+    "shift": 1,
+    "checkpoint_every": 5,
+    "plots": False,
+}
+
+
+def make_settings(**changes) -> FitSettings:
+    return FitSettings(**{**SMALL, **changes})
+
+
+def make_set(count: int = 12, seed: int = 0) -> ArrayImageSet:
+    """Flat colour halves: easy to denoise."""
+    random = np.random.default_rng(seed)
+    pixels = np.empty((count, 8, 8, 3), np.uint8)
+    pixels[:, :, :4] = random.integers(0, 256, (count, 1, 1, 3))
+    pixels[:, :, 4:] = random.integers(0, 256, (count, 1, 1, 3))
+    return ArrayImageSet(pixels, np.zeros(count, np.int64), name="halves")
+
+
+def weights(path) -> dict[str, torch.Tensor]:
+    return load_model(path).net.state_dict()
+
+
+def stop_at(step: int):
+    def on_step(info):
+        if info.step == step:
+            raise KeyboardInterrupt
+
+    return on_step
+
+
+def test_fit_learns_and_writes_what_it_did(tmp_path):
+    out, steps = tmp_path / "net.safetensors", []
+    settings = make_settings(iterations=250, learning_rate=5e-3, train_to=1500, ema_decay=0.95, plots=True)
+    result = fit(make_set(), out=out, settings=settings, held_out=make_set(seed=1), on_step=steps.append)
+    assert np.mean(result.losses[-20:]) < 0.5 * np.mean(result.losses[:5])
+    assert [steps[0].step, steps[-1].step, steps[-1].total] == [1, 250, 250]
+    strongest = result.errors[-1]
+    assert strongest.psnr > strongest.psnr_noisy + 3
+
+    header = read_header(out)
+    assert (header.architecture, header.max_index, header.kind) == ("compact", 1500, "ema")
+    assert header.settings["data"]["hash"] == make_set().content_hash
+    torch.testing.assert_close(weights(out), result.model.net.state_dict())
+
+    record = json.loads((tmp_path / "net.fit.json").read_text())
+    assert record["settings"] == settings.model_dump(mode="json")
+    assert record["losses"][-1][0] == 250
+    assert len(record["held_out"]) == len(result.errors) == 4
+    pytest.importorskip("matplotlib")
+    names = {"net.safetensors", "net.fit.json", "net.loss.png", "net.denoised.png"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_an_interrupted_fit_ends_in_the_same_bytes(tmp_path, dropout):
+    settings = make_settings(dropout=dropout)
+    whole = fit(make_set(), out=tmp_path / "whole.safetensors", settings=settings)
+    out = tmp_path / "parts.safetensors"
+    for step in (7, 11):
+        with pytest.raises(KeyboardInterrupt):
+            fit(make_set(), out=out, settings=settings, on_step=stop_at(step))
+        assert checkpoint_path(out).exists()
+        assert not out.exists()
+    parts = fit(make_set(), out=out, settings=settings)
+    assert parts.losses == whole.losses
+    assert out.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+    assert not checkpoint_path(out).exists()
+
+
+def test_the_seed_decides_and_global_state_does_not(tmp_path):
+    losses = []
+    for seed, noise in ((0, 1), (0, 2), (1, 1)):
+        torch.manual_seed(noise)
+        before = torch.get_rng_state()
+        settings = make_settings(iterations=2, dropout=0.2)
+        losses.append(fit(make_set(), out=tmp_path / "net.safetensors", settings=settings, seed=seed).losses)
+        assert torch.equal(torch.get_rng_state(), before)
+    assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize(
+    ("image_set", "settings", "seed"),
+    [
+        (make_set(), make_settings(learning_rate=1e-3), 0),
+        (make_set(), make_settings(), 1),
+        (make_set(seed=2), make_settings(), 0),
+    ],
+)
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path, image_set, settings, seed):
+    out = tmp_path / "net.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_set(), out=out, settings=make_settings(), on_step=stop_at(6))
+    with pytest.raises(RunError, match="other settings, seed or data") as caught:
+        fit(image_set, out=out, settings=settings, seed=seed)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04 cut"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, content):
+    out = tmp_path / "net.safetensors"
+    checkpoint_path(out).write_bytes(content)
+    with pytest.raises(RunError, match="not a checkpoint"):
+        fit(make_set(), out=out, settings=make_settings())
+
+
+def test_a_hostile_checkpoint_runs_nothing(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    out = tmp_path / "net.safetensors"
+    torch.save({"weights": Hostile()}, checkpoint_path(out))
+    with pytest.raises(RunError, match="not a checkpoint"):
+        fit(make_set(), out=out, settings=make_settings())
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "settings", "message"),
+    [
+        ("net.pt", make_settings(), "safetensors"),
+        ("net.safetensors", make_settings(arguments={"chanels": 8}), "chanels"),
+        ("net.safetensors", make_settings(architecture="compakt"), "did you mean 'compact'"),
+    ],
+)
+def test_wrong_requests_are_refused(tmp_path, out, settings, message):
+    with pytest.raises(SettingsError, match=message):
+        fit(make_set(), out=tmp_path / out, settings=settings)
+
+
+def test_bfloat16_follows_fp32(tmp_path):
+    losses = [
+        fit(make_set(), out=tmp_path / f"{p}.safetensors", settings=make_settings(precision=p)).losses
+        for p in ("fp32", "bf16")
+    ]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.05)
+
+
+TWO = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from test_diffusion import fit, make_set, make_settings
+result = fit(make_set(), out=sys.argv[2], settings=make_settings(), device="cpu")
+json.dump(result.losses, open(sys.argv[2] + "." + __import__("os").environ["RANK"] + ".json", "w"))
+"""
+
+
+def test_two_processes_give_the_losses_of_one(tmp_path):
+    one = fit(make_set(), out=tmp_path / "one.safetensors", settings=make_settings(), device="cpu")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    out = tmp_path / "two.safetensors"
+    common = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-c", TWO, os.path.dirname(__file__), str(out)]
+    ranks = [
+        subprocess.Popen(command, env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"})
+        for rank in range(2)
+    ]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    for rank in range(2):
+        losses = json.loads((tmp_path / f"two.safetensors.{rank}.json").read_text())
+        np.testing.assert_allclose(losses, one.losses, atol=1e-3)
+    torch.testing.assert_close(weights(out), weights(tmp_path / "one.safetensors"), atol=1e-3, rtol=1e-3)
+
+
+def test_profile_eclipse_has_the_numbers_of_the_paper():
+    settings = build_settings(FitSettings, profiles=["eclipse"], room="unpoison.fitting")
+    known = {
+        "architecture": "eclipse-unet",
+        "schedule": "cosine",
+        "schedule_steps": 4000,
+        "train_to": 3999,
+        "loss": "hybrid",
+        "oversampling": 4,
+        "iterations": 250_000,
+        "batch_size": 128,
+        "learning_rate": 1e-4,
+        "decay": "constant",
+        "warmup": 0,
+        "weight_decay": 0,
+        "grad_clip": 0,
+        "ema_decay": 0.9999,
+        "ema_warmup": False,
+        "precision": "fp32",
+        "flip": False,
+        "shift": 0,
+    }
+    assert settings.model_dump(include=set(known)) == known
+
+
+def test_profiles_are_complete_and_the_defaults_are_compact():
+    assert list_profiles("unpoison.fitting") == ["compact", "digits", "eclipse"]
+    assert build_settings(FitSettings, profiles=["compact"], room="unpoison.fitting") == FitSettings(
+        arguments={"channels": 64, "blocks": [1, 2, 1]}
+    )
+
+
+@pytest.mark.parametrize("changes", [{"train_to": 4000}, {"loss": "mse"}, {"batch_size": 0}, {"dropout": 1.0}])
+def test_values_out_of_range_are_refused(changes):
+    with pytest.raises(SettingsError):
+        build_settings(FitSettings, overrides=changes)
+
+
+def test_learning_rate_rises_and_falls():
+    settings = make_settings(iterations=100, warmup=10)
+    factors = [rate_factor(settings, step) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1)
+    assert max(factors) == factors[9] > 0.97
+    assert factors[-1] < 1e-3
+    assert rate_factor(make_settings(decay="constant", warmup=0), 11) == 1
+
+
+def test_thin_curve_keeps_the_mean():
+    assert thin_curve([]) == []
+    assert thin_curve([4.0, 2.0, 1.0], points=2) == [(2, 3.0), (3, 1.0)]
+    assert len(thin_curve([1.0] * 1001)) <= 500

@@ -1,0 +1,188 @@
+import json
+import os
+import pickle
+import zipfile
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from unpoison.core.errors import ModelError, UnsafeFileError
+from unpoison.core.methods import load_method
+from unpoison.nets.epsilon import EpsilonModel
+from unpoison.nets.methods import METHODS
+from unpoison.nets.schedules import Schedule
+from unpoison.nets.weights import load_any, load_model, read_header, read_torch_state, save_model
+
+SMALL = {
+    "compact": {"channels": 16},
+    "eclipse-unet": {"channels": 32, "multipliers": [1, 2], "blocks": 1, "attention_levels": [1], "head_dim": 16},
+}
+
+
+class Evil:
+    """Makes a file when unpickled."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+def build(architecture):
+    if architecture == "eclipse-unet":
+        pytest.importorskip("diffusers")
+    net = load_method(METHODS, architecture, kind="architecture")(**SMALL[architecture])
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(parameter.numel()))
+    return EpsilonModel(net, schedule=Schedule("cosine", 400), time_scale=2.5, max_index=99).eval()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "pocket.safetensors"
+    save_model(
+        path,
+        build("compact"),
+        architecture="compact",
+        arguments=SMALL["compact"],
+        kind="ema",
+        settings={"steps": 3, "note": "é"},
+    )
+    return path
+
+
+def change_header(path, **changes):
+    fields = json.loads(read_header(path).model_dump_json()) | changes
+    save_file(load_file(path), path, metadata={"unpoison": json.dumps(fields)})
+
+
+@pytest.mark.parametrize("architecture", sorted(METHODS))
+def test_save_and_load_give_the_same_bits(architecture, tmp_path):
+    model, path = build(architecture), tmp_path / "sub" / "x.safetensors"
+    save_model(path, model, architecture=architecture, arguments=SMALL[architecture], kind="raw", settings={})
+    again = load_model(path)
+    z, index = torch.randn(2, 3, 16, 16), torch.tensor([0, 99])
+    with torch.inference_mode():
+        for one, other in zip(model.predict(z, index), again.predict(z, index), strict=True):
+            assert torch.equal(one, other)
+    assert (again.schedule, again.time_scale, again.max_index) == (model.schedule, 2.5, 99)
+    assert torch.equal(again.abar, model.abar)
+    assert not again.training
+    assert [file.name for file in path.parent.iterdir()] == ["x.safetensors"]
+
+
+def test_header_tells_the_settings(saved):
+    header = read_header(saved)
+    assert (header.kind, header.settings, header.architecture) == ("ema", {"steps": 3, "note": "é"}, "compact")
+    assert load_any(saved).max_index == 99
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 2}, "layout 2"),
+        ({"version": None}, "layout None"),
+        ({"architecture": "compcat"}, "did you mean 'compact'"),
+        ({"arguments": {"channels": 32}}, "another shape"),
+        ({"arguments": {"channels": 10**6}}, "another shape"),
+        ({"arguments": {"channels": 10**9}}, "overflow"),
+        ({"arguments": {"chanels": 16}}, "chanels"),
+        ({"arguments": {"channels": "x"}}, "str"),
+        ({"schedule": {"name": "sigmoid", "steps": 10}}, "sigmoid"),
+        ({"schedule": {"name": "cosine"}}, "schedule.steps"),
+        ({"max_index": 400}, "max_index 400"),
+        ({"kind": "best"}, "kind"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_wrong_header_is_refused(saved, changes, message):
+    change_header(saved, **changes)
+    with pytest.raises(ModelError, match=message) as caught:
+        load_model(saved)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(str(saved))
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"unpoison": "[1]"}, {"unpoison": "{"}])
+def test_missing_or_broken_metadata_is_refused(tmp_path, metadata):
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata=metadata)
+    with pytest.raises(ModelError, match=r"x\.safetensors"):
+        load_model(path)
+
+
+def test_weights_that_do_not_fit_are_refused(saved):
+    header = read_header(saved)
+    state = load_file(saved)
+    state.pop("enter.bias")
+    save_file(state, saved, metadata={"unpoison": header.model_dump_json()})
+    with pytest.raises(ModelError, match=r"1 missing \(enter.bias\)"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_hostile_checkpoint_runs_nothing(tmp_path, legacy):
+    path, marker = tmp_path / "ema.pt", tmp_path / "marker"
+    torch.save({"net": Evil(marker)}, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(UnsafeFileError, match=r"ema\.pt: asks for posix.mkdir") as caught:
+        load_any(path)
+    assert "\n" not in str(caught.value)
+    assert not marker.exists()
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_hostile_pickle_runs_nothing(tmp_path):
+    path, marker = tmp_path / "ema.pt", tmp_path / "marker"
+    path.write_bytes(pickle.dumps({"net": Evil(marker)}))
+    with pytest.raises((UnsafeFileError, ModelError), match=r"ema\.pt"):
+        load_any(path)
+    assert not marker.exists()
+
+
+def test_an_archive_that_unfolds_is_refused(tmp_path):
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb/data.pkl", bytes(1_000_000))
+    with pytest.raises(UnsafeFileError, match="unfold to 1000000 bytes"):
+        read_torch_state(path)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("seed", range(8))
+def test_random_bytes_are_refused(tmp_path, seed, suffix):
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(bytes(torch.randint(256, (257,), generator=torch.Generator().manual_seed(seed)).tolist()))
+    with pytest.raises(ModelError, match="not a readable") as caught:
+        load_any(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
+def test_a_truncated_checkpoint_is_refused(tmp_path, share):
+    path = tmp_path / "x.pt"
+    torch.save({"a": torch.zeros(100)}, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ModelError, match="not a readable"):
+        load_any(path)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"a": 1}, {1: torch.zeros(1)}, {"a": torch.zeros(1, device="meta")}])
+def test_other_contents_are_refused(tmp_path, content):
+    path = tmp_path / "x.pt"
+    torch.save(content, path)
+    with pytest.raises(ModelError, match=r"x\.pt"):
+        read_torch_state(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    for name in ("x.pt", "x.safetensors"):
+        with pytest.raises(ModelError, match="no such file"):
+            load_any(tmp_path / name)
+
+
+def test_safetensors_are_read_as_a_state(saved):
+    assert "enter.weight" in read_torch_state(saved)

@@ -1,0 +1,110 @@
+"""Contracts over every attack, and the property that makes each one work."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unpoison.core.errors import SettingsError
+from unpoison.core.images import ArrayImageSet
+from unpoison.core.manifest import read_manifest
+from unpoison.core.noise import generator
+from unpoison.core.settings import bound_value
+from unpoison.data import read
+from unpoison.poisons.crafting import attack_settings, poison, write_poisoned
+from unpoison.poisons.lsp import LspPoison, LspSettings
+from unpoison.poisons.methods import METHODS
+
+
+@pytest.fixture
+def grey():
+    """Mid-grey pictures: no perturbation is clipped, so that norms can be measured."""
+    return ArrayImageSet(np.full((60, 32, 32, 3), 128, np.uint8), np.arange(60) % 5)
+
+
+def _delta(result, image_set) -> np.ndarray:
+    return (result.poisoned.images.astype(np.float64) - image_set.images) / 255
+
+
+@pytest.mark.parametrize("attack", METHODS)
+def test_contract(attack, make_set):
+    image_set = make_set(30)
+    before = image_set.images.copy()
+    options = {"patch": 4} if attack == "lsp" else {}
+    settings = attack_settings(attack, overrides=options)
+    first, again, other = (poison(image_set, attack, settings=settings, seed=seed) for seed in (0, 0, 1))
+    assert np.array_equal(image_set.images, before)
+    assert first.image_set.ids == image_set.ids
+    assert first.image_set.labels.tolist() == image_set.labels.tolist()
+    assert np.array_equal(first.poisoned.images, again.poisoned.images)
+    assert not np.array_equal(first.poisoned.images, other.poisoned.images)
+    assert type(settings).model_validate_json(settings.model_dump_json()) == settings
+
+
+@pytest.mark.parametrize("attack", METHODS)
+def test_a_fraction_leaves_the_others_alone(attack, grey):
+    result = poison(grey, attack, fraction=0.25, seed=1)
+    chosen = {grey.ids.index(image_id) for image_id in result.poisoned.ids}
+    counts = np.bincount(grey.labels[sorted(chosen)], minlength=5)
+    assert counts.tolist() == [3] * 5
+    changed = {int(row) for row in np.flatnonzero((result.poisoned.images != grey.images).any(axis=(1, 2, 3)))}
+    assert changed == chosen
+
+
+def test_lsp_has_the_published_norm_and_separates_linearly(grey):
+    exact = LspPoison().craft(grey, LspSettings(), generator=generator(0, "lsp"))
+    delta = (exact.images.astype(np.float64) - 128) / 255
+    norms = np.sqrt((delta**2).sum(axis=(1, 2, 3)))
+    assert norms.mean() == pytest.approx(np.sqrt((6 / 255) ** 2 * 3072), abs=5e-3)
+    assert np.abs(delta).reshape(60, 4, 8, 4, 8, 3).std(axis=(2, 4)).max() == pytest.approx(0, abs=1e-12)
+    # One least-squares map of half of the perturbations to classes names all of the other half.
+    flat, labels = delta.reshape(60, -1), grey.labels
+    weights, *_ = np.linalg.lstsq(flat[:30], np.eye(5)[labels[:30]], rcond=None)
+    assert ((flat[30:] @ weights).argmax(axis=1) == labels[30:]).mean() == 1.0
+
+
+@pytest.mark.parametrize(("norm", "epsilon"), [("linf", "8/255"), ("l2", "0.5")])
+def test_urp_is_one_noise_per_class_within_its_bound(grey, norm, epsilon):
+    settings = attack_settings("urp", overrides={"norm": norm, "epsilon": epsilon})
+    result = poison(grey, "urp", settings=settings)
+    delta = _delta(result, grey)
+    for label in range(5):
+        assert (delta[grey.labels == label] == delta[grey.labels == label][0]).all()
+    size = np.abs(delta).max() if norm == "linf" else np.sqrt((delta**2).sum(axis=(1, 2, 3))).max()
+    assert size <= bound_value(epsilon) * (1 + 1e-9) if norm == "linf" else size == pytest.approx(0.5, rel=0.02)
+    assert result.step.facts["linf_255"] == round(255 * np.abs(delta).max())
+    assert result.step.facts["l2_mean"] == pytest.approx(np.sqrt((delta**2).sum(axis=(1, 2, 3))).mean())
+
+
+def test_urp_per_sample_says_nothing_of_the_class(grey):
+    result = poison(grey, "urp", settings=attack_settings("urp", overrides={"per": "sample"}))
+    means = [_delta(result, grey)[grey.labels == label].mean(axis=0) for label in range(5)]
+    assert max(np.abs(mean).max() for mean in means) < 8 / 255
+    assert len(np.unique(result.poisoned.images, axis=0)) == 60
+
+
+def test_manifest_and_lists_lie_with_the_set(grey, tmp_path):
+    result = poison(grey, "urp", fraction=0.2)
+    write_poisoned(result, grey, tmp_path / "bad")
+    manifest = read_manifest(tmp_path / "bad" / "manifest.json")
+    assert manifest.steps[0].facts["poisoned"] == "poisoned_ids.txt"
+    assert (tmp_path / "bad" / "poisoned_ids.txt").read_text().split() == list(result.poisoned.ids)
+    assert read(str(tmp_path / "bad")).content_hash == manifest.steps[0].result
+
+    write_poisoned(result, grey, tmp_path / "bad.npz")
+    assert (tmp_path / "bad.npz.poisoned_ids.txt").is_file()
+    assert read_manifest(tmp_path / "bad.npz.manifest.json").steps == manifest.steps
+
+
+def test_errors_name_what_is_wrong(grey):
+    with pytest.raises(SettingsError, match="no attack 'lps'; did you mean 'lsp'"):
+        poison(grey, "lps")
+    with pytest.raises(SettingsError, match="cannot be cut into cells of 7"):
+        poison(grey, "lsp", settings=LspSettings(patch=7))
+    with pytest.raises(SettingsError, match="fraction is 0"):
+        poison(grey, "urp", fraction=0)
+    with pytest.raises(SettingsError, match="8/255"):
+        attack_settings("urp", overrides={"epsilon": "eight"})
+    unlabelled = ArrayImageSet(grey.images, np.full(60, -1), class_names=["a"])
+    with pytest.raises(SettingsError, match="without a label"):
+        poison(unlabelled, "urp")

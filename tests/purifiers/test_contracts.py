@@ -1,0 +1,128 @@
+"""What every purifier in the table must keep to."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unpoison.core.errors import ModelError, SettingsError
+from unpoison.core.noise import Noise
+from unpoison.core.pixels import to_uint8
+from unpoison.purifiers.building import build_purifier, purifier_settings
+from unpoison.purifiers.methods import METHODS
+
+# The smallest settings with which a method works.
+SMALL = {"fast": {"sigma": "10/255", "steps": 1}, "eclipse": {"t": 3}}
+METHODS_AND_CHAIN = [*METHODS, "jpeg+eclipse"]
+
+
+@pytest.fixture(params=METHODS_AND_CHAIN)
+def purifier(request, tiny_model, device):
+    overrides = {}
+    for link in request.param.split("+"):
+        fields = dict(SMALL.get(link, {}))
+        if link in SMALL:
+            fields["model"] = str(tiny_model)
+        prefix = f"{link}." if "+" in request.param else ""
+        overrides.update({f"{prefix}{name}": value for name, value in fields.items()})
+    return build_purifier(purifier_settings(request.param, overrides=overrides), device=device)
+
+
+@pytest.fixture
+def images(device):
+    return torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def _noise(count: int, seed: int = 0) -> Noise:
+    return Noise(seed, "test", [str(row) for row in range(count)])
+
+
+@torch.inference_mode()
+def test_shape_range_and_input_are_kept(purifier, images):
+    before = images.clone()
+    purified = purifier.purify(images, noise=_noise(5))
+    assert purified.shape == images.shape
+    assert purified.dtype == torch.float32
+    assert purified.device == images.device
+    assert 0 <= purified.min() and purified.max() <= 1
+    assert torch.equal(images, before)
+    assert not torch.equal(purified, images)
+
+
+@torch.inference_mode()
+def test_same_seed_same_bytes(purifier, images):
+    first, again, other = (purifier.purify(images, noise=_noise(5, seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    if purifier.strength_255 is not None:
+        assert not torch.equal(first, other)
+
+
+@torch.inference_mode()
+def test_an_image_does_not_depend_on_its_neighbours(purifier, images):
+    whole = purifier.purify(images, noise=_noise(5))
+    alone = purifier.purify(images[2:3], noise=Noise(0, "test", ["2"]))
+    assert torch.allclose(whole[2:3], alone, atol=2 / 255)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_settings_survive_json(method):
+    settings = purifier_settings(method)[method]
+    assert type(settings).model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_floor_darkens_and_keeps_whole_levels(tiny_model, images):
+    if images.is_cuda:
+        pytest.skip("compares bytes on the CPU")
+    with torch.inference_mode():
+        purified = {
+            rule: build_purifier(
+                purifier_settings("eclipse", overrides={"model": str(tiny_model), "t": 2, "quantise": rule}),
+                device=torch.device("cpu"),
+            ).purify(images, noise=_noise(5))
+            for rule in ("round", "floor")
+        }
+    floor, rounded = to_uint8(purified["floor"]).astype(int), to_uint8(purified["round"]).astype(int)
+    assert set((rounded - floor).ravel().tolist()) == {0, 1}
+    assert torch.equal(purified["floor"], (purified["round"] * 255).floor() / 255)
+
+
+def test_errors_name_what_is_wrong(tiny_model):
+    with pytest.raises(SettingsError, match=r"no purifier 'jpg'; did you mean 'jpeg'"):
+        purifier_settings("jpg")
+    with pytest.raises(SettingsError, match=r"no setting 'sigma'"):
+        purifier_settings("jpeg", overrides={"sigma": "8/255"})
+    with pytest.raises(SettingsError, match=r"write one of jpeg.field, grayscale.field"):
+        purifier_settings("jpeg+grayscale", overrides={"quality": 3})
+    with pytest.raises(SettingsError, match="twice"):
+        purifier_settings("jpeg+jpeg")
+    with pytest.raises(ModelError, match="--model FILE"):
+        build_purifier(purifier_settings("eclipse"), device=torch.device("cpu"))
+    with pytest.raises(SettingsError, match="outside what"):
+        overrides = {"model": str(tiny_model), "sigma": "1/100000"}
+        build_purifier(purifier_settings("fast", overrides=overrides), device=torch.device("cpu"))
+
+
+def test_jpeg_is_pillows(make_set):
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from unpoison.purifiers.runner import purify
+
+    image_set = make_set(3)
+    purified = purify(image_set, "jpeg", quality=25).array()
+    buffer = io.BytesIO()
+    Image.fromarray(image_set.images[1]).save(buffer, "JPEG", quality=25)
+    assert np.array_equal(purified[1], np.asarray(Image.open(buffer).convert("RGB")))
+
+
+def test_grayscale_is_pillows(make_set):
+    import numpy as np
+    from PIL import Image
+
+    from unpoison.purifiers.runner import purify
+
+    image_set = make_set(3)
+    purified = purify(image_set, "grayscale").array()
+    assert np.array_equal(purified[2][..., 1], np.asarray(Image.fromarray(image_set.images[2]).convert("L")))
