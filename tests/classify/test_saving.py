@@ -50,9 +50,12 @@ def test_published_form_is_read(name, tmp_path):
     assert (loaded.width, len(loaded.class_names)) == (8, 7)
 
 
-def test_plain_safetensors_are_read(tmp_path):
-    save_file(build_net("resnet18", classes=3, width=8, seed=0).state_dict(), tmp_path / "net.safetensors")
-    assert import_classifier(tmp_path / "net.safetensors").width == 8
+def test_plain_and_half_safetensors_are_read(tmp_path):
+    net = build_net("resnet18", classes=3, width=8, seed=0).half()
+    save_file(net.state_dict(), tmp_path / "net.safetensors")
+    loaded = import_classifier(tmp_path / "net.safetensors")
+    assert loaded.width == 8
+    assert loaded(torch.zeros(1, 3, 16, 16)).dtype == torch.float32
 
 
 class _Evil:
@@ -67,7 +70,8 @@ def test_bad_files_are_refused(tmp_path, capsys):
     (tmp_path / "text.pth").write_text("no weights")
     (tmp_path / "text.safetensors").write_text("no weights")
     torch.save([1, 2], tmp_path / "list.pth")
-    for name in ("evil.pth", "old.pth", "text.pth", "text.safetensors", "list.pth", "absent.pth"):
+    torch.save({1: torch.zeros(1)}, tmp_path / "numbers.pth")
+    for name in ("evil.pth", "old.pth", "text.pth", "text.safetensors", "list.pth", "numbers.pth", "absent.pth"):
         with pytest.raises(DataError, match=name) as caught:
             import_classifier(tmp_path / name)
         assert "\n" not in str(caught.value)
@@ -86,6 +90,7 @@ def test_wrong_architecture_is_named(tmp_path):
 def test_a_folder_without_classifier_is_refused(tmp_path):
     with pytest.raises(DataError, match="there is no such file"):
         load_classifier(tmp_path)
-    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(DataError, match="not a classifier of unpoison"):
-        load_classifier(tmp_path)
+    for metadata in (None, {"unpoison.classifier": "{"}, {"unpoison.classifier": '{"width": 8}'}):
+        save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors", metadata=metadata)
+        with pytest.raises(DataError, match="not a classifier of unpoison"):
+            load_classifier(tmp_path)

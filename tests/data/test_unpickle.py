@@ -37,7 +37,8 @@ def _same(left, right) -> bool:
     if isinstance(left, (list, tuple)):
         return len(left) == len(right) and all(_same(a, b) for a, b in zip(left, right, strict=True))
     if isinstance(left, np.ndarray):
-        return left.dtype == right.dtype and np.array_equal(left, right)
+        # numpy may bring arrays of foreign byte order back in our own.
+        return left.dtype.newbyteorder("=") == right.dtype.newbyteorder("=") and np.array_equal(left, right)
     return left == right
 
 
@@ -129,6 +130,9 @@ HOSTILE = {
     "huge memo as text": b"Np2147483647\n.",
     "extension registry": b"\x80\x02\x82\x01.",
     "outside object": b"\x80\x02X\x01\x00\x00\x00aQ.",
+    "tuples in tuples as a key": b"\x80\x02})" + b"\x85" * 1_000_000 + b"Ns.",
+    "tuples in tuples by memo": b"\x80\x02})" + b"q\x00h\x00K\x010\x86" * 100_000 + b"Ns.",
+    "name of several lines": b"\x80\x04\x8c\x03a\nb\x8c\x03c\nd\x93.",
     "no data": b"",
     "cut": pickle.dumps(list(range(100)))[:-20],
     "not a pickle": b"PNG and so on",

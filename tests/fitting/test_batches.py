@@ -80,7 +80,7 @@ def test_parts_make_the_whole():
     torch.testing.assert_close(torch.cat([part.clean for part in parts]), batch.clean)
 
 
-@pytest.mark.parametrize(("image_set", "changes"), [(make_set(0), {}), (make_set(), {"shift": 6})])
-def test_what_cannot_be_drawn_is_refused(image_set, changes):
-    with pytest.raises(SettingsError):
-        make_batches(image_set, **changes)
+@pytest.mark.parametrize(("image_set", "shift", "message"), [(make_set(0), 0, "no images"), (make_set(), 6, "shift=6")])
+def test_what_cannot_be_drawn_is_refused(image_set, shift, message):
+    with pytest.raises(SettingsError, match=message):
+        Batches(image_set, size=4, passes=1, levels=10, flip=False, shift=shift, seed=0)

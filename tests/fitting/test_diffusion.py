@@ -37,6 +37,15 @@ def make_settings(**changes) -> FitSettings:
     return FitSettings(**{**SMALL, **changes})
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Nets this small are slower on two threads, and several times so on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def make_set(count: int = 12, seed: int = 0) -> ArrayImageSet:
     """Flat colour halves: easy to denoise."""
     random = np.random.default_rng(seed)
@@ -60,12 +69,14 @@ def stop_at(step: int):
 
 def test_fit_learns_and_writes_what_it_did(tmp_path):
     out, steps = tmp_path / "net.safetensors", []
-    settings = make_settings(iterations=250, learning_rate=5e-3, train_to=1500, ema_decay=0.95, plots=True)
+    settings = make_settings(
+        iterations=150, learning_rate=1e-2, train_to=1500, ema_decay=0.9, checkpoint_every=0, plots=True
+    )
     result = fit(make_set(), out=out, settings=settings, held_out=make_set(seed=1), on_step=steps.append)
-    assert np.mean(result.losses[-20:]) < 0.5 * np.mean(result.losses[:5])
-    assert [steps[0].step, steps[-1].step, steps[-1].total] == [1, 250, 250]
+    assert np.mean(result.losses[-20:]) < 0.75 * np.mean(result.losses[:5])
+    assert [steps[0].step, steps[-1].step, steps[-1].total] == [1, 150, 150]
     strongest = result.errors[-1]
-    assert strongest.psnr > strongest.psnr_noisy + 3
+    assert strongest.psnr > strongest.psnr_noisy + 2
 
     header = read_header(out)
     assert (header.architecture, header.max_index, header.kind) == ("compact", 1500, "ema")
@@ -74,8 +85,8 @@ def test_fit_learns_and_writes_what_it_did(tmp_path):
 
     record = json.loads((tmp_path / "net.fit.json").read_text())
     assert record["settings"] == settings.model_dump(mode="json")
-    assert record["losses"][-1][0] == 250
-    assert len(record["held_out"]) == len(result.errors) == 4
+    assert record["losses"][-1][0] == 150
+    assert [error["sigma_255"] for error in record["held_out"]] == pytest.approx([1.6, 3.2, 6.4, 12.8, 25.5, 51.0])
     pytest.importorskip("matplotlib")
     names = {"net.safetensors", "net.fit.json", "net.loss.png", "net.denoised.png"}
     assert {path.name for path in tmp_path.iterdir()} == names

@@ -44,7 +44,8 @@ def test_shape_range_and_input_are_kept(purifier, images):
     assert purified.shape == images.shape
     assert purified.dtype == torch.float32
     assert purified.device == images.device
-    assert 0 <= purified.min() and purified.max() <= 1
+    assert purified.min() >= 0
+    assert purified.max() <= 1
     assert torch.equal(images, before)
     assert not torch.equal(purified, images)
 
@@ -97,8 +98,8 @@ def test_errors_name_what_is_wrong(tiny_model):
         purifier_settings("jpeg+jpeg")
     with pytest.raises(ModelError, match="--model FILE"):
         build_purifier(purifier_settings("eclipse"), device=torch.device("cpu"))
+    overrides = {"model": str(tiny_model), "sigma": "1/100000"}
     with pytest.raises(SettingsError, match="outside what"):
-        overrides = {"model": str(tiny_model), "sigma": "1/100000"}
         build_purifier(purifier_settings("fast", overrides=overrides), device=torch.device("cpu"))
 
 

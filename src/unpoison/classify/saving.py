@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,35 +9,52 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from unpoison.classify.classifier import Classifier
 from unpoison.classify.methods import METHODS
+from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import TrainedClassifier
 from unpoison.core.errors import DataError, ModelError
 from unpoison.core.files import atomic_path, write_json
 from unpoison.core.methods import load_method
 
 _WEIGHTS = "model.safetensors"
+_KEY = "unpoison.classifier"
+
+
+class Description(BaseModel):
+    """What the weights file says of itself: all that rebuilds the classifier, and how it was trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: str
+    width: int
+    class_names: tuple[str, ...]
+    mean: list[float] = Field(min_length=3, max_length=3)
+    std: list[float] = Field(min_length=3, max_length=3)
+    settings: TrainSettings
+    seed: int
 
 
 def save_classifier(folder: Path, trained: TrainedClassifier) -> None:
-    """Write `model.safetensors`, all that rebuilds the classifier in its metadata, and `history.json`."""
+    """Write `model.safetensors`, described in its metadata, and `history.json`."""
     net = trained.net
-    about = {
-        "architecture": net.architecture,
-        "width": net.width,
-        "class_names": net.class_names,
-        "mean": net.mean.flatten().tolist(),
-        "std": net.std.flatten().tolist(),
-        "settings": trained.settings.model_dump(mode="json"),
-        "seed": trained.seed,
-    }
+    description = Description(
+        architecture=net.architecture,
+        width=net.width,
+        class_names=net.class_names,
+        mean=net.mean.flatten().tolist(),
+        std=net.std.flatten().tolist(),
+        settings=trained.settings,
+        seed=trained.seed,
+    )
     weights = {name: value.detach().cpu().contiguous() for name, value in net.net.state_dict().items()}
     with atomic_path(folder / _WEIGHTS) as temporary:
-        save_file(weights, temporary, metadata={"unpoison.classifier": json.dumps(about)})
+        save_file(weights, temporary, metadata={_KEY: description.model_dump_json()})
     write_json(folder / "history.json", [asdict(epoch) for epoch in trained.history])
 
 
@@ -50,24 +66,23 @@ def load_classifier(folder: Path) -> Classifier:
         ModelError: the weights do not fit their description.
     """
     path = folder / _WEIGHTS
+    remedy = "Name a folder made by `unpoison train`"
     if not path.is_file():
-        raise DataError(path, "there is no such file", "Name a folder made by `unpoison train`")
+        raise DataError(path, "there is no such file", remedy)
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["unpoison.classifier"])
+            description = Description.model_validate_json((file.metadata() or {}).get(_KEY, ""))
         weights = load_file(path)
-    except (SafetensorError, KeyError, ValueError):
-        raise DataError(
-            path, "this is not a classifier of unpoison", "Name a folder made by `unpoison train`"
-        ) from None
+    except (SafetensorError, ValidationError):
+        raise DataError(path, "this is not a classifier of unpoison", remedy) from None
     return _rebuild(
         path,
         weights,
-        architecture=about["architecture"],
-        width=about["width"],
-        class_names=about["class_names"],
-        mean=about["mean"],
-        std=about["std"],
+        architecture=description.architecture,
+        width=description.width,
+        class_names=description.class_names,
+        mean=description.mean,
+        std=description.std,
     )
 
 
@@ -128,7 +143,9 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     for wrapper in ("net", "state_dict"):
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
             found = found[wrapper]
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
+    ):
         raise DataError(path, "this is no state dict", "Save the state dict alone, or convert it to safetensors")
     # DataParallel puts its own name before every other.
     return {name.removeprefix("module."): value for name, value in found.items()}
@@ -153,4 +170,6 @@ def _rebuild(
     except RuntimeError as error:
         problem = " ".join(str(error).splitlines()[1].split())
         raise ModelError(f"{path} does not fit {architecture} of width {width}: {problem}") from None
+    # Published halves would not fit the fp32 input.
+    net = net.float()
     return Classifier(net, architecture=architecture, width=width, class_names=class_names, mean=mean, std=std).eval()

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import PurePath
 from types import ModuleType
 
+# Line ends, and what could steer a terminal.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 
 class UnpoisonError(Exception):
-    """Base of every error a user can cause and mend; its text is one line."""
+    """Base of every error a user can cause and mend; its text is one line.
+
+    Args:
+        text: what to tell; control characters, which strangers' names may hold, are shown as escapes.
+    """
+
+    def __init__(self, text: str):
+        super().__init__(_CONTROL.sub(lambda match: ascii(match[0])[1:-1], text))
 
 
 class SettingsError(UnpoisonError):

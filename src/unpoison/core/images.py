@@ -75,7 +75,7 @@ class ImageSet(ABC):
     ):
         self.name = name
         self.ids = tuple(ids)
-        self.labels = np.asarray(labels, dtype=np.int64).reshape(-1)
+        self.labels = np.array(labels, dtype=np.int64).reshape(-1)
         self.class_names = tuple(str(class_name) for class_name in class_names)
         self.sizes = np.asarray(sizes, dtype=np.int32).reshape(-1, 2)
         self._check()

@@ -16,7 +16,8 @@ def to_float(images: np.ndarray) -> Tensor:
     Returns:
         [N, C, H, W] float32 in [0, 1], on the CPU.
     """
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(255)
+    # A copy, because torch warns of arrays that cannot be written to, as those of a mapped file.
+    return torch.from_numpy(np.array(images, order="C")).permute(0, 3, 1, 2).float().div_(255)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:

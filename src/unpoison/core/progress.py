@@ -30,7 +30,7 @@ OnStep = Callable[[StepInfo], None]
 @contextmanager
 def progress_bar(label: str, *, unit: str = "it", disable: bool = False) -> Iterator[OnStep]:
     """A bar on stderr with rate and time left; the hook it yields is an `on_step`."""
-    with tqdm(desc=label, unit=unit, disable=disable, leave=False, mininterval=0.5, dynamic_ncols=True) as bar:
+    with tqdm(desc=label, unit=unit, disable=disable, leave=False, delay=1, dynamic_ncols=True) as bar:
 
         def on_step(info: StepInfo) -> None:
             bar.total = info.total

@@ -12,6 +12,7 @@ from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.data.archives import read_tar
 from unpoison.data.cifar_classes import CIFAR10 as CIFAR10_CLASSES
+from unpoison.data.cifar_classes import show_label
 from unpoison.data.formats import Format, choose_split
 from unpoison.data.unpickle import read_pickle, unpickle
 
@@ -67,7 +68,9 @@ def _read_batch(path: Path, name: str, batch: Any, classes: int) -> tuple[np.nda
         raise DataError(path, f"it holds no '{_LABELS[classes]}', one per row", _REMEDY, record=name)
     for row, label in enumerate(labels):
         if not isinstance(label, (int, np.integer)) or not 0 <= label < classes:
-            raise DataError(path, f"label {label!r} is outside 0 to {classes - 1}", _REMEDY, record=f"{name}:{row}")
+            raise DataError(
+                path, f"label {show_label(label)} is outside 0 to {classes - 1}", _REMEDY, record=f"{name}:{row}"
+            )
     return planes_to_images(np.asarray(data)), np.array(labels, np.int64)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, ImageSet
-from unpoison.data.cifar_classes import CIFAR10
+from unpoison.data.cifar_classes import CIFAR10, show_label
 from unpoison.data.formats import Format, refuse_split
 from unpoison.data.unpickle import read_pickle
 
@@ -44,7 +44,7 @@ def _read_record(path: Path, row: int, record: Any) -> tuple[np.ndarray, int]:
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.size != _BYTES:
         raise DataError(path, f"the picture is not {_BYTES} bytes", _REMEDY, record=row)
     if not isinstance(label, (int, np.integer)) or not 0 <= label < len(CIFAR10):
-        raise DataError(path, f"label {label!r} is outside 0 to {len(CIFAR10) - 1}", _REMEDY, record=row)
+        raise DataError(path, f"label {show_label(label)} is outside 0 to {len(CIFAR10) - 1}", _REMEDY, record=row)
     return pixels.reshape(32, 32, 3), int(label)
 
 

@@ -44,11 +44,35 @@ def download(repository: str) -> Path:
             if any(folder.rglob("*.parquet")):
                 return folder
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            f"hf://{repository}", f"it cannot be downloaded ({reason})", "Check the name and the network"
-        ) from None
+        raise _failed(f"hf://{repository}", error) from None
     raise DataError(f"hf://{repository}", "it holds no parquet files", "Download it by hand and name the folder")
+
+
+def fetch_file(address: str) -> Path:
+    """Download one file of a model, such as published weights.
+
+    Args:
+        address: `hf://owner/name/file`.
+
+    Returns:
+        Its path in the Hub's cache.
+
+    Raises:
+        DataError: the address is incomplete, or the file cannot be downloaded.
+    """
+    parts = address.removeprefix("hf://").split("/")
+    if len(parts) < 3:
+        raise DataError(address, "it names no file of the Hub", "Write hf://owner/name/file")
+    hub = require("huggingface_hub", extra="hub", purpose="reading from the Hub")
+    try:
+        return Path(hub.hf_hub_download("/".join(parts[:2]), "/".join(parts[2:])))
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        raise _failed(address, error) from None
+
+
+def _failed(address: str, error: Exception) -> DataError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return DataError(address, f"it cannot be downloaded ({reason})", "Check the name and the network")
 
 
 def _repository(path: Path) -> tuple[str, str]:

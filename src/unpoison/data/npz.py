@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -18,6 +20,10 @@ from unpoison.data.writer import Writer
 
 _HEADER_BYTES = 10_000  # NumPy's own limit on the text of a header
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_BROKEN = (
+    ValueError, TypeError, KeyError, OSError, EOFError, RuntimeError, MemoryError, TokenError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: equal sets give equal bytes
 
 
@@ -80,7 +86,7 @@ def _read_header(path: Path, archive: zipfile.ZipFile, name: str, member: zipfil
         with archive.open(member) as file:
             shape, _, dtype = _parse_header(file)
             size = member.file_size - file.tell()
-    except (ValueError, TypeError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+    except _BROKEN as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             path, f"the array is broken ({reason})", "Write it again with numpy.savez", record=name

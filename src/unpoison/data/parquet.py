@@ -15,7 +15,7 @@ from unpoison.core.images import ImageSet, Picture, row_ids
 from unpoison.data.formats import Format
 from unpoison.data.parquet_shards import RowGroup, Shards, list_shards
 from unpoison.data.pictures import decode, encode, measure
-from unpoison.data.writer import Writer
+from unpoison.data.writer import Writer, is_path
 
 _IMAGE_COLUMNS = ("image", "img")
 _LABEL_COLUMNS = ("label", "fine_label")
@@ -116,8 +116,7 @@ def _has_paths(pictures: Any) -> bool:
 def _ids(paths: list[str | None]) -> list[str]:
     ids = [os.path.splitext(path)[0] for path in paths if path]
     # Absolute paths are another machine's business, and must not become file names on this one.
-    safe = not any(image_id.startswith("/") or ".." in image_id or "\\" in image_id for image_id in ids)
-    return ids if safe and len(set(ids)) == len(paths) else row_ids(len(paths))
+    return ids if len(set(ids)) == len(paths) and all(map(is_path, ids)) else row_ids(len(paths))
 
 
 class ParquetWriter(Writer):
@@ -160,7 +159,8 @@ class ParquetWriter(Writer):
 
 def _claims(path: Path) -> bool:
     if path.is_dir():
-        return any(path.rglob("*.parquet"))
+        # Where the Hub puts them; looking everywhere would walk through every folder of pictures.
+        return any(path.glob("*.parquet")) or any(path.glob("data/*.parquet"))
     return path.suffix == ".parquet" or path.match("*.parquet*")
 
 

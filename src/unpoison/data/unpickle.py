@@ -16,6 +16,7 @@ from unpoison.data.pickled_values import Budget, Call
 
 MAX_BYTES = 8 * 2**30
 _ROOM = 64 * 2**20
+_MAX_DEPTH = 1000
 _REMEDY = "Ask its publisher for .npz, PNG or safetensors; do not open it with other tools"
 _BROKEN = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError, OverflowError, MemoryError,
@@ -129,7 +130,10 @@ class _Unpickler(pickle.Unpickler):
         if key == ("PIL.Image", "Image") or (module.startswith("PIL.") and name.endswith("ImageFile")):
             return values.PickledPicture
         raise UnsafeFileError(
-            self._file, f"the pickle asks for '{module}.{name}', which could run code", _REMEDY, record=self._record
+            self._file,
+            f"the pickle asks for '{module[:80]}.{name[:80]}', which could run code",
+            _REMEDY,
+            record=self._record,
         )
 
     def persistent_load(self, pid: Any) -> Any:
@@ -139,12 +143,49 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _scan(data: bytes) -> None:
-    """Walk over the opcodes once: lengths are within the file, and no memo index claims memory of its own.
+    """Follow the opcodes once, without building anything, and refuse what the unpickler itself does not survive.
 
-    The unpickler would allocate for a length, and for a memo index, before it finds that the data is missing.
+    It allocates for a length or a memo index before it finds that the data is missing, and hashing a key of tuples
+    in tuples, however many, ends in a crash of the interpreter.
     """
+    depths: list[int] = []  # per object on the stack, how many tuples lie in each other
+    marks: list[int] = []
+    memo: dict[int, int] = {}
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > count + 1:
-            raise ValueError(f"memo index {argument} after {count} steps")
-        if opcode.name.startswith("EXT"):
-            raise ValueError("it uses the extension registry")
+        match opcode.name:
+            case "EXT1" | "EXT2" | "EXT4":
+                raise ValueError("it uses the extension registry")
+            case "MARK":
+                marks.append(len(depths))
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                if argument is None or argument > count + 1:
+                    raise ValueError(f"memo index {argument} after {count} steps")
+                memo[argument] = depths[-1]
+            case "MEMOIZE":
+                memo[len(memo)] = depths[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                depths.append(memo[argument])  # type: ignore[index]
+            case "DUP":
+                depths.append(depths[-1])
+            case "POP" if marks and marks[-1] == len(depths):
+                marks.pop()
+            case _:
+                inside = _take(opcode.stack_before, depths, marks)
+                depth = 1 + max(inside, default=0) if opcode.name.startswith("TUPLE") else 0
+                if depth > _MAX_DEPTH:
+                    raise ValueError(f"over {_MAX_DEPTH} tuples in each other")
+                depths += [depth] * len(opcode.stack_after)
+
+
+def _take(wanted: list[pickletools.StackObject], depths: list[int], marks: list[int]) -> list[int]:
+    """Take what an opcode takes off the stack; returns what lay above the mark, or all of it if it needs no mark."""
+    below = len(wanted)
+    inside: list[int] = []
+    if pickletools.markobject in wanted:
+        start, below = marks.pop(), wanted.index(pickletools.markobject)
+        inside = depths[start:]
+        del depths[start:]
+    if below:
+        inside += depths[-below:]
+        del depths[-below:]
+    return inside

@@ -109,10 +109,15 @@ def check_name(source: ImageSet, name: str, what: str) -> str:
     Raises:
         DataError: it would leave the folder or cannot be a file name.
     """
-    parts = name.split("/")
-    if "\\" in name or "\0" in name or ":" in name or not all(parts) or {".", ".."} & set(parts):
+    if not is_path(name):
         raise DataError(source.name, f"the {what} {name!r} cannot be a path", "Rename it, or write .npz or .parquet")
     return name
+
+
+def is_path(name: str) -> bool:
+    """Whether a stranger's name is safe as a path below a folder, on any system."""
+    parts = name.split("/")
+    return not set("\\\0:") & set(name) and all(parts) and not {".", ".."} & set(parts)
 
 
 def _remove(path: Path) -> None:

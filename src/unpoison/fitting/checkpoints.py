@@ -32,13 +32,12 @@ def save_checkpoint(path: Path, state: dict[str, Any], *, fingerprint: str) -> N
         torch.save({**state, "fingerprint": fingerprint}, temporary)
 
 
-def load_checkpoint(path: Path, *, fingerprint: str, device: torch.device) -> dict[str, Any] | None:
-    """Read the state of an unfinished fit; None if there is none. Reading runs no code.
+def load_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any] | None:
+    """Read the state of an unfinished fit, on the CPU; None if there is none. Reading runs no code.
 
     Args:
         path: the checkpoint.
         fingerprint: hash of settings, seed and data of the fit that wants to go on.
-        device: where its tensors go.
 
     Raises:
         RunError: the file is damaged, or belongs to another fit.
@@ -46,7 +45,7 @@ def load_checkpoint(path: Path, *, fingerprint: str, device: torch.device) -> di
     if not path.exists():
         return None
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
         state = None
     if not isinstance(state, dict) or set(state) != _FIELDS:

@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from unpoison.core.device import describe_device, versions
-from unpoison.core.errors import SettingsError
+from unpoison.core.errors import RunError, SettingsError
 from unpoison.core.files import write_json
 from unpoison.core.hashing import hash_file, hash_json
 from unpoison.core.images import ImageSet
@@ -82,7 +84,7 @@ def fit(
 
     Raises:
         SettingsError: the images, or the network's arguments, cannot be used.
-        RunError: the checkpoint beside `out` is damaged or belongs to another fit.
+        RunError: the checkpoint beside `out` is damaged, belongs to another fit, or is not there for all processes.
     """
     settings, out = settings or FitSettings(), Path(out)
     if out.suffix != ".safetensors":
@@ -107,12 +109,14 @@ def _train(
     run: DiffusionRun, out: Path, identity: dict[str, Any], shown: ImageSet, on_step: OnStep | None
 ) -> tuple[float, int]:
     """Do the steps that are left; returns their seconds and number."""
-    settings, device, leads = run.settings, run.processes.device, run.processes.leads
+    settings, leads = run.settings, run.processes.leads
     path, fingerprint = checkpoint_path(out), _fingerprint(identity)
-    state = load_checkpoint(path, fingerprint=fingerprint, device=device)
+    state = load_checkpoint(path, fingerprint=fingerprint)
     if state is not None:
         run.restore(state)
         log.info("going on from step %d of %d", run.done, settings.iterations)
+    if run.processes.average(torch.tensor(float(run.done), device=run.processes.device)) != run.done:
+        raise RunError(f"not every process sees {path}; put the output where all of them can read it")
     start, started = run.done, time.perf_counter()
     while run.done < settings.iterations:
         loss = run.step()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from unpoison.core.pixels import to_float
 from unpoison.nets.denoiser import as_denoiser
 from unpoison.nets.protocols import DiscreteModel
 
+_NOISES_255 = (1.6, 3.2, 6.4, 12.8, 25.5, 51.0, 127.5)  # 6.4 is ECLIPSE's, 127.5 the demo's
 _IMAGES = 256  # enough for a figure: the standard error of a PSNR over so many images is about 0.1 dB
 
 
@@ -46,7 +46,7 @@ def measure_denoising(model: DiscreteModel, image_set: ImageSet, device: torch.d
         device: where it computes.
     """
     rows = range(min(_IMAGES, len(image_set)))
-    clean = to_float(np.stack(image_set.load(rows))).to(device)
+    clean = to_float(image_set.subset(rows).array()).to(device)
     errors = []
     for sigma in noise_levels(model):
         noisy, denoised = denoise_once(model, clean, sigma, image_set.ids[: len(rows)])
@@ -55,11 +55,10 @@ def measure_denoising(model: DiscreteModel, image_set: ImageSet, device: torch.d
     return errors
 
 
-def noise_levels(model: DiscreteModel, count: int = 4) -> list[float]:
-    """Noises to look at, in [0, 1] pixel units: doubling up to the largest the model was trained for."""
+def noise_levels(model: DiscreteModel) -> list[float]:
+    """Noises to look at, in [0, 1] pixel units: the same for all models, as far as this one was trained for them."""
     denoiser = as_denoiser(model)
-    levels = [denoiser.sigma_max / 2**halvings for halvings in reversed(range(count))]
-    return [level for level in levels if level >= denoiser.sigma_min]
+    return [noise / 255 for noise in _NOISES_255 if denoiser.sigma_min <= noise / 255 <= denoiser.sigma_max]
 
 
 @torch.no_grad()

@@ -108,7 +108,7 @@ class DiffusionRun:
     def restore(self, state: dict[str, Any]) -> None:
         """Go to where a state was taken."""
         self.net.load_state_dict(state["weights"])
-        self.average.weights = dict(state["average"])
+        self.average.weights = {name: value.to(self.processes.device) for name, value in state["average"].items()}
         self.optimizer.load_state_dict(state["optimizer"])
         self.losses = state["losses"].tolist()
 

@@ -1,0 +1,109 @@
+"""A whole small suite: every cell once, resumed without repeating, and refused where it makes no sense."""
+
+from __future__ import annotations
+
+import pytest
+
+from unpoison.bench.running import run_suite
+from unpoison.bench.suite import read_suite
+from unpoison.core.errors import SettingsError
+from unpoison.core.records import read_records
+from unpoison.data import write
+from unpoison.reporting.grid import read_grid
+from unpoison.reporting.pages import grid_page
+from unpoison.reporting.tables import accuracy_table, describe_grid
+
+SUITE = """
+name = "small"
+title = "A small suite"
+[sets]
+train = "train.npz"
+test = "test.npz"
+sparse = "test.npz[:8]"
+[models.net]
+fit = "sparse"
+profile = ["digits"]
+set = { iterations = 2, batch_size = 4, arguments = { channels = 8, blocks = [1, 1, 1] }, plots = false }
+[attacks.none]
+[attacks.urp]
+attack = "urp"
+[defences.none]
+[defences.jpeg]
+purify = "jpeg"
+[defences.fast]
+purify = "fast"
+model = "net"
+set = { sigma = "20/255" }
+train_profile = ["compensation"]
+[train]
+set = { epochs = 1, width = 4, batch_size = 8 }
+"""
+
+
+@pytest.fixture
+def root(make_set, tmp_path):
+    write(make_set(24), tmp_path / "train.npz")
+    write(make_set(24, seed=1), tmp_path / "test.npz")
+    (tmp_path / "suite.toml").write_text(SUITE)
+    return tmp_path
+
+
+def test_every_cell_once_and_resumed(root, monkeypatch):
+    records = run_suite(root / "suite.toml", root / "out", root=root)
+    folder = root / "out" / "small"
+    assert len(records) == 6
+    assert {record.id for record in read_records(folder)} == {record.id for record in records}
+    cells = {(record.settings["attack"], record.settings["defence"]): record for record in records}
+    assert cells["urp", "none"].inputs["poisoned"] == cells["urp", "jpeg"].inputs["poisoned"]
+    assert cells["urp", "none"].inputs["poisoned"] != cells["none", "none"].inputs["poisoned"]
+    assert cells["urp", "none"].inputs["purified"] == cells["urp", "none"].inputs["poisoned"]
+    assert cells["urp", "fast"].settings["train"]["grayscale_probability"] == 0.4
+    assert cells["urp", "fast"].settings["purify"]["fast"]["model"].endswith(".safetensors")
+    assert str(root) not in "".join(path.read_text() for path in folder.glob("*.json"))
+
+    def fail(*_, **__):
+        raise AssertionError("a finished trial was run again")
+
+    # One record is lost; only that trial is run again, and it comes out the same.
+    lost = folder / f"{cells['urp', 'jpeg'].id}.json"
+    lost.unlink()
+    again = run_suite(root / "suite.toml", root / "out", root=root)
+    assert [record.metrics for record in again] == [record.metrics for record in records]
+    monkeypatch.setattr("unpoison.bench.running.train", fail)
+    monkeypatch.setattr("unpoison.bench.workshop.fit", fail)
+    run_suite(root / "suite.toml", root / "out", root=root)
+
+    grid = read_grid(folder)
+    table = accuracy_table(grid)
+    assert table.splitlines()[0] == "| attack | none | jpeg | fast |"
+    assert f"{100 * cells['urp', 'jpeg'].metrics['accuracy'].value:.1f}" in table.splitlines()[3]
+    assert "24 clean test images" in describe_grid(grid)
+    page = grid_page(grid)
+    assert page.count('class="bar') == 6
+    assert "<script" not in page
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[attacks.none]\n", "", "needs a clean control"),
+        ("[defences.none]\n", "", "needs an undefended run"),
+        ('model = "net"', 'model = "nett"', "names the model 'nett'"),
+        ('fit = "sparse"', 'fit = "spares"', "lacks 'spares'"),
+        ("[train]", "[trian]", "trian"),
+        ('name = "small"', "name = small", "not valid TOML"),
+    ],
+)
+def test_errors_name_what_is_wrong(tmp_path, old, new, message):
+    path = tmp_path / "suite.toml"
+    path.write_text(SUITE.replace(old, new))
+    with pytest.raises(SettingsError, match=message):
+        read_suite(path)
+
+
+def test_records_of_two_versions_are_not_mixed(root):
+    run_suite(root / "suite.toml", root / "out", root=root)
+    (root / "suite.toml").write_text(SUITE.replace("epochs = 1", "epochs = 2"))
+    run_suite(root / "suite.toml", root / "out", root=root)
+    with pytest.raises(SettingsError, match="different versions of the suite"):
+        read_grid(root / "out" / "small")

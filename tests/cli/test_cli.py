@@ -1,0 +1,188 @@
+"""Every command has help, answers, and says in one line what is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unpoison.cli import main as cli
+from unpoison.data import read, write
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a command line in this process: (exit code, stdout, stderr)."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["unpoison", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_help_is_fast_and_needs_no_torch():
+    script = "import sys, unpoison.cli.main as m\ntry:\n    m.cli(['--help'])\nexcept SystemExit:\n    pass\n"
+    script += "assert 'torch' not in sys.modules and 'pydantic' not in sys.modules"
+    durations = []
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+        durations.append(time.perf_counter() - started)
+    assert min(durations) < 0.5
+
+
+@pytest.mark.parametrize("command", [*cli._COMMANDS, "fit diffusion", "models list", "models import"])
+def test_every_command_has_help_and_is_in_the_readme(run, command):
+    code, out, _ = run(*command.split(), "--help")
+    assert code == 0
+    assert len(out.splitlines()[2].strip()) > 20
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"unpoison {command.split()[0]}" in readme
+
+
+def test_the_whole_way(run, make_set, tmp_path, tiny_model):
+    write(make_set(24), tmp_path / "clean")
+    write(make_set(12, seed=1), tmp_path / "test.npz")
+    code, out, _ = run(
+        "poison", tmp_path / "clean", tmp_path / "bad", "--attack", "urp", "--epsilon", "4/255", "--json"
+    )
+    assert code == 0
+    assert json.loads(out.splitlines()[-1])["linf_255"] <= 4
+    code, out, err = run(
+        *("purify", tmp_path / "bad", tmp_path / "good", "--model", tiny_model, "--sigma", "20/255", "--json")
+    )
+    assert code == 0, err
+    assert json.loads(out.splitlines()[-1]) == {
+        "images": 24,
+        "skipped": 0,
+        "method": "fast",
+        "result": read(str(tmp_path / "good")).content_hash,
+        "sigma_255": 20.0,
+    }
+    code, out, err = run(
+        *("train", tmp_path / "good", "--test", tmp_path / "test.npz", "--out", tmp_path / "net", "--json"),
+        *("--set", "epochs=1", "--set", "width=4", "--set", "batch_size=8", "--compensation"),
+    )
+    assert code == 0, err
+    trained = json.loads(out.splitlines()[-1])
+    code, out, _ = run("score", tmp_path / "net", "--test", tmp_path / "test.npz", "--json")
+    assert code == 0
+    assert json.loads(out.splitlines()[-1])["value"] == trained["value"]
+    code, out, _ = run(
+        *("rerun", tmp_path / "good" / "manifest.json", "--out", tmp_path / "again", "--model", tiny_model, "--json"),
+        *("--source", tmp_path / "clean"),
+    )
+    assert code == 0
+    assert json.loads(out.splitlines()[-1])["same"] is True
+
+
+def test_convert_keeps_everything(run, make_set, tmp_path):
+    image_set = make_set(9)
+    write(image_set, tmp_path / "a.npz")
+    for source, target in (("a.npz", "b.parquet"), ("b.parquet", "c"), ("c", "d.npz")):
+        assert run("convert", tmp_path / source, tmp_path / target)[0] == 0
+    again = read(str(tmp_path / "d.npz"))
+    assert again.content_hash == image_set.content_hash
+    assert again.class_names == image_set.class_names
+
+
+def test_fit_and_list_models(run, make_set, tmp_path):
+    write(make_set(8), tmp_path / "clean.npz")
+    code, _, err = run(
+        *("fit", "diffusion", tmp_path / "clean.npz", "--out", tmp_path / "net.safetensors", "--profile", "digits"),
+        *("--set", "iterations=2", "--set", "batch_size=4", "--set", "plots=false", "--set", "checkpoint_every=1"),
+    )
+    assert code == 0, err
+    code, out, _ = run("models", "list", tmp_path)
+    assert code == 0
+    assert "net.safetensors: compact, ema" in out
+
+
+def test_doctor(run):
+    code, out, _ = run("doctor", "--json")
+    facts = json.loads(out.splitlines()[-1])
+    assert code == 0
+    assert facts["self_test"] == "passed"
+    assert facts["threads"] >= 1
+
+
+def test_dry_run_prints_what_results(run, tmp_path):
+    profile = tmp_path / "mine.toml"
+    profile.write_text("t = 50\nclip = false\n")
+    code, out, _ = run(
+        *("purify", "in", "out", "--method", "eclipse", "--profile", profile, "--set", "t=75", "--dry-run")
+    )
+    assert code == 0
+    assert json.loads(out)["settings"]["eclipse"]["t"] == 75
+    assert json.loads(out)["settings"]["eclipse"]["clip"] is False
+    code, out, _ = run("train", "in", "--test", "b", "--out", "c", "--profile", "eclipse,compensation", "--dry-run")
+    assert json.loads(out)["settings"]["epochs"] == 80
+    assert json.loads(out)["settings"]["noise_sigma"] == 0.05
+    code, out, _ = run("fit", "diffusion", "in", "--out", "b", "--profile", "eclipse", "--dry-run")
+    assert json.loads(out)["settings"]["iterations"] == 250000
+    code, out, _ = run("poison", "in", "out", "--attack", "lsp", "--epsilon", "3/255", "--dry-run")
+    assert json.loads(out)["settings"]["epsilon"] == "3/255"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["purify", "nothing-here", "out", "--method", "jpeg"], "nothing-here: there is no such file or folder"),
+        (["purify", "digits", "out", "--method", "jpg"], "did you mean 'jpeg'?"),
+        (["purify", "digits", "out", "--method", "jpeg", "--sigma", "8/255"], "no setting 'sigma'"),
+        (["purify", "digits", "out"], "fast needs a diffusion model: name one with --model FILE"),
+        (["purify", "digits", "out", "--model", "none.safetensors"], "none.safetensors: there is no such file"),
+        (["purify", "digits", "out", "--method", "jpeg", "--set", "quality=0"], "quality=0"),
+        (["purify", "digits", "out", "--method", "jpeg", "--device", "quantum"], "device 'quantum'"),
+        (["poison", "digits", "out", "--attack", "lsq"], "did you mean 'lsp'?"),
+        (["train", "digits", "--test", "digits#exam", "--out", "net"], "exam"),
+        (["score", "no-net", "--test", "digits#test"], "no-net"),
+        (["bench", "none.toml", "--out", "out"], "none.toml cannot be read"),
+        (["report", "no-folder"], "cannot be read"),
+        (["rerun", "manifest.json", "--out", "x"], "there is no such manifest"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(run, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_flag_is_answered(run):
+    code, _, err = run("purify", "a", "b", "--metod", "jpeg")
+    assert code == 2
+    assert "--method" in err
+
+
+def test_bad_pictures_stop_a_run_or_are_set_aside(run, make_set, tmp_path):
+    write(make_set(9), tmp_path / "in")
+    bad = next((tmp_path / "in" / "c1").glob("*.png"))
+    bad.write_bytes(bad.read_bytes()[:60])
+    code, _, err = run("purify", tmp_path / "in", tmp_path / "out", "--method", "grayscale")
+    assert code == 2
+    assert bad.name in err
+    assert not (tmp_path / "out").exists()
+    code, out, err = run("purify", tmp_path / "in", tmp_path / "out2", "--method", "grayscale", "--skip-bad", "--json")
+    assert code == 0
+    assert json.loads(out.splitlines()[-1])["skipped"] == 1
+    assert bad.name in err
+    assert len(read(str(tmp_path / "out2"))) == 8
+    manifest = json.loads((tmp_path / "out2" / "manifest.json").read_text())
+    assert len(manifest["skipped"]) == 1
+    assert np.array(read(str(tmp_path / "out2")).array()).shape == (8, 16, 16, 3)

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.conftest import assert_one_line, png_bytes
+from unpoison.core.errors import DataError, RunError, SettingsError, UnsafeFileError
+from unpoison.core.images import ArrayImageSet
+from unpoison.data import open_writer, read, set_bad_aside, write
+
+
+def test_ids_labels_and_other_files(class_folder):
+    (class_folder / "dog" / "deep").mkdir()
+    Image.new("L", (7, 2)).save(class_folder / "dog" / "deep" / "x.y.JPG")
+    (class_folder / "dog" / "notes.txt").write_text("hello")
+    (class_folder / "manifest.json").write_text("{}")
+    (class_folder / ".hidden").mkdir()
+    image_set = read(class_folder)
+    assert image_set.ids == ("cat/0", "cat/1", "dog/0", "dog/1", "dog/deep/x.y")
+    assert image_set.labels.tolist() == [0, 0, 1, 1, 1]
+    assert image_set.class_names == ("cat", "dog")
+    assert (image_set.name, image_set.format, image_set.other_files) == ("pictures", "folder", 2)
+    assert image_set.sizes[-1].tolist() == [2, 7]
+    assert image_set.picture(4).mode == "L"
+
+
+def test_split_is_a_folder(class_folder):
+    assert read(f"{class_folder.parent}#pictures").ids == read(class_folder).ids
+    with pytest.raises(DataError, match="no such folder"):
+        read(f"{class_folder}#none")
+
+
+def test_rows_may_be_sliced(class_folder):
+    assert read(f"{class_folder}[1:-1]").ids == ("cat/1", "dog/0")
+    assert read(f"{class_folder}[:2]").format == "folder"
+
+
+def test_empty_class(class_folder):
+    (class_folder / "emu").mkdir()
+    (class_folder / "emu" / "readme.md").write_text("")
+    with pytest.raises(DataError) as caught:
+        read(class_folder)
+    assert_one_line(caught.value, "emu", "no pictures", "Remove it or fill it")
+
+
+def test_id_clash(class_folder):
+    Image.new("RGB", (4, 3)).save(class_folder / "cat" / "0.jpg")
+    with pytest.raises(DataError) as caught:
+        read(class_folder)
+    assert_one_line(caught.value, "pictures", "cat/0", "Rename one")
+
+
+def test_links(class_folder, tmp_path):
+    (tmp_path / "secret.png").write_bytes(png_bytes())
+    (class_folder / "cat" / "inside.png").symlink_to(class_folder / "dog" / "0.png")
+    assert "cat/inside" in read(class_folder).ids
+    for target in (tmp_path / "secret.png", tmp_path, class_folder / "dog"):
+        link = class_folder / "cat" / "link.png"
+        link.symlink_to(target)
+        with pytest.raises(UnsafeFileError) as caught:
+            read(class_folder)
+        assert_one_line(caught.value, "link.png", "Replace it by a copy")
+        link.unlink()
+    (class_folder / "emu").symlink_to(tmp_path)
+    with pytest.raises(UnsafeFileError, match="emu"):
+        read(class_folder)
+
+
+def test_no_classes(tmp_path):
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(DataError, match="no class folders"):
+        read(tmp_path)
+    with pytest.raises(DataError, match="no such file"):
+        read(tmp_path / "none")
+
+
+def test_bad_pictures_are_named_and_set_aside(class_folder):
+    (class_folder / "cat" / "bad.png").write_bytes(b"hello")
+    whole = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8))
+    whole.save(class_folder / "dog" / "cut.png")
+    data = (class_folder / "dog" / "cut.png").read_bytes()
+    (class_folder / "dog" / "cut.png").write_bytes(data[:1000])
+    image_set = read(class_folder)
+    good, bad = set_bad_aside(image_set)
+    assert good.ids == ("cat/0", "cat/1", "dog/0", "dog/1")
+    assert_one_line(bad[0], "cat/bad.png", "not a picture", "Remove or replace it")
+    assert_one_line(bad[1], "dog/cut.png", "broken", "Remove or replace it")
+    assert set_bad_aside(good) == (good, [])
+    with pytest.raises(DataError, match=r"bad\.png"):
+        image_set.array()
+
+
+def test_a_bad_picture_leaves_nothing_behind(class_folder, tmp_path):
+    (class_folder / "dog" / "bad.png").write_bytes(b"hello")
+    before = sorted(tmp_path.iterdir())
+    for name in ("folder", "x.npz", "x.parquet"):
+        with pytest.raises((DataError, SettingsError)):
+            write(read(class_folder), tmp_path / name)
+        assert sorted(tmp_path.iterdir()) == before
+
+
+def test_written_folder_keeps_ids_grey_and_alpha(tmp_path, class_folder):
+    Image.new("LA", (4, 3), (9, 77)).save(class_folder / "cat" / "grey.png")
+    source = read(class_folder)
+    write(source, tmp_path / "copy")
+    copy = read(tmp_path / "copy")
+    assert (copy.ids, copy.class_names, copy.content_hash) == (source.ids, source.class_names, source.content_hash)
+    picture = copy.picture(copy.ids.index("cat/grey"))
+    assert picture.mode == "LA"
+    assert (picture.alpha == 77).all()
+    assert not (tmp_path / "copy" / "class_names.txt").exists()
+
+
+def test_plain_rows_go_below_their_class(tmp_path):
+    images = np.zeros((3, 2, 2, 3), np.uint8)
+    source = ArrayImageSet(images, [2, 0, 2], class_names=["zebra", "empty", "ant"])
+    write(source, tmp_path / "out")
+    copy = read(tmp_path / "out")
+    assert copy.ids == ("ant/00000000", "ant/00000002", "zebra/00000001")
+    assert copy.class_names == source.class_names
+    assert copy.labels.tolist() == [2, 2, 0]
+
+
+@pytest.mark.parametrize("image_id", ["../x", "/x", "a//b", "a/../../x", "", "a\\b", "a\0b"])
+def test_ids_that_are_no_paths_are_refused(tmp_path, image_id):
+    source = ArrayImageSet(np.zeros((1, 2, 2, 3), np.uint8), [0], class_names=["cat"], ids=[image_id])
+    with pytest.raises(DataError) as caught:
+        write(source, tmp_path / "sub" / "out")
+    assert_one_line(caught.value, "cannot be a path", "Rename it")
+    assert [path.name for path in tmp_path.rglob("*")] == ["sub"]
+
+
+@pytest.mark.parametrize("class_name", ["..", "a/b", "", " cat"])
+def test_class_names_that_are_no_folders_are_refused(tmp_path, class_name):
+    source = ArrayImageSet(np.zeros((1, 2, 2, 3), np.uint8), [0], class_names=[class_name])
+    with pytest.raises((DataError, SettingsError)):
+        write(source, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_unlabelled_pictures_are_refused(tmp_path):
+    source = ArrayImageSet(np.zeros((1, 2, 2, 3), np.uint8), [-1])
+    with pytest.raises(SettingsError, match="without label"):
+        write(source, tmp_path / "out")
+
+
+def test_class_file_must_name_every_folder(class_folder):
+    (class_folder / "class_names.txt").write_text("dog\nnobody\ncat\n")
+    assert read(class_folder).labels.tolist() == [2, 2, 0, 0]
+    (class_folder / "class_names.txt").write_text("dog\n")
+    with pytest.raises(DataError, match="does not name the folder 'cat'"):
+        read(class_folder)
+
+
+def test_writer_refuses_existing_targets_gaps_and_missing_rows(tmp_path, small_set):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(SettingsError, match="exists already"):
+        open_writer(tmp_path / "there", "folder", source=small_set)
+    pictures = small_set.load(range(12))
+    with (
+        pytest.raises(ValueError, match="row 1 is next, got 2"),
+        open_writer(tmp_path / "out", None, source=small_set) as writer,
+    ):
+        writer.add([0, 2], [pictures[0], pictures[2]])
+    writer = open_writer(tmp_path / "out", None, source=small_set)
+    writer.add([0], pictures[:1])
+    with pytest.raises(RunError, match="1 of 12"):
+        writer.close()
+    assert os.listdir(tmp_path) == ["there"]
+
+
+def test_what_a_killed_run_left_is_replaced(tmp_path, small_set):
+    (tmp_path / ".out.tmp").mkdir()
+    (tmp_path / ".out.tmp" / "old.png").write_text("")
+    write(small_set, tmp_path / "out")
+    assert os.listdir(tmp_path) == ["out"]
+    assert not (tmp_path / "out" / "old.png").exists()

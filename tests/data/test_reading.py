@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.conftest import assert_one_line
+from unpoison.core.errors import DataError, SettingsError
+from unpoison.core.images import ArrayImageSet
+from unpoison.data import default_format, read, write
+from unpoison.data.sources import parse_source
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "split", "rows"),
+    [
+        ("a/b", "a/b", None, slice(None)),
+        ("a#test", "a", "test", slice(None)),
+        ("a#test[:20]", "a", "test", slice(None, 20)),
+        ("a[20:]", "a", None, slice(20, None)),
+        ("a[-5:-1]", "a", None, slice(-5, -1)),
+        ("x-[0-9].parquet", "x-[0-9].parquet", None, slice(None)),
+        ("c#sharp/x", "c#sharp/x", None, slice(None)),
+    ],
+)
+def test_sources(text, path, split, rows):
+    source = parse_source(text)
+    assert (source.path, source.split, source.rows) == (Path(path), split, rows)
+
+
+def test_existing_names_are_taken_as_they_are(tmp_path):
+    (tmp_path / "a#test[:2]").mkdir()
+    assert parse_source(tmp_path / "a#test[:2]").path == tmp_path / "a#test[:2]"
+
+
+def test_unknown_files_and_formats(tmp_path):
+    (tmp_path / "x.docx").write_text("")
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "x.docx")
+    assert_one_line(caught.value, "x.docx", "no known format", "--format")
+    with pytest.raises(SettingsError, match="did you mean 'folder'"):
+        read(tmp_path, format="foldr")
+    with pytest.raises(DataError, match="no such file"):
+        read(tmp_path / "none")
+
+
+def test_default_formats(tmp_path, small_set):
+    assert default_format("folder", Path("x.npz")) == "npz"
+    assert default_format("npz", Path("x.PARQUET")) == "parquet"
+    assert default_format("eclipse-pkl", Path("out")) == "folder"
+    assert default_format("numbered", Path("out")) == "numbered"
+    with pytest.raises(SettingsError, match="read but not written; choose from npz, parquet, numbered, folder"):
+        write(small_set, tmp_path / "x", format="digits")
+
+
+def test_importing_takes_no_heavy_packages():
+    code = "import sys, unpoison.data; print([m for m in ('torch', 'pyarrow', 'huggingface_hub') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+NAMES = st.text(st.sampled_from("abcé -_.9"), min_size=1, max_size=6).filter(lambda name: name.strip(" .") == name)
+
+
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+def test_round_trip_through_every_format(tmp_path_factory, data):
+    class_names = data.draw(st.lists(NAMES, min_size=1, max_size=4, unique=True))
+    stems = data.draw(st.lists(NAMES.filter(lambda name: "." not in name), min_size=1, max_size=6, unique=True))
+    labels = [data.draw(st.integers(0, len(class_names) - 1)) for _ in stems]
+    named = sorted((f"{class_names[label]}/{stem}", label) for stem, label in zip(stems, labels, strict=True))
+    height, width = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))
+    images = np.random.default_rng(len(stems)).integers(0, 256, (len(stems), height, width, 3), np.uint8)
+    source = ArrayImageSet(
+        images, [label for _, label in named], class_names=class_names, ids=[image_id for image_id, _ in named]
+    )
+    folder = tmp_path_factory.mktemp("trip")
+    image_set = source
+    for name in ("a.npz", "b", "c.parquet", "d.npz"):
+        write(image_set, folder / name)
+        image_set = read(folder / name)
+        assert image_set.ids == source.ids
+        assert image_set.class_names == source.class_names
+        assert image_set.labels.tolist() == source.labels.tolist()
+        assert image_set.content_hash == source.content_hash
+    assert (folder / "a.npz").read_bytes() == (folder / "d.npz").read_bytes()

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data.conftest import assert_one_line
+from unpoison.core.errors import DataError, UnpoisonError, UnsafeFileError
+from unpoison.core.images import Picture
+from unpoison.data.torch_files import read_torch
+
+
+class _Hostile:
+    def __reduce__(self):
+        return os.system, ("touch executed",)
+
+
+def _read(tmp_path, value, **options):
+    torch.save(value, tmp_path / "x.pth", **options)
+    return read_torch(tmp_path / "x.pth")
+
+
+def test_tensors_become_arrays(tmp_path):
+    whole = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
+    value = {
+        "whole": whole,
+        "view": whole[1:, :, ::2].transpose(1, 2),
+        "bytes": torch.arange(5, dtype=torch.uint8),
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+        "empty": torch.zeros(0, 3),
+        "label": 7,
+    }
+    read = _read(tmp_path, value)
+    assert read["label"] == 7
+    for name in ("whole", "view", "bytes", "parameter", "empty"):
+        np.testing.assert_array_equal(read[name], value[name].detach().numpy())
+        assert read[name].dtype == value[name].detach().numpy().dtype
+
+
+def test_published_poisons_hold_pillow_pictures(tmp_path):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
+    ((picture, label),), indices, target = _read(tmp_path, ([(image, 3)], np.array([5]), 8))
+    assert isinstance(picture, Picture)
+    np.testing.assert_array_equal(picture.rgb, np.asarray(image))
+    assert (label, indices.tolist(), target) == (3, [5], 8)
+
+
+def test_old_files_without_zip(tmp_path):
+    read = _read(tmp_path, {"a": [torch.ones(2)]}, _use_new_zipfile_serialization=False)
+    np.testing.assert_array_equal(read["a"][0], np.ones(2))
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_hostile_files_are_refused_and_not_run(tmp_path, monkeypatch, new):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnsafeFileError) as caught:
+        _read(tmp_path, {"x": _Hostile()}, _use_new_zipfile_serialization=new)
+    assert_one_line(caught.value, "x.pth", "system", "safetensors")
+    assert os.listdir(tmp_path) == ["x.pth"]
+
+
+def _rewrite(tmp_path, change):
+    torch.save(torch.arange(6.0), tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as old, zipfile.ZipFile(tmp_path / "x.pth", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, change(name, old.read(name)))
+
+
+def test_tensor_that_reaches_beyond_its_data(tmp_path):
+    _rewrite(tmp_path, lambda name, data: data.replace(b"K\x06\x85", b"K\x07\x85") if "pkl" in name else data)
+    with pytest.raises(UnsafeFileError, match="beyond its data"):
+        read_torch(tmp_path / "x.pth")
+    _rewrite(tmp_path, lambda name, data: data[:-4] if name.endswith("data/0") else data)
+    with pytest.raises(UnsafeFileError, match="6 numbers with 5 stored"):
+        read_torch(tmp_path / "x.pth")
+
+
+def test_not_torch(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        read_torch(tmp_path / "x.pth")
+    (tmp_path / "x.pth").write_bytes(pickle.dumps([1]))
+    with pytest.raises(UnpoisonError, match=r"x\.pth"):
+        read_torch(tmp_path / "x.pth")
+    np.savez(tmp_path / "x.npz", a=1)
+    with pytest.raises(DataError, match=r"not a file of torch\.save"):
+        read_torch(tmp_path / "x.npz")
