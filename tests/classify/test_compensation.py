@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from unpoison.classify.compensation import compensate, luma
-from unpoison.core.pixels import to_float
+from unpoison.classify.compensation import compensate
+from unpoison.core.pixels import luma, to_float
 
 
 def levels_of(batch: torch.Tensor) -> np.ndarray:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unpoison.core.pixels import luma
+
 
 def compensate(
     images: Tensor, *, grayscale_probability: float, noise_sigma: float, generator: torch.Generator
@@ -32,16 +34,3 @@ def compensate(
     noise = torch.randn(images.shape, generator=generator, device=images.device)
     # The paper's code stores by cutting off, not by rounding, so the mean darkens by half a level.
     return (coloured + noise_sigma * noise).clamp(0, 1).mul(255).floor().div(255)
-
-
-def luma(images: Tensor) -> Tensor:
-    """The grey value as PIL computes it, in integers.
-
-    Args:
-        images: [N, 3, H, W] float32 in [0, 1].
-
-    Returns:
-        [N, 1, H, W] float32 in [0, 1], whole 8-bit levels.
-    """
-    red, green, blue = images.mul(255).round().int().split(1, dim=1)
-    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16) / 255

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -57,5 +58,6 @@ def import_model(file: str, out: Path, as_json: bool) -> None:
     path = fetch_file(file) if file.startswith("hf://") else Path(file)
     model = import_improved_diffusion(read_torch_state(path))
     source = {"imported": path.name, "sha256": hash_file(path)}
-    save_model(out, model, architecture="eclipse-unet", arguments={}, kind="ema" if path.name.startswith("ema") else "raw", settings=source)
+    kind: Literal["raw", "ema"] = "ema" if path.name.startswith("ema") else "raw"
+    save_model(out, model, architecture="eclipse-unet", arguments={}, kind=kind, settings=source)
     options.answer(as_json, f"{path.name} -> {out}", {"weights": str(out), **source})

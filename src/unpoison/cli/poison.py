@@ -50,14 +50,13 @@ def poison(
 
     import unpoison.poisons.crafting as crafting
     from unpoison.core.errors import RunError
-    from unpoison.core.manifest import read_history
-    from unpoison.data import read
+    from unpoison.data import read, read_history
 
     if dst.exists():
         raise RunError(f"{dst} is already there; remove it or choose another name")
     source = read(src, format=input_format)
     result = crafting.poison(source, attack, settings=settings, fraction=fraction, seed=seed)
-    crafting.write_poisoned(result, source, dst, history=read_history(Path(src)))
+    crafting.write_poisoned(result, source, dst, history=read_history(src))
     facts = result.step.facts
     options.answer(
         as_json,

@@ -69,16 +69,16 @@ def purify(
         options.answer(True, "", {"method": run.method, "seed": seed, "settings": run.describe()})
         return
 
-    from unpoison.core.manifest import read_history
     from unpoison.core.progress import progress_bar
-    from unpoison.data import read, set_bad_aside
+    from unpoison.data import read, read_history, set_bad_aside
     from unpoison.purifiers.runner import purify_to
 
     image_set = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
-    skipped = []
+    skipped: list[str] = []
     if skip_bad:
+        everything = image_set.ids
         image_set, bad = set_bad_aside(image_set)
-        skipped = [error.file for error in bad]
+        skipped = sorted(set(everything) - set(image_set.ids))
         for error in bad:
             click.echo(f"unpoison: set aside: {error}", err=True)
     with progress_bar(f"purify {image_set.name}", unit="img") as on_step:
@@ -88,7 +88,7 @@ def purify(
             run,
             device=device,
             batch_size=batch_size,
-            history=read_history(Path(src)),
+            history=read_history(src),
             skipped=skipped,
             on_step=on_step,
         )

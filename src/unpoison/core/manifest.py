@@ -89,9 +89,3 @@ def read_manifest(path: Path) -> Manifest:
     except (ValueError, ValidationError) as error:
         first = str(error).splitlines()[0]
         raise DataError(path, f"this is not a manifest of unpoison ({first})", "Name the file made by a run") from None
-
-
-def read_history(source: Path) -> list[Step]:
-    """The steps that made a set, if a manifest lies with it."""
-    path = manifest_path(source)
-    return read_manifest(path).steps if path.is_file() else []

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from unpoison.core.manifest import Step, manifest_path, read_manifest
+
 _PARTS = re.compile(r"(?P<path>.*?)(?:#(?P<split>[\w-]+))?(?:\[(?P<start>-?\d*):(?P<stop>-?\d*)\])?")
 
 
@@ -37,3 +39,12 @@ def parse_source(source: str | PathLike[str]) -> Source:
         return Source(Path(text), None, slice(None))
     start, stop = (int(match[part]) if match[part] else None for part in ("start", "stop"))
     return Source(Path(match["path"]), match["split"], slice(start, stop))
+
+
+def read_history(source: str | PathLike[str]) -> list[Step]:
+    """The steps that made a set, if a manifest lies with it; a part of a set has no history of its own."""
+    asked = parse_source(source)
+    path = manifest_path(asked.path)
+    if asked.split or asked.rows != slice(None) or not path.is_file():
+        return []
+    return read_manifest(path).steps

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Block:
 
     def save(self, path: Path) -> None:
         """Write the block in one piece."""
-        arrays = {f"picture_{row}": picture for row, picture in enumerate(self.pictures)}
+        arrays: dict[str, Any] = {f"picture_{row}": picture for row, picture in enumerate(self.pictures)}
         hashes = np.frombuffer(b"".join(self.source_hashes), np.uint8).reshape(-1, 32)
         buffer = io.BytesIO()
         np.savez(buffer, source_hashes=hashes, modes=np.array(self.modes), **arrays)

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 
-def tile_row(images: Sequence[np.ndarray], *, zoom: int, gap: int = 1) -> np.ndarray:
+def tile_row(images: np.ndarray, *, zoom: int, gap: int = 1) -> np.ndarray:
     """Images of one size in a row, enlarged without smoothing.
 
     Args:
-        images: [H, W, 3] uint8 each.
+        images: [N, H, W, 3] uint8.
         zoom: screen pixels per pixel.
         gap: white pixels between them, before enlarging.
 
     Returns:
         [H * zoom, W', 3] uint8.
     """
-    height = images[0].shape[0]
-    space = np.full((height, gap, 3), 255, np.uint8)
+    space = np.full((images.shape[1], gap, 3), 255, np.uint8)
     parts = [part for image in images for part in (image, space)][:-1]
     return np.concatenate(parts, axis=1).repeat(zoom, axis=0).repeat(zoom, axis=1)
 
