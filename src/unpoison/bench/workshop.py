@@ -1,13 +1,18 @@
-"""Intermediate sets and models of a suite: each is made once, under the hash of what it was made from."""
+"""Intermediate sets and models of a suite: each is made once, under the hash of what it was made from.
+
+Several processes may share a folder: whoever comes first makes a thing, the others get `Busy` and do something else.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from unpoison.bench.suite import Attack, Defence, Model
 from unpoison.core.hashing import hash_file, hash_json
@@ -21,6 +26,11 @@ from unpoison.poisons.crafting import attack_settings, poison
 from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.runner import purify_to
 from unpoison.purifiers.work import PurifyRun
+
+
+class Busy(Exception):
+    """Another process is making this just now."""
+
 
 Bar = Callable[[str, str], AbstractContextManager[OnStep]]
 
@@ -59,13 +69,12 @@ class Workshop:
         settings = build_settings(FitSettings, profiles=model.profile, room="unpoison.fitting", overrides=model.set)
         asked = {**settings.model_dump(mode="json"), "seed": model.seed}
         path = self.folder / "models" / f"{hash_json([clean.content_hash, asked])[:16]}.safetensors"
-        seconds = 0.0
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            started = time.perf_counter()
+
+        def make(path: Path) -> None:
             with self.bar("fit", "it") as on_step:
                 fit(clean, out=path, settings=settings, seed=model.seed, device=self.device, on_step=on_step)
-            seconds = time.perf_counter() - started
+
+        seconds = self._make_once(path, make)
         return Made(path, hash_file(path), {**asked, "images": len(clean)}, seconds)
 
     def poison(self, attack: Attack, clean: ImageSet, seed: int) -> Made:
@@ -105,11 +114,35 @@ class Workshop:
 
     def _set(self, asked: dict[str, Any], source: str, make: Callable[[Path], None]) -> Made:
         path = self.folder / "sets" / f"{hash_json([source, asked])[:16]}.npz"
-        seconds = 0.0
-        if not path.exists():
+        seconds = self._make_once(path, make)
+        image_set = read(path)
+        return Made(image_set, image_set.content_hash, asked, seconds)
+
+    def _make_once(self, path: Path, make: Callable[[Path], None]) -> float:
+        """Make a file unless it is there; the seconds that took."""
+        with self.claim(f"{path.parent.name}-{path.stem}"):
+            if path.exists():
+                return 0.0
             path.parent.mkdir(parents=True, exist_ok=True)
             started = time.perf_counter()
             make(path)
-            seconds = time.perf_counter() - started
-        image_set = read(str(path))
-        return Made(image_set, image_set.content_hash, asked, seconds)
+            return time.perf_counter() - started
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[None]:
+        """Hold a thing against other processes; the claim of a process that died is void.
+
+        Raises:
+            Busy: another process holds it.
+        """
+        locks = self.folder / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / name, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise Busy(name) from None
+        try:
+            yield
+        finally:
+            lock.release()
