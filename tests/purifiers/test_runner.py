@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import random
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from unpoison.core.errors import RunError
@@ -127,34 +127,52 @@ def _interrupt_assembly(monkeypatch):
     monkeypatch.setattr("unpoison.purifiers.runner._assemble", stop)
 
 
+def _purify_in_child(source: str, target: str, model: str, ready) -> None:
+    torch.set_num_threads(1)
+    overrides = {"model": model, "t": 10}
+    run = PurifyRun(purifier_settings("eclipse", overrides=overrides), microbatch=64)
+    image_set = read(source)
+    ready.set()
+    purify_to(image_set, Path(target), run, device="cpu")
+
+
 def test_killed_at_ten_random_moments(tmp_path, tiny_model):
-    """SIGKILL through the command line, as a scheduler would, until the run is through."""
-    images = np.random.default_rng(0).integers(0, 256, (900, 16, 16, 3), dtype=np.uint8)
-    write(ArrayImageSet(images, np.arange(900) % 3), tmp_path / "in.npz")
-    command = [
-        *(sys.executable, "-m", "unpoison", "purify", str(tmp_path / "in.npz")),
-        *("--method", "eclipse", "--model", str(tiny_model), "--set", "t=40", "--device", "cpu"),
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
-    started = time.perf_counter()
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, env=environment, capture_output=True)
-    duration = time.perf_counter() - started
-    rng, kills, target = random.Random(0), 0, tmp_path / "killed"
+    """SIGKILL ten times while blocks are computed, saved, journalled or assembled; then once to the end."""
+    images = np.random.default_rng(0).integers(0, 256, (1500, 16, 16, 3), dtype=np.uint8)
+    write(ArrayImageSet(images, np.arange(1500) % 3), tmp_path / "in.npz")
+    context = multiprocessing.get_context("forkserver")  # children start with torch imported
+    context.set_forkserver_preload(["unpoison.purifiers.runner", "unpoison.purifiers.eclipse"])
+
+    def start(name: str):
+        ready = context.Event()
+        arguments = (str(tmp_path / "in.npz"), str(tmp_path / name), str(tiny_model), ready)
+        process = context.Process(target=_purify_in_child, args=arguments)
+        process.start()
+        assert ready.wait(timeout=60)
+        return process
+
+    whole = start("whole")
+    began = time.perf_counter()
+    whole.join()
+    duration = time.perf_counter() - began
+    assert whole.exitcode == 0
+
+    rng, kills, blocks_seen = random.Random(0), 0, set()
     while kills < 10:
-        process = subprocess.Popen(
-            [*command, str(target)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        try:
-            # Importing takes most of so short a run: half of the kills fall after it.
-            process.communicate(timeout=duration * rng.uniform(0.4, 1.0))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
+        process = start("killed")
+        time.sleep(rng.uniform(0, duration / 4))  # a quarter of the work, so that most kills find it unfinished
+        process.kill()
+        process.join()
+        if process.exitcode == 0:  # it was through before the signal: begin anew
+            assert _tree(tmp_path / "killed") == _tree(tmp_path / "whole")
+            shutil.rmtree(tmp_path / "killed")
+            continue
+        assert process.exitcode == -signal.SIGKILL
         kills += 1
-        if process.returncode == 0:
-            break
-        assert not target.exists() or not (tmp_path / "killed.partial" / "00000000.npz").exists() or target.is_dir()
-    if not target.exists() or (tmp_path / "killed.partial").exists():
-        subprocess.run([*command, str(target)], check=True, env=environment, capture_output=True)
+        blocks_seen.add(len(list((tmp_path / "killed.partial").glob("0*.npz"))))
+    assert len(blocks_seen) > 1, "no kill fell between two blocks"
+    last = start("killed")
+    last.join()
+    assert last.exitcode == 0
     assert _tree(tmp_path / "killed") == _tree(tmp_path / "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.npz", "killed", "whole"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -73,6 +74,8 @@ def diffusion(
             held_out=read(held_out) if held_out else None,
             on_step=on_step,
         )
+    if os.environ.get("RANK", "0") != "0":  # under torchrun one process speaks for all
+        return
     options.answer(
         as_json,
         f"{settings.architecture} fitted on {len(clean)} images in {result.seconds:.0f} s, "
