@@ -9,6 +9,7 @@ from unpoison.bench.suite import read_suite
 from unpoison.core.errors import SettingsError
 from unpoison.core.records import read_records
 from unpoison.data import write
+from unpoison.reporting.eclipse_export import eclipse_rows
 from unpoison.reporting.grid import read_grid
 from unpoison.reporting.pages import grid_page
 from unpoison.reporting.tables import accuracy_table, describe_grid
@@ -78,6 +79,10 @@ def test_every_cell_once_and_resumed(root, monkeypatch):
     assert table.splitlines()[0] == "| attack | none | jpeg | fast |"
     assert f"{100 * cells['urp', 'jpeg'].metrics['accuracy'].value:.1f}" in table.splitlines()[3]
     assert "24 clean test images" in describe_grid(grid)
+    assert [(row.pure, row.poison, row.t, row.p) for row in eclipse_rows(grid)] == [
+        (False, "none", 0, 0.0),
+        (False, "urp", 0, 0.0),
+    ]
     page = grid_page(grid)
     assert page.count('class="bar') == 6
     assert "<script" not in page

@@ -83,3 +83,17 @@ def test_tree(tmp_path):
     assert (checkpoint.sparse_set, checkpoint.rate, checkpoint.step) == ("test2000ps8000", 0.9999, 250_000)
     assert checkpoint.path.is_file()
     assert list_tree(tmp_path / "none").purified == ()
+
+
+def test_sets_of_a_tree_are_read_by_name(tmp_path):
+    poisoned = tmp_path / "poisoned_data" / "cifar10"
+    purified = tmp_path / "purified_data" / "cifar10" / "test2000ps8000" / "100" / "250000"
+    for folder, name, label in ((poisoned, "LSP.pkl", 3), (purified, "LSP-pure.pkl", 4)):
+        folder.mkdir(parents=True)
+        (folder / name).write_bytes(pickle.dumps([(PIXELS.tobytes(), label)]))
+    assert read(f"{tmp_path}#LSP").labels.tolist() == [3]
+    assert read(f"{tmp_path}#LSP-pure-test2000ps8000-100-250000").labels.tolist() == [4]
+    for source, problem in ((str(tmp_path), "name one of its sets"), (f"{tmp_path}#EM", "no set 'EM'")):
+        with pytest.raises(SettingsError, match=problem) as caught:
+            read(source)
+        assert "LSP, LSP-pure-test2000ps8000-100-250000" in str(caught.value)

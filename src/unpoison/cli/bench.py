@@ -37,15 +37,18 @@ def bench(suite: Path, out: Path, root: Path | None, device: str, as_json: bool)
 @click.argument("folder", type=options.PATH)
 @options.as_json
 def report(folder: Path, as_json: bool) -> None:
-    """Make table.md and report.html from the records in FOLDER."""
+    """Make table.md, report.html and ECLIPSE's results.csv from the records in FOLDER."""
     from unpoison.core.files import write_text
+    from unpoison.reporting.eclipse_export import eclipse_rows
     from unpoison.reporting.grid import read_grid
     from unpoison.reporting.pages import grid_page
     from unpoison.reporting.tables import accuracy_table, describe_grid
+    from unpoison.scoring.eclipse_csv import write_rows
 
     grid = read_grid(folder)
     write_text(folder / "table.md", f"{accuracy_table(grid)}\n{describe_grid(grid)}\n")
     write_text(folder / "report.html", grid_page(grid))
+    write_rows(folder / "results.csv", eclipse_rows(grid))
     options.answer(
         as_json,
         f"{folder / 'table.md'}\n{folder / 'report.html'}",

@@ -19,11 +19,13 @@ def models() -> None:
 @click.argument("folder", type=options.PATH, default=Path())
 @options.as_json
 def list_models(folder: Path, as_json: bool) -> None:
-    """List the weight files in FOLDER."""
+    """List the weight files in FOLDER, and the checkpoints of a folder laid out as ECLIPSE's."""
     from unpoison.core.errors import ModelError
+    from unpoison.data.eclipse_tree import list_tree
     from unpoison.nets.weights import read_header
 
-    found, lines = {}, []
+    found: dict[str, dict] = {}
+    lines = []
     for path in sorted(folder.glob("*.safetensors")):
         try:
             header = read_header(path)
@@ -35,7 +37,11 @@ def list_models(folder: Path, as_json: bool) -> None:
             f"{path.name}: {header.architecture}, {header.kind}, trained to index {header.max_index} of "
             f"{header.schedule.name}-{header.schedule.steps}"
         )
-    options.answer(as_json, "\n".join(lines) or f"no .safetensors in {folder}", {"models": found})
+    for checkpoint in list_tree(folder).checkpoints:
+        name = checkpoint.path.relative_to(folder).as_posix()
+        found[name] = {"sparse_set": checkpoint.sparse_set, "rate": checkpoint.rate, "step": checkpoint.step}
+        lines.append(f"{name}: ECLIPSE checkpoint, step {checkpoint.step}; bring it in with `unpoison models import`")
+    options.answer(as_json, "\n".join(lines) or f"no weight files in {folder}", {"models": found})
 
 
 @models.command("import")

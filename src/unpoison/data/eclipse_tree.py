@@ -1,4 +1,8 @@
-"""What lies below a folder that follows ECLIPSE's naming of data and checkpoints."""
+"""What lies below a folder that follows ECLIPSE's naming of data and checkpoints.
+
+Its sets are read as splits of the folder: `ROOT#EM` is a poisoned set, `ROOT#EM-pure-test2000ps8000-100-250000` the same
+purified with that sparse set, t and iteration.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from unpoison.core.errors import SettingsError
+from unpoison.core.images import ImageSet
+from unpoison.data.eclipse_pickle import read_eclipse_pickle
+from unpoison.data.formats import Format
 
 _POISONED = re.compile(r"poisoned_data/cifar10/(?P<poison>[^/]+)\.pkl")
 _PURIFIED = re.compile(
@@ -20,6 +29,11 @@ class PoisonedFile:
 
     path: Path
     poison: str
+
+    @property
+    def name(self) -> str:
+        """As which split it is read."""
+        return self.poison
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,11 @@ class PurifiedFile:
     t: int
     iteration: int
     poison: str
+
+    @property
+    def name(self) -> str:
+        """As which split it is read."""
+        return f"{self.poison}-pure-{self.sparse_set}-{self.t}-{self.iteration}"
 
 
 @dataclass(frozen=True)
@@ -91,3 +110,23 @@ def _match(root: Path, pattern: re.Pattern[str], folder: str) -> Iterator[tuple[
         match = pattern.fullmatch(path.relative_to(root).as_posix())
         if match and path.is_file():
             yield path, match.groupdict()
+
+
+def read_tree(root: Path, split: str | None) -> ImageSet:
+    """Read one of the sets below `root`.
+
+    Raises:
+        SettingsError: none was named, or there is no such set.
+    """
+    tree = list_tree(root)
+    files = {file.name: file.path for file in (*tree.poisoned, *tree.purified)}
+    if split not in files:
+        asked = "name one of its sets" if split is None else f"it has no set '{split}'"
+        raise SettingsError(f"{root} is a folder of ECLIPSE: {asked}, as in {root}#NAME: {', '.join(sorted(files))}")
+    return read_eclipse_pickle(files[split], None)
+
+
+FORMAT = Format(
+    claims=lambda path: any((path / folder / "cifar10").is_dir() for folder in ("poisoned_data", "purified_data")),
+    read=read_tree,
+)

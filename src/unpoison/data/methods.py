@@ -11,6 +11,7 @@ METHODS: dict[str, str] = {
     "cifar10-bin": "unpoison.data.cifar_binary:CIFAR10",
     "cifar100-bin": "unpoison.data.cifar_binary:CIFAR100",
     "eclipse-pkl": "unpoison.data.eclipse_pickle:FORMAT",
+    "eclipse-tree": "unpoison.data.eclipse_tree:FORMAT",
     "parquet": "unpoison.data.parquet:FORMAT",
     "numbered": "unpoison.data.numbered:FORMAT",
     "folder": "unpoison.data.folder:FORMAT",

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from unpoison.core.errors import ModelError, SettingsError, UnsafeFileError
@@ -87,7 +87,7 @@ def save_model(
     )
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
     with atomic_path(path) as temporary:
-        save_file(state, temporary, metadata={_KEY: header.model_dump_json()})
+        temporary.write_bytes(save(state, metadata={_KEY: header.model_dump_json()}))
 
 
 def load_model(path: Path) -> EpsilonModel:

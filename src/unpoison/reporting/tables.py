@@ -6,7 +6,7 @@ from unpoison.reporting.grid import Cell, Grid
 
 
 def accuracy_table(grid: Grid) -> str:
-    """Test accuracy in %, with half the width of the 95 % interval; attacks down, defences across."""
+    """Test accuracy in % ± half the width of the 95 % interval; attacks down, defences across."""
     defences = list(grid.suite.defences)
     lines = [
         f"| attack | {' | '.join(defences)} |",
@@ -25,13 +25,14 @@ def describe_grid(grid: Grid) -> str:
     images = grid.records[0].metrics["accuracy"].n
     train = grid.records[0].details["train_images"]
     interval = (
-        "Wilson interval over the test images of one training; the spread between trainings is not in it"
+        "Intervals are 95 % Wilson intervals over the test images of one training; the spread between trainings is not "
+        "in them."
         if seeds == [1]
-        else "t interval over trainings"
+        else "Intervals are 95 % t intervals over trainings."
     )
     return (
         f"Accuracy in % after the last epoch: share of {images:,} clean test images named correctly, "
-        f"{train:,} training images, {'/'.join(map(str, seeds))} training(s) a cell, +- half of the 95 % {interval}. "
+        f"{train:,} training images, trainings a cell: {'/'.join(map(str, seeds))}. {interval} "
         f"Device: {', '.join(sorted({record.device for record in grid.records}))}."
     )
 

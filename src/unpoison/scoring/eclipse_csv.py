@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
+
+from unpoison.core.files import write_text
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class EclipseRow:
     accuracy: float
 
 
-def append_row(path: Path, row: EclipseRow) -> None:
-    """Add a line to the file, which is made if it is not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow(astuple(row))
+def write_rows(path: Path, rows: Iterable[EclipseRow]) -> None:
+    """Write the file in one piece."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(astuple(row) for row in rows)
+    write_text(path, text.getvalue())

@@ -1,0 +1,40 @@
+"""What the documents say is what the program and the records say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from unpoison.classify.methods import METHODS as CLASSIFIERS
+from unpoison.poisons.methods import METHODS as ATTACKS
+from unpoison.purifiers.methods import METHODS as PURIFIERS
+from unpoison.reporting.grid import read_grid
+from unpoison.reporting.tables import accuracy_table, describe_grid
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+SUITES = sorted(path.parent for path in (ROOT / "results").glob("*/suite.toml"))
+
+
+@pytest.mark.parametrize("name", [*PURIFIERS, *ATTACKS, *CLASSIFIERS])
+def test_every_method_is_documented(name):
+    assert f"`{name}`" in (ROOT / "docs" / "methods.md").read_text()
+
+
+@pytest.mark.parametrize("folder", SUITES, ids=[folder.name for folder in SUITES])
+def test_tables_are_made_from_the_records(folder):
+    grid = read_grid(folder)
+    assert (folder / "table.md").read_text() == f"{accuracy_table(grid)}\n{describe_grid(grid)}\n"
+
+
+def test_the_readme_shows_the_table_of_the_records():
+    assert (ROOT / "results" / "cifar10-eclipse" / "table.md").read_text() in README
+
+
+def test_links_of_the_readme_lead_somewhere():
+    links = re.findall(r"\]\(([^)#]+)", README)
+    assert len(links) >= 4
+    missing = [link for link in links if not link.startswith("http") and not (ROOT / link).exists()]
+    assert missing == []
