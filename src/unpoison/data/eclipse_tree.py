@@ -1,7 +1,7 @@
 """What lies below a folder that follows ECLIPSE's naming of data and checkpoints.
 
-Its sets are read as splits of the folder: `ROOT#EM` is a poisoned set, `ROOT#EM-pure-test2000ps8000-100-250000` the same
-purified with that sparse set, t and iteration.
+Its sets are read as splits of the folder: `ROOT#EM` is a poisoned set, `ROOT#EM-pure-test2000ps8000-100-250000` is the
+same purified with that sparse set, t and iteration.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def read_tree(root: Path, split: str | None) -> ImageSet:
         SettingsError: none was named, or there is no such set.
     """
     tree = list_tree(root)
-    files = {file.name: file.path for file in (*tree.poisoned, *tree.purified)}
+    files = {file.name: file.path for file in tree.poisoned} | {file.name: file.path for file in tree.purified}
     if split not in files:
         asked = "name one of its sets" if split is None else f"it has no set '{split}'"
         raise SettingsError(f"{root} is a folder of ECLIPSE: {asked}, as in {root}#NAME: {', '.join(sorted(files))}")

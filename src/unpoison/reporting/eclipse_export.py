@@ -12,9 +12,10 @@ def eclipse_rows(grid: Grid) -> list[EclipseRow]:
 
     Its code writes the columns of purification also where there was none; here they are empty or 0 then.
     """
-    return [
-        _row(grid, record) for record in grid.records if record.settings["purify"].get("method", "eclipse") == "eclipse"
-    ]
+    order = [(attack, defence) for attack in grid.suite.attacks for defence in grid.suite.defences]
+    told_apart = [record for record in grid.records if record.settings["purify"].get("method", "eclipse") == "eclipse"]
+    told_apart.sort(key=lambda record: order.index((record.settings["attack"], record.settings["defence"])))
+    return [_row(grid, record) for record in told_apart]
 
 
 def _row(grid: Grid, record: TrialRecord) -> EclipseRow:
