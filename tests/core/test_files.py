@@ -8,7 +8,7 @@ import pytest
 from unpoison.core.errors import DataError, MissingExtraError, SettingsError, UnsafeFileError, require
 from unpoison.core.files import atomic_path, write_json, write_text
 from unpoison.core.hashing import canonical_json, hash_file, hash_json
-from unpoison.core.manifest import Manifest, Step, manifest_path, read_history, read_manifest, write_manifest
+from unpoison.core.manifest import Manifest, Step, manifest_path, read_manifest, write_manifest
 from unpoison.core.methods import load_method
 from unpoison.core.records import Metric, TrialRecord, read_records, trial_id, write_record
 
@@ -95,10 +95,8 @@ def test_manifest_round_trip(tmp_path):
     (tmp_path / "set").mkdir()
     for target in (tmp_path / "set", tmp_path / "x.npz"):
         path = manifest_path(target)
-        assert read_history(target) == []
         write_manifest(path, _manifest())
         assert read_manifest(path) == _manifest()
-        assert read_history(target) == _manifest().steps
     assert manifest_path(tmp_path / "x.npz").name == "x.npz.manifest.json"
 
 

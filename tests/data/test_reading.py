@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from data.conftest import assert_one_line
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ArrayImageSet
-from unpoison.data import default_format, read, write
+from unpoison.core.manifest import Manifest, Step, write_manifest
+from unpoison.data import default_format, read, read_history, write
 from unpoison.data.sources import parse_source
 
 
@@ -89,3 +90,13 @@ def test_round_trip_through_every_format(tmp_path_factory, data):
         assert image_set.labels.tolist() == source.labels.tolist()
         assert image_set.content_hash == source.content_hash
     assert (folder / "a.npz").read_bytes() == (folder / "d.npz").read_bytes()
+
+
+def test_history_belongs_to_the_whole_set(tmp_path, small_set):
+    write(small_set, tmp_path / "x.npz")
+    assert read_history(tmp_path / "x.npz") == []
+    step = Step(action="purify", method="jpeg", settings={}, seed=0, source="a", result="b", versions={}, device="cpu")
+    manifest = Manifest(name="y", format="npz", count=1, per_class={}, steps=[step])
+    write_manifest(tmp_path / "x.npz.manifest.json", manifest)
+    assert read_history(tmp_path / "x.npz") == [step]
+    assert read_history(f"{tmp_path / 'x.npz'}[:2]") == []
