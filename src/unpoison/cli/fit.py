@@ -19,15 +19,7 @@ def fit() -> None:
 @click.argument("src")
 @click.option("--out", type=options.PATH, required=True, help="Weights to write, .safetensors.")
 @click.option("--held-out", help="A second clean set; the denoising error on it is measured at the end.")
-@options.together(
-    options.seed,
-    options.device,
-    options.profile,
-    options.assignments,
-    options.input_format,
-    options.dry_run,
-    options.as_json,
-)
+@options.computing
 def diffusion(
     src: str,
     out: Path,

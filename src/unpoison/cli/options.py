@@ -33,6 +33,10 @@ def together(*options: Callable[..., Any]) -> Callable[..., Any]:
     return decorate
 
 
+# What every command that computes with settings takes.
+computing = together(seed, device, profile, assignments, input_format, dry_run, as_json)
+
+
 def split_profiles(profile: str) -> list[str]:
     """`a,b` to `["a", "b"]`."""
     return [name for name in profile.split(",") if name]

@@ -23,15 +23,7 @@ from unpoison.purifiers.methods import METHODS
 @click.option("--batch-size", default=256, show_default=True, help="Images on the device at once.")
 @click.option("--labels-from", help="A second set that holds the labels of a flat numbered folder.")
 @click.option("--skip-bad", is_flag=True, help="Set unreadable pictures aside and list them in the manifest.")
-@options.together(
-    options.seed,
-    options.device,
-    options.profile,
-    options.assignments,
-    options.input_format,
-    options.dry_run,
-    options.as_json,
-)
+@options.computing
 def purify(
     src: str,
     dst: Path,

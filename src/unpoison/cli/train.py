@@ -16,15 +16,7 @@ from unpoison.cli import options
 @click.option("--out", type=options.PATH, required=True, help="New folder for the weights.")
 @click.option("--model", default="resnet18", show_default=True, help=f"One of {', '.join(METHODS)}.")
 @click.option("--compensation", is_flag=True, help="ECLIPSE's random grayscale and noise, the profile `compensation`.")
-@options.together(
-    options.seed,
-    options.device,
-    options.profile,
-    options.assignments,
-    options.input_format,
-    options.dry_run,
-    options.as_json,
-)
+@options.computing
 def train(
     src: str,
     test_src: str,
