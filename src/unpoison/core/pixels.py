@@ -16,8 +16,9 @@ def to_float(images: np.ndarray) -> Tensor:
     Returns:
         [N, C, H, W] float32 in [0, 1], on the CPU.
     """
-    # A copy, because torch warns of arrays that cannot be written to, as those of a mapped file.
-    return torch.from_numpy(np.array(images, order="C")).permute(0, 3, 1, 2).float().div_(255)
+    # Laid out by channels: convolutions choose their arithmetic by layout, and a batch must not depend on its history.
+    planes = np.array(images.transpose(0, 3, 1, 2), order="C")
+    return torch.from_numpy(planes).float().div_(255)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
