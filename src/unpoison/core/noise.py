@@ -67,5 +67,6 @@ def generator(seed: int, purpose: str) -> torch.Generator:
 
 
 def _keyed(key: str) -> torch.Generator:
+    # torch keeps 32 bits of a seed, so among millions of draws some pairs coincide; no image ever meets its double.
     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
     return torch.Generator().manual_seed(seed)

@@ -108,14 +108,14 @@ def _page(grid: Grid, pictures: list[Strip]) -> str:
         ("clean, then JPEG quality 10 (its cost)", grid.cells["none", "jpeg-10"], ""),
         ("clean, then purified (its cost)", grid.cells["none", "purified"], ""),
     ]
-    seconds = {name: sum(record.seconds[name] for record in grid.records) for name in ("train",)}
+    seconds = sum(record.seconds["train"] for record in grid.records)
     body = [
         f"<h1>{escape(grid.suite.title)}</h1>",
         "<p>Every training image was perturbed by an attacker; labels are right and the pictures still look like "
         "digits to you. A network trained on them learns the perturbation and not the digits. Purification adds noise "
         "that drowns the perturbation and removes it with a small diffusion model fitted on 200 clean digits.</p>",
         bars(rows),
-        f'<p class="soft">{escape(describe_grid(grid))} The six trainings took {seconds["train"]:.0f} s.</p>',
+        f'<p class="soft">{escape(describe_grid(grid))} The six trainings took {seconds:.0f} s.</p>',
         "<h2>What happened to the pictures</h2>",
         strips(pictures),
         '<p class="soft">Every figure comes from a record beside this page; its settings, seed, versions and data '
