@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from unpoison.core.errors import RunError
+from unpoison.core.errors import DataError, RunError
 from unpoison.core.hashing import hash_file, hash_pictures
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.manifest import Manifest, Step, manifest_path, read_manifest, write_manifest
@@ -94,6 +94,7 @@ def purify_to(
 
     Raises:
         RunError: the target exists, or the work in progress belongs to another run or is being done elsewhere.
+        DataError: a picture is broken; the blocks before it are kept for the next call.
     """
     partial = target.with_name(f"{target.name}.partial")
     work = Work(image_set, run, device=device, batch_size=batch_size)
@@ -107,6 +108,10 @@ def purify_to(
                 _assemble(work, target, partial, history, skipped)
     except Timeout:
         raise RunError(f"{partial} is being worked on by another process; wait for it, or stop it") from None
+    except DataError:
+        if not any(partial.glob("*.npz")):  # nothing that a resumed run could use
+            shutil.rmtree(partial)
+        raise
     shutil.rmtree(partial)
     return read_manifest(manifest_path(target))
 
