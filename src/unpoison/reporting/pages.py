@@ -19,10 +19,10 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 60rem
 h1 { font-size: 1.7rem; margin-bottom: .3rem; } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
 p.soft, td.soft, figcaption { color: var(--soft); font-size: .9rem; }
 table { border-collapse: collapse; width: 100%; table-layout: fixed; }
-td, th { padding: .35rem .6rem; border-bottom: 1px solid var(--line);
+td, th { box-sizing: border-box; padding: .35rem .6rem; border-bottom: 1px solid var(--line);
   text-align: left; vertical-align: middle; } td.number { text-align: right;
   font-variant-numeric: tabular-nums; white-space: nowrap; }
-td:nth-child(1) { width: 31%; } td:nth-child(2) { width: 29%; } td:nth-child(3) { width: 9%; }
+td:nth-child(1) { width: 33%; } td:nth-child(2) { width: 25%; } td:nth-child(3) { width: 10%; }
 td:nth-child(4) { width: 14%; }
 .bar { position: relative; height: 1.1rem; background: #eef1f5; }
 .bar b { position: absolute; inset: 0 auto 0 0; background: var(--fill); }
@@ -81,7 +81,7 @@ def bars(rows: Sequence[tuple[str, Cell, str]]) -> str:
     lines = []
     for name, cell, tone in rows:
         value, low, high = (100 * part for part in (cell.accuracy.value, cell.accuracy.low, cell.accuracy.high))
-        restored = "" if cell.recovery is None else f"{100 * cell.recovery:.0f} % of harm undone"
+        restored = "" if cell.recovery is None else f"{100 * cell.recovery:.0f} % recovered"
         lines.append(
             f'<tr><td>{escape(name)}</td><td><div class="bar {tone}"><b style="width:{value:.1f}%"></b>'
             f'<i style="left:{low:.1f}%;width:{max(high - low, 0.3):.1f}%"></i></div></td>'
