@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +31,10 @@ OnStep = Callable[[StepInfo], None]
 @contextmanager
 def progress_bar(label: str, *, unit: str = "it", disable: bool = False) -> Iterator[OnStep]:
     """A bar on stderr with rate and time left; the hook it yields is an `on_step`."""
-    with tqdm(desc=label, unit=unit, disable=disable, leave=False, delay=1, dynamic_ncols=True) as bar:
+    pause = 0.5 if sys.stderr.isatty() else 10  # a log keeps every line
+    with tqdm(
+        desc=label, unit=unit, disable=disable, leave=False, delay=1, mininterval=pause, dynamic_ncols=True
+    ) as bar:
 
         def on_step(info: StepInfo) -> None:
             bar.total = info.total
