@@ -36,7 +36,7 @@ def run_suite(
     """Run all trials of a suite that have no record yet.
 
     Records are written to `<out>/<suite>/<id>.json` as each trial ends, beside a copy of the suite; intermediate sets
-    and models lie in `<out>/<suite>/work` and are made again if it is deleted. A stopped suite goes on when it is run
+    and models lie in `<out>/<suite>/cache` and are made again if it is deleted. A stopped suite goes on when it is run
     again. Several processes that run the same suite into the same folder share its trials.
 
     Args:
@@ -53,7 +53,7 @@ def run_suite(
     folder = out / suite.name
     write_text(folder / "suite.toml", path.read_text(encoding="utf-8"))
     sets = {name: suite.read_set(name, root) for name in suite.sets}
-    bench = _Bench(suite, folder, sets, Workshop(folder / "work", device=device, bar=bar))
+    bench = _Bench(suite, folder, sets, Workshop(folder / "cache", device=device, bar=bar))
     cells = [
         _Cell(attack, defence, seed) for seed in suite.seeds for attack in suite.attacks for defence in suite.defences
     ]

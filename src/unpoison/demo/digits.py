@@ -65,7 +65,7 @@ def _pictures(grid: Grid, out: Path, device: str) -> list[Strip]:
     def bar(label: str, unit: str) -> AbstractContextManager:
         raise AssertionError(f"{label}: the suite has made everything already")
 
-    workshop = Workshop(out / suite.name / "work", device=device, bar=bar)
+    workshop = Workshop(out / suite.name / "cache", device=device, bar=bar)
     clean = suite.read_set("train", None)
     seed = suite.seeds[0]
     model = workshop.fit(suite.models["denoiser"], suite.read_set("sparse", None))
