@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 
 from unpoison import __version__
 from unpoison.core.errors import UnpoisonError
+from unpoison.core.methods import load_method
 
 _COMMANDS = {
     "demo": "unpoison.cli.demo:demo",
@@ -31,11 +31,7 @@ class _Commands(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, attribute = _COMMANDS[cmd_name].split(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return load_method(_COMMANDS, cmd_name, kind="command") if cmd_name in _COMMANDS else None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -103,9 +103,9 @@ def _page(grid: Grid, pictures: list[Strip]) -> str:
     rows = [
         ("trained on clean digits", grid.cells["none", "none"], "good"),
         ("trained on poisoned digits", grid.cells["lsp", "none"], "bad"),
-        ("poisoned, then JPEG quality 10", grid.cells["lsp", "jpeg-10"], ""),
+        ("poisoned, then JPEG-10", grid.cells["lsp", "jpeg-10"], ""),
         ("poisoned, then purified", grid.cells["lsp", "purified"], ""),
-        ("clean, then JPEG quality 10 (its cost)", grid.cells["none", "jpeg-10"], ""),
+        ("clean, then JPEG-10 (its cost)", grid.cells["none", "jpeg-10"], ""),
         ("clean, then purified (its cost)", grid.cells["none", "purified"], ""),
     ]
     seconds = sum(record.seconds["train"] for record in grid.records)

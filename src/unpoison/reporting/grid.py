@@ -25,14 +25,12 @@ class Cell:
         peak: best test of any epoch, mean over seeds.
         seeds: how many trainings.
         recovery: share of the damage undone; None for the controls, or where the poison did no harm that shows.
-        train_seconds: time of one training, mean.
     """
 
     accuracy: Metric
     peak: float
     seeds: int
     recovery: float | None
-    train_seconds: float
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,6 @@ def make_grid(suite: Suite, records: Sequence[TrialRecord]) -> Grid:
             sum(record.details["peak_accuracy"] for record in cell) / len(cell),
             len(cell),
             _recovery(accuracy, key, control=clean_control(suite), undefended=undefended(suite)),
-            sum(record.seconds["train"] for record in cell) / len(cell),
         )
         for key, cell in trials.items()
     }

@@ -22,8 +22,8 @@ table { border-collapse: collapse; width: 100%; table-layout: fixed; }
 td, th { box-sizing: border-box; padding: .35rem .6rem; border-bottom: 1px solid var(--line);
   text-align: left; vertical-align: middle; } td.number { text-align: right;
   font-variant-numeric: tabular-nums; white-space: nowrap; }
-td:nth-child(1) { width: 33%; } td:nth-child(2) { width: 25%; } td:nth-child(3) { width: 10%; }
-td:nth-child(4) { width: 14%; }
+td:nth-child(1) { width: 32%; } td:nth-child(2) { width: 20%; } td:nth-child(3) { width: 9%; }
+td:nth-child(4) { width: 13%; }
 .bar { position: relative; height: 1.1rem; background: #eef1f5; }
 .bar b { position: absolute; inset: 0 auto 0 0; background: var(--fill); }
 .bar i { position: absolute; top: .45rem; height: .2rem; background: #0008; }
@@ -81,12 +81,14 @@ def bars(rows: Sequence[tuple[str, Cell, str]]) -> str:
     lines = []
     for name, cell, tone in rows:
         value, low, high = (100 * part for part in (cell.accuracy.value, cell.accuracy.low, cell.accuracy.high))
-        restored = "" if cell.recovery is None else f"{100 * cell.recovery:.0f} % recovered"
+        notes = [f"peak {100 * cell.peak:.1f} %"]
+        if cell.recovery is not None:
+            notes.append(f"{100 * cell.recovery:.0f} % recovered")
         lines.append(
             f'<tr><td>{escape(name)}</td><td><div class="bar {tone}"><b style="width:{value:.1f}%"></b>'
             f'<i style="left:{low:.1f}%;width:{max(high - low, 0.3):.1f}%"></i></div></td>'
             f'<td class="number">{value:.1f} %</td><td class="soft">{low:.1f} to {high:.1f}</td>'
-            f'<td class="soft">{restored}</td></tr>'
+            f'<td class="soft">{", ".join(notes)}</td></tr>'
         )
     return f"<table>{''.join(lines)}</table>"
 
