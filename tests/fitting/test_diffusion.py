@@ -14,11 +14,14 @@ import torch
 
 from unpoison.core.errors import RunError, SettingsError
 from unpoison.core.images import ArrayImageSet
+from unpoison.core.noise import Noise
+from unpoison.core.pixels import to_float
 from unpoison.core.settings import build_settings, list_profiles
+from unpoison.dynamics.fields import ColouredNoise
 from unpoison.fitting.checkpoints import checkpoint_path
 from unpoison.fitting.diffusion import fit, thin_curve
 from unpoison.fitting.running import rate_factor
-from unpoison.fitting.settings import FitSettings
+from unpoison.fitting.settings import DenoiserSettings, FitSettings
 from unpoison.nets.weights import load_model, read_header
 
 SMALL = {
@@ -79,7 +82,7 @@ def test_fit_learns_and_writes_what_it_did(tmp_path):
     assert strongest.psnr > strongest.psnr_noisy + 2
 
     header = read_header(out)
-    assert (header.architecture, header.max_index, header.kind) == ("compact", 1500, "ema")
+    assert (header.architecture, header.model.max_index, header.kind) == ("compact", 1500, "ema")
     assert header.settings["data"]["hash"] == make_set().content_hash
     torch.testing.assert_close(weights(out), result.model.net.state_dict())
 
@@ -90,6 +93,34 @@ def test_fit_learns_and_writes_what_it_did(tmp_path):
     pytest.importorskip("matplotlib")
     names = {"net.safetensors", "net.fit.json", "net.loss.png", "net.denoised.png"}
     assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_a_denoiser_learns_both_kinds_of_noise(tmp_path):
+    settings = DenoiserSettings(
+        arguments={"channels": 16, "blocks": [0, 2, 0]},
+        patches=(8, 16),
+        iterations=150,
+        batch_size=16,
+        learning_rate=1e-2,
+        warmup=5,
+        ema_decay=0.9,
+        checkpoint_every=40,
+        plots=False,
+    )
+    out = tmp_path / "net.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_set(), out=out, settings=settings, on_step=stop_at(50))
+    result = fit(make_set(), out=out, settings=settings, held_out=make_set(seed=1))
+    whole = fit(make_set(), out=tmp_path / "whole.safetensors", settings=settings)
+    assert result.losses == whole.losses
+    assert out.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+    assert result.errors[-1].psnr > result.errors[-1].psnr_noisy + 2
+    model, clean = load_model(out), to_float(make_set(seed=1).array())
+    level = torch.full((len(clean),), 32 / 255)
+    noisy = clean + 32 / 255 * ColouredNoise(Noise(0, "test", list(map(str, range(12)))), 1.0).normal(clean, "forward")
+    with torch.no_grad():
+        errors = [(model.denoise(noisy, level, field) - clean).square().mean() for field in (level, 0 * level)]
+    assert errors[0] < 0.9 * errors[1]  # it knows a field is there, and does better for it
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
@@ -231,7 +262,9 @@ def test_profile_eclipse_has_the_numbers_of_the_paper():
 
 
 def test_profiles_are_complete_and_the_defaults_are_compact():
-    assert list_profiles("unpoison.fitting") == ["compact", "digits", "eclipse"]
+    assert list_profiles("unpoison.fitting") == ["compact", "digits", "eclipse", "pocket"]
+    pocket = build_settings(DenoiserSettings, profiles=["pocket"], room="unpoison.fitting")
+    assert pocket == DenoiserSettings(arguments=pocket.arguments)
     assert build_settings(FitSettings, profiles=["compact"], room="unpoison.fitting") == FitSettings(
         arguments={"channels": 64, "blocks": [1, 2, 1]}
     )

@@ -12,11 +12,13 @@ from unpoison.core.errors import ModelError, UnsafeFileError
 from unpoison.core.methods import load_method
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.methods import METHODS
+from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.schedules import Schedule
 from unpoison.nets.weights import load_any, load_model, read_header, read_torch_state, save_model
 
 SMALL = {
     "compact": {"channels": 16},
+    "pocket": {"channels": 16},
     "eclipse-unet": {"channels": 32, "multipliers": [1, 2], "blocks": 1, "attention_levels": [1], "head_dim": 16},
 }
 
@@ -37,6 +39,8 @@ def build(architecture):
     net = load_method(METHODS, architecture, kind="architecture")(**SMALL[architecture])
     for parameter in net.parameters():
         nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(parameter.numel()))
+    if architecture == "pocket":
+        return PreconditionedDenoiser(net, sigma_min=0.01, sigma_max=0.4, field_max=0.25).eval()
     return EpsilonModel(net, schedule=Schedule("cosine", 400), time_scale=2.5, max_index=99).eval()
 
 
@@ -54,8 +58,19 @@ def saved(tmp_path):
     return path
 
 
+def test_weights_can_be_stored_in_half_the_bytes(tmp_path):
+    model, path = build("pocket"), tmp_path / "x.safetensors"
+    arguments = {"architecture": "pocket", "arguments": SMALL["pocket"], "kind": "ema", "settings": {}}
+    save_model(path, model, dtype=torch.bfloat16, **arguments)
+    assert {value.dtype for value in load_file(path).values()} == {torch.bfloat16}
+    for name, value in load_model(path).net.state_dict().items():
+        assert torch.equal(value, model.net.state_dict()[name].bfloat16().float())
+
+
 def change_header(path, **changes):
-    fields = json.loads(read_header(path).model_dump_json()) | changes
+    fields = json.loads(read_header(path).model_dump_json())
+    fields["model"] |= changes.pop("model", {})
+    fields |= changes
     save_file(load_file(path), path, metadata={"unpoison": json.dumps(fields)})
 
 
@@ -66,10 +81,15 @@ def test_save_and_load_give_the_same_bits(architecture, tmp_path):
     again = load_model(path)
     z, index = torch.randn(2, 3, 16, 16), torch.tensor([0, 99])
     with torch.inference_mode():
-        for one, other in zip(model.predict(z, index), again.predict(z, index), strict=True):
-            assert torch.equal(one, other)
-    assert (again.schedule, again.time_scale, again.max_index) == (model.schedule, 2.5, 99)
-    assert torch.equal(again.abar, model.abar)
+        if architecture == "pocket":
+            sigma, field = torch.tensor([0.01, 0.4]), torch.tensor([0.0, 0.25])
+            assert torch.equal(model.denoise(z, sigma, field), again.denoise(z, sigma, field))
+            assert (again.sigma_min, again.sigma_max, again.field_max) == (0.01, 0.4, 0.25)
+        else:
+            for one, other in zip(model.predict(z, index), again.predict(z, index), strict=True):
+                assert torch.equal(one, other)
+            assert (again.schedule, again.time_scale, again.max_index) == (model.schedule, 2.5, 99)
+            assert torch.equal(again.abar, model.abar)
     assert not again.training
     assert [file.name for file in path.parent.iterdir()] == ["x.safetensors"]
 
@@ -83,7 +103,7 @@ def test_header_tells_the_settings(saved):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "layout 2"),
+        ({"version": 1}, "layout 1"),
         ({"version": None}, "layout None"),
         ({"architecture": "compcat"}, "did you mean 'compact'"),
         ({"arguments": {"channels": 32}}, "another shape"),
@@ -91,9 +111,10 @@ def test_header_tells_the_settings(saved):
         ({"arguments": {"channels": 10**9}}, "overflow"),
         ({"arguments": {"chanels": 16}}, "chanels"),
         ({"arguments": {"channels": "x"}}, "str"),
-        ({"schedule": {"name": "sigmoid", "steps": 10}}, "sigmoid"),
-        ({"schedule": {"name": "cosine"}}, "schedule.steps"),
-        ({"max_index": 400}, "max_index 400"),
+        ({"model": {"schedule": {"name": "sigmoid", "steps": 10}}}, "sigmoid"),
+        ({"model": {"schedule": {"name": "cosine"}}}, "schedule.steps"),
+        ({"model": {"max_index": 400}}, "max_index 400"),
+        ({"model": {"form": "other"}}, "form"),
         ({"kind": "best"}, "kind"),
         ({"surprise": 1}, "surprise"),
     ],

@@ -3,24 +3,62 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from unpoison.cli import options
 
+if TYPE_CHECKING:
+    from unpoison.fitting.settings import OptimiserSettings
+
 
 @click.group()
 def fit() -> None:
-    """Fit a generative model on a few clean images."""
+    """Fit a network on clean images."""
+
+
+def _sources(command: Callable[..., Any]) -> Callable[..., Any]:
+    return options.together(
+        click.argument("src"),
+        click.option("--out", type=options.PATH, required=True, help="Weights to write, .safetensors."),
+        click.option("--held-out", help="A second clean set; the denoising error on it is measured at the end."),
+        options.computing,
+    )(command)
 
 
 @fit.command()
-@click.argument("src")
-@click.option("--out", type=options.PATH, required=True, help="Weights to write, .safetensors.")
-@click.option("--held-out", help="A second clean set; the denoising error on it is measured at the end.")
-@options.computing
-def diffusion(
+@_sources
+def diffusion(**given: Any) -> None:
+    """Fit a diffusion model on the clean set SRC, for `purify --method eclipse`.
+
+    The default profile is `compact`, a small network for purification; `eclipse` is the paper's, in full. A fit that
+    was stopped goes on when the same command is given again. Several devices: torchrun --nproc-per-node N -m unpoison
+    fit diffusion ...
+    """
+    from unpoison.fitting.settings import FitSettings
+
+    _fit(FitSettings, **given)
+
+
+@fit.command()
+@_sources
+def denoiser(**given: Any) -> None:
+    """Fit a denoiser like `pocket`, which comes with unpoison, on a clean set SRC of your own.
+
+    Worth it for pictures unlike photographs; then `purify --model FILE`. Patches are cut from the pictures, which may
+    be of any one size. A fit that was stopped goes on when the same command is given again.
+    """
+    from unpoison.fitting.settings import DenoiserSettings
+
+    _fit(DenoiserSettings, **given)
+
+
+def _fit(
+    settings_model: type[OptimiserSettings],
+    *,
     src: str,
     out: Path,
     held_out: str | None,
@@ -32,17 +70,10 @@ def diffusion(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Fit a diffusion model on the clean set SRC.
-
-    The default profile is `compact`, a small network for purification; `eclipse` is the paper's, in full. A fit that
-    was stopped goes on when the same command is given again. Several devices: torchrun --nproc-per-node N -m unpoison
-    fit diffusion ...
-    """
     from unpoison.core.settings import build_settings, parse_assignments
-    from unpoison.fitting.settings import FitSettings
 
     settings = build_settings(
-        FitSettings,
+        settings_model,
         profiles=options.split_profiles(profile),
         room="unpoison.fitting",
         overrides=parse_assignments(assignments),

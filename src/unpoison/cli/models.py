@@ -19,29 +19,29 @@ def models() -> None:
 @click.argument("folder", type=options.PATH, default=Path())
 @options.as_json
 def list_models(folder: Path, as_json: bool) -> None:
-    """List the weight files in FOLDER, and the checkpoints of a folder laid out as ECLIPSE's."""
+    """List the weights that come with unpoison, those in FOLDER, and the checkpoints of a folder laid out as ECLIPSE's."""
     from unpoison.core.errors import ModelError
     from unpoison.data.eclipse_tree import list_tree
     from unpoison.nets.weights import read_header
+    from unpoison.purifiers.networks import SHIPPED, weights_path
 
     found: dict[str, dict] = {}
     lines = []
-    for path in sorted(folder.glob("*.safetensors")):
+    named = {name: weights_path(name) for name in SHIPPED}
+    for name, path in {**named, **{path.name: path for path in sorted(folder.glob("*.safetensors"))}}.items():
         try:
             header = read_header(path)
         except ModelError as error:
             lines.append(str(error))
             continue
-        found[path.name] = header.model_dump(mode="json", exclude={"settings"})
-        lines.append(
-            f"{path.name}: {header.architecture}, {header.kind}, trained to index {header.max_index} of "
-            f"{header.schedule.name}-{header.schedule.steps}"
-        )
+        found[name] = header.model_dump(mode="json", exclude={"settings"})
+        shipped = ", comes with unpoison" if name in SHIPPED else ""
+        lines.append(f"{name}: {header.architecture}, {header.kind}, {header.model.describe()}{shipped}")
     for checkpoint in list_tree(folder).checkpoints:
         name = checkpoint.path.relative_to(folder).as_posix()
         found[name] = {"sparse_set": checkpoint.sparse_set, "rate": checkpoint.rate, "step": checkpoint.step}
         lines.append(f"{name}: ECLIPSE checkpoint, step {checkpoint.step}; bring it in with `unpoison models import`")
-    options.answer(as_json, "\n".join(lines) or f"no weight files in {folder}", {"models": found})
+    options.answer(as_json, "\n".join(lines), {"models": found})
 
 
 @models.command("import")

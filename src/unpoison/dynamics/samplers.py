@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from unpoison.core.errors import SettingsError
-from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.nets.protocols import Denoiser, DiscreteModel
 from unpoison.nets.schedules import abar_to_sigma
 
 
-def one_shot(x: Tensor, denoiser: Denoiser, *, sigma: float, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+class DrawsNoise(Protocol):
+    """`core.Noise`, or noise of another colour made from it."""
+
+    def normal(self, like: Tensor, step: int | str) -> Tensor: ...
+
+
+def one_shot(
+    x: Tensor, denoiser: Denoiser, *, sigma: float, noise: DrawsNoise, on_step: OnStep | None = None
+) -> Tensor:
     """Noise and denoise in one call: D(x + sigma z; sigma).
 
     Args:
@@ -39,7 +47,7 @@ def one_shot(x: Tensor, denoiser: Denoiser, *, sigma: float, noise: Noise, on_st
 
 
 def ddim(
-    x: Tensor, denoiser: Denoiser, *, sigmas: Sequence[float], noise: Noise, on_step: OnStep | None = None
+    x: Tensor, denoiser: Denoiser, *, sigmas: Sequence[float], noise: DrawsNoise, on_step: OnStep | None = None
 ) -> Tensor:
     """Noise once, then follow the probability flow by first-order steps (DDIM with eta 0).
 
@@ -68,7 +76,7 @@ def ddim(
 
 
 def heun(
-    x: Tensor, denoiser: Denoiser, *, sigmas: Sequence[float], noise: Noise, on_step: OnStep | None = None
+    x: Tensor, denoiser: Denoiser, *, sigmas: Sequence[float], noise: DrawsNoise, on_step: OnStep | None = None
 ) -> Tensor:
     """Noise once, then follow the probability flow by Heun's second-order steps; the last, to 0, by Euler's.
 
@@ -127,7 +135,7 @@ def ancestral(
     *,
     t: int,
     steps: int | None = None,
-    noise: Noise,
+    noise: DrawsNoise,
     clip: bool = True,
     on_step: OnStep | None = None,
 ) -> Tensor:

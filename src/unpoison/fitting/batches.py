@@ -16,7 +16,7 @@ from unpoison.core.noise import generator
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees, on the CPU.
+    """What one step sees.
 
     Args:
         clean: [N, C, H, W] float32 in [-1, 1].
@@ -32,6 +32,10 @@ class Batch:
         """The share of one of several devices."""
         rows = slice(rank * len(self.index) // parts, (rank + 1) * len(self.index) // parts)
         return Batch(self.clean[rows], self.epsilon[rows], self.index[rows])
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch with its images on a device; the index stays, where the schedule is."""
+        return Batch(self.clean.to(device), self.epsilon.to(device), self.index)
 
 
 class Batches:

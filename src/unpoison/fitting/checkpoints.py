@@ -25,7 +25,7 @@ def save_checkpoint(path: Path, state: dict[str, Any], *, fingerprint: str) -> N
 
     Args:
         path: file to write.
-        state: what `DiffusionRun.state` gives.
+        state: what `FitRun.state` gives.
         fingerprint: hash of settings, seed and data of the fit.
     """
     with atomic_path(path) as temporary:

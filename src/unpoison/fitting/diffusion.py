@@ -1,4 +1,4 @@
-"""Fitting a diffusion model to clean images."""
+"""Fitting a network to clean images."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ from unpoison.fitting.checkpoints import checkpoint_path, load_checkpoint, save_
 from unpoison.fitting.inspecting import DenoisingError, measure_denoising
 from unpoison.fitting.plots import can_plot, plot_denoising, plot_losses
 from unpoison.fitting.processes import Processes, join_processes
-from unpoison.fitting.running import DiffusionRun
-from unpoison.fitting.settings import FitSettings
-from unpoison.nets.epsilon import EpsilonModel
-from unpoison.nets.weights import save_model
+from unpoison.fitting.running import STORED, FitRun
+from unpoison.fitting.settings import FitSettings, OptimiserSettings
+from unpoison.nets.weights import Model, save_model
 
 _CURVE_POINTS = 500
-_CHANGE_NOTHING = ("checkpoint_every", "plots")  # a fit may go on with other values of these
+_CHANGE_NOTHING = ("checkpoint_every", "plots", "stored")  # a fit may go on with other values of these
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ class FitResult:
     """
 
     path: Path
-    model: EpsilonModel
+    model: Model
     losses: list[float]
     seconds: float
     images_per_second: float
@@ -57,13 +56,13 @@ def fit(
     image_set: ImageSet,
     *,
     out: Path,
-    settings: FitSettings | None = None,
+    settings: OptimiserSettings | None = None,
     seed: int = 0,
     device: str = "auto",
     held_out: ImageSet | None = None,
     on_step: OnStep | None = None,
 ) -> FitResult:
-    """Fit a diffusion model and write its weights.
+    """Fit a diffusion model or a denoiser and write its weights.
 
     Beside the weights `X.safetensors` lie, while it runs, `X.safetensors.checkpoint`, from which the same call goes
     on; and in the end a record `X.fit.json` and the pictures `X.loss.png` and `X.denoised.png`. The same seed gives
@@ -73,7 +72,7 @@ def fit(
     Args:
         image_set: clean images of one size.
         out: weights file to write, `.safetensors`.
-        settings: those of the profile `compact` if left out.
+        settings: `FitSettings` or `DenoiserSettings`; the first with its defaults if left out.
         seed: of weights, order, augmentation and noise.
         device: `auto`, `cpu`, `cuda`, ...
         held_out: images of one size, not fitted to, to measure the denoising on.
@@ -91,7 +90,7 @@ def fit(
         raise SettingsError(f"weights are written as .safetensors; choose such a name instead of '{out.name}'")
     shown = held_out or image_set
     with join_processes(device) as processes:
-        run = DiffusionRun(image_set, settings=settings, seed=seed, processes=processes)
+        run = FitRun(image_set, settings=settings, seed=seed, processes=processes)
         identity = _identity(image_set, settings, seed)
         seconds, steps = _train(run, out, identity, shown, on_step)
         model = run.model()
@@ -106,7 +105,7 @@ def fit(
 
 
 def _train(
-    run: DiffusionRun, out: Path, identity: dict[str, Any], shown: ImageSet, on_step: OnStep | None
+    run: FitRun, out: Path, identity: dict[str, Any], shown: ImageSet, on_step: OnStep | None
 ) -> tuple[float, int]:
     """Do the steps that are left; returns their seconds and number."""
     settings, leads = run.settings, run.processes.leads
@@ -128,7 +127,7 @@ def _train(
     return time.perf_counter() - started, run.done - start
 
 
-def _identity(image_set: ImageSet, settings: FitSettings, seed: int) -> dict[str, Any]:
+def _identity(image_set: ImageSet, settings: OptimiserSettings, seed: int) -> dict[str, Any]:
     data = {"name": image_set.name, "images": len(image_set), "hash": image_set.content_hash}
     return {"settings": settings.model_dump(mode="json"), "seed": seed, "data": data}
 
@@ -138,7 +137,7 @@ def _fingerprint(identity: dict[str, Any]) -> str:
     return hash_json({"settings": settings, "seed": identity["seed"], "data": identity["data"]["hash"]})
 
 
-def _write(result: FitResult, settings: FitSettings, identity: dict[str, Any], processes: Processes) -> None:
+def _write(result: FitResult, settings: OptimiserSettings, identity: dict[str, Any], processes: Processes) -> None:
     save_model(
         result.path,
         result.model,
@@ -146,6 +145,7 @@ def _write(result: FitResult, settings: FitSettings, identity: dict[str, Any], p
         arguments=settings.arguments,
         kind="ema",
         settings=identity,
+        dtype=STORED[settings.stored],
     )
     record = {
         **identity,
@@ -161,7 +161,7 @@ def _write(result: FitResult, settings: FitSettings, identity: dict[str, Any], p
     write_json(result.path.with_suffix(".fit.json"), record)
 
 
-def _draw(run: DiffusionRun, out: Path, shown: ImageSet) -> None:
+def _draw(run: FitRun, out: Path, shown: ImageSet) -> None:
     if not run.settings.plots:
         return
     if not can_plot():

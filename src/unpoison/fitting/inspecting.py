@@ -12,7 +12,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float
 from unpoison.nets.denoiser import as_denoiser
-from unpoison.nets.protocols import DiscreteModel
+from unpoison.nets.protocols import Denoiser, DiscreteModel
 
 _NOISES_255 = (1.6, 3.2, 6.4, 12.8, 25.5, 51.0, 127.5)  # 6.4 is ECLIPSE's, 127.5 the demo's
 _IMAGES = 256  # enough for a figure: the standard error of a PSNR over so many images is about 0.1 dB
@@ -37,7 +37,9 @@ class DenoisingError:
     images: int
 
 
-def measure_denoising(model: DiscreteModel, image_set: ImageSet, device: torch.device) -> list[DenoisingError]:
+def measure_denoising(
+    model: DiscreteModel | Denoiser, image_set: ImageSet, device: torch.device
+) -> list[DenoisingError]:
     """Error of one-call denoising over the noises a model was trained for.
 
     Args:
@@ -55,14 +57,16 @@ def measure_denoising(model: DiscreteModel, image_set: ImageSet, device: torch.d
     return errors
 
 
-def noise_levels(model: DiscreteModel) -> list[float]:
+def noise_levels(model: DiscreteModel | Denoiser) -> list[float]:
     """Noises to look at, in [0, 1] pixel units: the same for all models, as far as this one was trained for them."""
     denoiser = as_denoiser(model)
     return [noise / 255 for noise in _NOISES_255 if denoiser.sigma_min <= noise / 255 <= denoiser.sigma_max]
 
 
 @torch.no_grad()
-def denoise_once(model: DiscreteModel, clean: Tensor, sigma: float, ids: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+def denoise_once(
+    model: DiscreteModel | Denoiser, clean: Tensor, sigma: float, ids: tuple[str, ...]
+) -> tuple[Tensor, Tensor]:
     """The same noise every time, and its removal in one call.
 
     Args:

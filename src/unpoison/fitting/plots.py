@@ -13,7 +13,7 @@ from unpoison.core.files import atomic_path
 from unpoison.core.images import ImageSet
 from unpoison.core.pixels import to_float, to_uint8
 from unpoison.fitting.inspecting import denoise_once, noise_levels
-from unpoison.nets.protocols import DiscreteModel
+from unpoison.nets.protocols import Denoiser, DiscreteModel
 
 
 def can_plot() -> bool:
@@ -41,7 +41,7 @@ def plot_losses(path: Path, curve: Sequence[tuple[int, float]]) -> None:
 
 
 def plot_denoising(
-    path: Path, model: DiscreteModel, image_set: ImageSet, device: torch.device, *, images: int = 6
+    path: Path, model: DiscreteModel | Denoiser, image_set: ImageSet, device: torch.device, *, images: int = 6
 ) -> None:
     """Draw images clean, and noisy and denoised at the noises the model was trained for.
 

@@ -9,28 +9,28 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
 from unpoison.core.noise import generator
 from unpoison.fitting.averaging import WeightAverage
-from unpoison.fitting.batches import Batch, Batches
-from unpoison.fitting.losses import LOSSES
+from unpoison.fitting.objectives import build_objective
 from unpoison.fitting.processes import Processes
-from unpoison.fitting.settings import FitSettings
-from unpoison.nets.epsilon import EpsilonModel
+from unpoison.fitting.settings import OptimiserSettings
 from unpoison.nets.methods import METHODS
-from unpoison.nets.schedules import Schedule
+from unpoison.nets.weights import Model
+
+STORED = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-class DiffusionRun:
+class FitRun:
     """A fit at some step of it.
 
     Args:
         image_set: clean images of one size.
-        settings: of the fit.
+        settings: of the fit; their class decides what the network learns.
         seed: of weights, order, augmentation and noise.
         processes: this process and the others.
 
@@ -38,24 +38,13 @@ class DiffusionRun:
         SettingsError: the images, the batch size or the network's arguments cannot be used.
     """
 
-    def __init__(self, image_set: ImageSet, *, settings: FitSettings, seed: int, processes: Processes):
+    def __init__(self, image_set: ImageSet, *, settings: OptimiserSettings, seed: int, processes: Processes):
         if settings.batch_size % processes.count:
             raise SettingsError(
                 f"batch_size={settings.batch_size} cannot be shared evenly among {processes.count} processes"
             )
         self.settings, self.seed, self.processes = settings, seed, processes
-        self.batches = Batches(
-            image_set,
-            size=settings.batch_size,
-            passes=settings.oversampling + 1,
-            levels=settings.max_index + 1,
-            flip=settings.flip,
-            shift=settings.shift,
-            seed=seed,
-        )
-        self.schedule = Schedule(settings.schedule, settings.schedule_steps)
-        self.abar = self.schedule.abar()
-        self.time_scale = 1000 / settings.schedule_steps
+        self.objective = build_objective(image_set, settings, seed)
         with _seeded(seed, "fit/weights", torch.device("cpu")):
             net = _build_net(settings)
         self.net = net.to(processes.device).train()
@@ -75,9 +64,9 @@ class DiffusionRun:
         step, settings, processes = self.done, self.settings, self.processes
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate_factor(settings, step)
-        batch = self.batches.draw(step).part(processes.rank, processes.count)
+        batch = self.objective.draw(step).part(processes.rank, processes.count).to(processes.device)
         with _seeded(self.seed, f"fit/dropout/{step}/{processes.rank}", processes.device):
-            loss = self._loss(batch)
+            loss = self.objective.loss(self.net, batch)
         self.optimizer.zero_grad()
         loss.backward()
         processes.average_gradients(self.net.parameters())
@@ -88,13 +77,12 @@ class DiffusionRun:
         self.losses.append(processes.average(loss.detach()).item())
         return self.losses[-1]
 
-    def model(self) -> EpsilonModel:
-        """The model of the averaged weights, for use."""
+    def model(self) -> Model:
+        """The model of the averaged weights, as it will be stored."""
         net = copy.deepcopy(self.net).eval().requires_grad_(False)
-        net.load_state_dict(self.average.weights)
-        return EpsilonModel(
-            net, schedule=self.schedule, time_scale=self.time_scale, max_index=self.settings.max_index
-        ).eval()
+        dtype = STORED[self.settings.stored]
+        net.load_state_dict({name: value.to(dtype) for name, value in self.average.weights.items()})
+        return self.objective.wrap(net).eval()
 
     def state(self) -> dict[str, Any]:
         """All that later steps depend on."""
@@ -112,17 +100,8 @@ class DiffusionRun:
         self.optimizer.load_state_dict(state["optimizer"])
         self.losses = state["losses"].tolist()
 
-    def _loss(self, batch: Batch) -> Tensor:
-        device = self.processes.device
-        clean, epsilon = batch.clean.to(device), batch.epsilon.to(device)
-        abar = self.abar[batch.index].view(-1, 1, 1, 1)
-        z = abar.sqrt().to(clean) * clean + (1 - abar).sqrt().to(clean) * epsilon
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            output = self.net(z, (batch.index * self.time_scale).to(clean))
-        return LOSSES[self.settings.loss](output.float(), clean, epsilon, batch.index, self.abar).mean()
 
-
-def rate_factor(settings: FitSettings, step: int) -> float:
+def rate_factor(settings: OptimiserSettings, step: int) -> float:
     """What the learning rate is multiplied by at a step, counted from 0."""
     factor = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
     if settings.decay == "cosine":
@@ -130,7 +109,7 @@ def rate_factor(settings: FitSettings, step: int) -> float:
     return factor
 
 
-def _build_net(settings: FitSettings) -> nn.Module:
+def _build_net(settings: OptimiserSettings) -> nn.Module:
     build = load_method(METHODS, settings.architecture, kind="architecture")
     arguments = {**settings.arguments, **({"dropout": settings.dropout} if settings.dropout else {})}
     try:

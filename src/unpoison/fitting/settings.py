@@ -1,4 +1,4 @@
-"""Settings of a fit of a diffusion model."""
+"""Settings of fits."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from unpoison.core.settings import Settings
+from unpoison.core.settings import Bound, Settings, bound_value
 
 
-class FitSettings(Settings):
-    """How a diffusion model is fitted. The defaults are those of the profile `compact`.
+class OptimiserSettings(Settings):
+    """What every fit has, whatever the network learns.
 
     Args:
         architecture: name in `nets.methods`.
         arguments: keyword arguments of the architecture.
         dropout: share of activations dropped in training, for architectures that take it.
-        schedule: noise schedule.
-        schedule_steps: T, indices of the schedule.
-        train_to: largest index that is trained; purify below it. The last of the schedule if left out.
-        loss: `epsilon` or `hybrid`, which also teaches the variance of the ancestral sampler.
-        oversampling: M of ECLIPSE: an epoch is M + 1 passes over the set, shuffled as one. No file is copied.
         iterations: steps.
         batch_size: images a step, over all devices together.
         learning_rate: of AdamW.
@@ -31,8 +26,8 @@ class FitSettings(Settings):
         ema_decay: of the moving average of weights, which is what is saved.
         ema_warmup: start the average with a short memory.
         precision: of the network; weights and losses are always fp32.
+        stored: precision of the weights in the file.
         flip: mirror half of the images.
-        shift: move images by up to so many pixels each way.
         checkpoint_every: steps from one checkpoint to the next; 0 for none.
         plots: draw loss curve and denoised images beside the output, if matplotlib is there.
     """
@@ -40,11 +35,6 @@ class FitSettings(Settings):
     architecture: str = "compact"
     arguments: dict[str, Any] = Field(default={})
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    schedule: Literal["cosine", "linear"] = "cosine"
-    schedule_steps: int = Field(default=4000, ge=2, le=100_000)
-    train_to: int | None = Field(default=149, ge=0)
-    loss: Literal["epsilon", "hybrid"] = "hybrid"
-    oversampling: int = Field(default=4, ge=0)
     iterations: int = Field(default=4500, ge=1)
     batch_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -55,10 +45,30 @@ class FitSettings(Settings):
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     ema_warmup: bool = True
     precision: Literal["fp32", "bf16"] = "bf16"
+    stored: Literal["fp32", "bf16"] = "fp32"
     flip: bool = True
-    shift: int = Field(default=4, ge=0)
     checkpoint_every: int = Field(default=1000, ge=0)
     plots: bool = True
+
+
+class FitSettings(OptimiserSettings):
+    """How a diffusion model over the indices of a schedule is fitted. The defaults are those of the profile `compact`.
+
+    Args:
+        schedule: noise schedule.
+        schedule_steps: T, indices of the schedule.
+        train_to: largest index that is trained; purify below it. The last of the schedule if left out.
+        loss: `epsilon` or `hybrid`, which also teaches the variance of the ancestral sampler.
+        oversampling: M of ECLIPSE: an epoch is M + 1 passes over the set, shuffled as one. No file is copied.
+        shift: move images by up to so many pixels each way.
+    """
+
+    schedule: Literal["cosine", "linear"] = "cosine"
+    schedule_steps: int = Field(default=4000, ge=2, le=100_000)
+    train_to: int | None = Field(default=149, ge=0)
+    loss: Literal["epsilon", "hybrid"] = "hybrid"
+    oversampling: int = Field(default=4, ge=0)
+    shift: int = Field(default=4, ge=0)
 
     @model_validator(mode="after")
     def _check_train_to(self) -> FitSettings:
@@ -70,3 +80,39 @@ class FitSettings(Settings):
     def max_index(self) -> int:
         """The largest index that is trained."""
         return self.schedule_steps - 1 if self.train_to is None else self.train_to
+
+
+class DenoiserSettings(OptimiserSettings):
+    """How a denoiser over sigma is fitted. The defaults are those of the profile `pocket`.
+
+    Args:
+        sigma_min: smallest white noise, in [0, 1] pixel units; levels are drawn evenly in log sigma.
+        sigma_max: largest.
+        field_min: smallest rms of a smooth field, where there is one; also even in the logarithm.
+        field_max: largest.
+        field_share: share of the images that get a smooth field besides the white noise.
+        patches: side of the patches of a step, in pixels; steps go through the list. Batches keep their pixels: those
+            of patches larger than the first have fewer.
+        zoom: patches are cut from squares of this share of their own side, up to the whole picture, and resized.
+    """
+
+    architecture: str = "pocket"
+    sigma_min: Bound = "2/255"
+    sigma_max: Bound = "100/255"
+    field_min: Bound = "4/255"
+    field_max: Bound = "64/255"
+    field_share: float = Field(default=0.5, ge=0, le=1)
+    patches: tuple[int, ...] = Field(default=(32, 32, 32, 64), min_length=1)
+    zoom: float = Field(default=0.6, gt=0, le=1)
+    iterations: int = Field(default=6000, ge=1)
+    checkpoint_every: int = Field(default=500, ge=0)
+    stored: Literal["fp32", "bf16"] = "bf16"
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> DenoiserSettings:
+        for low, high in ((self.sigma_min, self.sigma_max), (self.field_min, self.field_max)):
+            if not 0 < bound_value(low) <= bound_value(high):
+                raise ValueError(f"noise from {low} to {high} is no range of positive levels")
+        if any(side < 4 or side % 4 or self.batch_size * self.patches[0] ** 2 < side**2 for side in self.patches):
+            raise ValueError("patches must be multiples of 4, and no larger than all pixels of a batch")
+        return self

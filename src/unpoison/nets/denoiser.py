@@ -30,12 +30,12 @@ class CallableDenoiser:
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """See `Denoiser.denoise`."""
-        _check(sigma, self.sigma_min, self.sigma_max)
+        check_sigma(sigma, self.sigma_min, self.sigma_max)
         return self.function(x, sigma)
 
 
 class DiscreteDenoiser:
-    """A DiscreteModel as a Denoiser, as made by `as_denoiser`.
+    """A DiscreteModel as a Denoiser, as made by `as_denoiser`; `reach` is that of its network, if it says.
 
     Args:
         model: any discrete model.
@@ -45,10 +45,11 @@ class DiscreteDenoiser:
         self.model = model
         self.sigma_min = abar_to_sigma(float(model.abar[0]))
         self.sigma_max = abar_to_sigma(float(model.abar[model.max_index]))
+        self.reach = getattr(model, "reach", None)
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """See `Denoiser.denoise`."""
-        _check(sigma, self.sigma_min, self.sigma_max)
+        check_sigma(sigma, self.sigma_min, self.sigma_max)
         abar = sigma_to_abar(sigma.detach().double().cpu())
         index = index_at(self.model.abar[: self.model.max_index + 1], abar)
         scale = abar.sqrt().to(x.device, x.dtype).view(-1, 1, 1, 1)
@@ -56,22 +57,27 @@ class DiscreteDenoiser:
         return (x0 + 1) / 2
 
 
-def as_denoiser(model: DiscreteModel) -> Denoiser:
-    """See a model over integer indices as a denoiser over sigma.
+def as_denoiser(model: DiscreteModel | Denoiser) -> Denoiser:
+    """See any model as a denoiser over sigma: a denoiser is one already, indices of a schedule become noise levels.
 
     The network receives sqrt(abar) (2x - 1) at abar = 1 / (1 + 4 sigma^2); the index is found between the levels of
     the schedule, linear in log SNR.
 
     Args:
-        model: any discrete model.
+        model: a denoiser, or a discrete model.
 
     Returns:
-        A denoiser from the sigma of index 0 to that of `max_index`.
+        A denoiser; of a discrete model, from the sigma of index 0 to that of `max_index`.
     """
-    return DiscreteDenoiser(model)
+    return DiscreteDenoiser(model) if isinstance(model, DiscreteModel) else model
 
 
-def _check(sigma: Tensor, low: float, high: float) -> None:
+def check_sigma(sigma: Tensor, low: float, high: float) -> None:
+    """Refuse noise that a model was not trained for.
+
+    Raises:
+        ModelError: an entry of sigma lies outside `low` to `high`.
+    """
     least, most = (float(end) for end in sigma.detach().aminmax())
     if not (low * (1 - _SLACK) <= least and most <= high * (1 + _SLACK)):
         wrong = most if most > high else least

@@ -43,6 +43,11 @@ class EpsilonModel(nn.Module):
         if not 0 <= self.max_index < schedule.steps:
             raise ModelError(f"max_index {self.max_index} is outside the schedule, 0 to {schedule.steps - 1}")
 
+    @property
+    def reach(self) -> int | None:
+        """How many pixels away a pixel still matters to the result; None if the network does not say."""
+        return getattr(self.net, "reach", None)
+
     def predict(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor | None]:
         """Estimate the clean image: x0 = (z - sqrt(1 - abar) epsilon) / sqrt(abar).
 

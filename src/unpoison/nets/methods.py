@@ -4,5 +4,6 @@ from __future__ import annotations
 
 METHODS = {
     "compact": "unpoison.nets.compact:CompactUNet",
+    "pocket": "unpoison.nets.pocket:PocketUNet",
     "eclipse-unet": "unpoison.nets.eclipse_unet:build_eclipse_unet",
 }

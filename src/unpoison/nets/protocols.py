@@ -47,8 +47,11 @@ class Denoiser(Protocol):
         sigma_max: largest.
     """
 
-    sigma_min: float
-    sigma_max: float
+    @property
+    def sigma_min(self) -> float: ...
+
+    @property
+    def sigma_max(self) -> float: ...
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Estimate the clean image.

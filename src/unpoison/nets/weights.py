@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from unpoison.core.errors import ModelError, SettingsError, UnsafeFileError
 from unpoison.core.files import atomic_path
@@ -21,11 +21,90 @@ from unpoison.core.methods import load_method
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.improved_diffusion import check_state, import_improved_diffusion
 from unpoison.nets.methods import METHODS
+from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.schedules import Schedule
 
 _KEY = "unpoison"  # our one entry in the metadata of a safetensors file
-_VERSION = 1
+_VERSION = 2
 _WRAPPERS = ("net", "state_dict")
+
+Model = EpsilonModel | PreconditionedDenoiser
+
+
+class DiscreteHeader(BaseModel):
+    """Header of an `EpsilonModel`.
+
+    Args:
+        form: tells the two forms apart.
+        schedule: noise schedule it was trained with.
+        time_scale: factor from index to the network's time input.
+        max_index: largest index it was trained for.
+        learned_variance: whether the network gives v.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    form: Literal["discrete"] = "discrete"
+    schedule: Schedule
+    time_scale: float
+    max_index: int
+    learned_variance: bool
+
+    @classmethod
+    def of(cls, model: EpsilonModel) -> DiscreteHeader:
+        """What a file of this model says."""
+        return cls(
+            schedule=model.schedule,
+            time_scale=model.time_scale,
+            max_index=model.max_index,
+            learned_variance=model.learned_variance,
+        )
+
+    def describe(self) -> str:
+        """What it was trained for, in a few words."""
+        return f"trained to index {self.max_index} of {self.schedule.name}-{self.schedule.steps}"
+
+    def build(self, net: nn.Module) -> EpsilonModel:
+        """The model around its network."""
+        return EpsilonModel(
+            net,
+            schedule=self.schedule,
+            time_scale=self.time_scale,
+            max_index=self.max_index,
+            learned_variance=self.learned_variance,
+        )
+
+
+class DenoiserHeader(BaseModel):
+    """Header of a `PreconditionedDenoiser`.
+
+    Args:
+        form: tells the two forms apart.
+        sigma_min: smallest white noise it was trained for, in [0, 1] pixel units.
+        sigma_max: largest.
+        field_max: largest rms of a smooth field.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    form: Literal["denoiser"] = "denoiser"
+    sigma_min: float
+    sigma_max: float
+    field_max: float
+
+    @classmethod
+    def of(cls, model: PreconditionedDenoiser) -> DenoiserHeader:
+        """What a file of this model says."""
+        return cls(sigma_min=model.sigma_min, sigma_max=model.sigma_max, field_max=model.field_max)
+
+    def describe(self) -> str:
+        """What it was trained for, in a few words."""
+        field = f", smooth fields to {255 * self.field_max:.0f}" if self.field_max else ""
+        return f"trained for noise of {255 * self.sigma_min:.0f} to {255 * self.sigma_max:.0f}{field} (* 255)"
+
+    def build(self, net: nn.Module) -> PreconditionedDenoiser:
+        """The model around its network."""
+        return PreconditionedDenoiser(net, sigma_min=self.sigma_min, sigma_max=self.sigma_max, field_max=self.field_max)
 
 
 class WeightsHeader(BaseModel):
@@ -35,10 +114,7 @@ class WeightsHeader(BaseModel):
         version: of this layout.
         architecture: name in `nets.methods`.
         arguments: keyword arguments that rebuild the network.
-        schedule: noise schedule it was trained with.
-        time_scale: factor from index to the network's time input.
-        max_index: largest index it was trained for.
-        learned_variance: whether the network gives v.
+        model: what the network is a part of.
         kind: raw weights, or their exponential moving average.
         settings: how it was trained, for people.
     """
@@ -48,50 +124,46 @@ class WeightsHeader(BaseModel):
     version: int = _VERSION
     architecture: str
     arguments: dict[str, Any]
-    schedule: Schedule
-    time_scale: float
-    max_index: int
-    learned_variance: bool
+    model: DiscreteHeader | DenoiserHeader = Field(discriminator="form")
     kind: Literal["raw", "ema"]
     settings: dict[str, Any]
 
 
 def save_model(
     path: Path,
-    model: EpsilonModel,
+    model: Model,
     *,
     architecture: str,
     arguments: Mapping[str, Any],
     kind: Literal["raw", "ema"],
     settings: Mapping[str, Any],
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write a model as safetensors that `load_model` can rebuild, in one piece or not at all.
 
     Args:
         path: file to write, `.safetensors`.
-        model: the model; the network's tensors are stored in their own precision.
+        model: the model.
         architecture: name in `nets.methods`.
         arguments: keyword arguments that rebuild the network, fit for JSON.
         kind: raw weights, or their exponential moving average.
         settings: how it was trained, fit for JSON.
+        dtype: precision of the stored tensors; their own if left out.
     """
     header = WeightsHeader(
         architecture=architecture,
         arguments=dict(arguments),
-        schedule=model.schedule,
-        time_scale=model.time_scale,
-        max_index=model.max_index,
-        learned_variance=model.learned_variance,
+        model=DiscreteHeader.of(model) if isinstance(model, EpsilonModel) else DenoiserHeader.of(model),
         kind=kind,
         settings=dict(settings),
     )
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
+    state = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in model.net.state_dict().items()}
     with atomic_path(path) as temporary:
         temporary.write_bytes(save(state, metadata={_KEY: header.model_dump_json()}))
 
 
-def load_model(path: Path) -> EpsilonModel:
-    """Rebuild a model that `save_model` wrote, on the CPU and in evaluation mode.
+def load_model(path: Path) -> Model:
+    """Rebuild a model that `save_model` wrote, on the CPU, in fp32 and in evaluation mode.
 
     Raises:
         ModelError: the file is missing, not ours, of another version, or its weights do not fit its architecture.
@@ -104,13 +176,7 @@ def load_model(path: Path) -> EpsilonModel:
             check_state(state, {name: tensor.shape for name, tensor in build(**header.arguments).state_dict().items()})
         net = build(**header.arguments)
         net.load_state_dict(state)
-        return EpsilonModel(
-            net,
-            schedule=header.schedule,
-            time_scale=header.time_scale,
-            max_index=header.max_index,
-            learned_variance=header.learned_variance,
-        ).eval()
+        return header.model.build(net).eval()
     except (SettingsError, ModelError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: {_first_line(error)}") from None
 
@@ -142,7 +208,7 @@ def read_header(path: Path) -> WeightsHeader:
         raise ModelError(f"{path}: {error}") from None
 
 
-def load_any(path: Path) -> EpsilonModel:
+def load_any(path: Path) -> Model:
     """Load a model from a file of ours (`.safetensors`), or from a checkpoint of improved-diffusion (any other name).
 
     Raises:

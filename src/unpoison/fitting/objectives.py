@@ -1,0 +1,113 @@
+"""What a network learns: which batches it sees, what its error is, and as what it is used afterwards."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from unpoison.core.errors import SettingsError
+from unpoison.core.images import ImageSet
+from unpoison.core.settings import bound_value
+from unpoison.fitting.batches import Batch, Batches
+from unpoison.fitting.losses import LOSSES
+from unpoison.fitting.patches import PatchBatches, Patches
+from unpoison.fitting.settings import DenoiserSettings, FitSettings, OptimiserSettings
+from unpoison.nets.epsilon import EpsilonModel
+from unpoison.nets.preconditioned import PreconditionedDenoiser
+from unpoison.nets.schedules import Schedule
+from unpoison.nets.weights import Model
+
+
+class Drawn(Protocol):
+    """A batch, on the CPU as it is drawn."""
+
+    def part(self, rank: int, parts: int) -> Self: ...
+
+    def to(self, device: torch.device) -> Self: ...
+
+
+class Objective(Protocol):
+    """What `FitRun` needs to know of a task."""
+
+    def draw(self, step: int) -> Any:
+        """The batch of a step, a `Drawn`; a function of seed and step."""
+        ...
+
+    def loss(self, net: nn.Module, batch: Any) -> Tensor:
+        """Mean error of the network on a batch."""
+        ...
+
+    def wrap(self, net: nn.Module) -> Model:
+        """The network with what it takes to use it."""
+        ...
+
+
+class NoisePrediction:
+    """The noise of a discrete schedule, and perhaps its variance: `losses.py`."""
+
+    def __init__(self, image_set: ImageSet, settings: FitSettings, seed: int):
+        self.settings = settings
+        self.schedule = Schedule(settings.schedule, settings.schedule_steps)
+        self.abar = self.schedule.abar()
+        self.time_scale = 1000 / settings.schedule_steps
+        self.draw = Batches(
+            image_set,
+            size=settings.batch_size,
+            passes=settings.oversampling + 1,
+            levels=settings.max_index + 1,
+            flip=settings.flip,
+            shift=settings.shift,
+            seed=seed,
+        ).draw
+
+    def loss(self, net: nn.Module, batch: Batch) -> Tensor:
+        clean, epsilon, index = batch.clean, batch.epsilon, batch.index
+        abar = self.abar[index].view(-1, 1, 1, 1)
+        z = abar.sqrt().to(clean) * clean + (1 - abar).sqrt().to(clean) * epsilon
+        with torch.autocast(clean.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
+            output = net(z, (index * self.time_scale).to(clean))
+        return LOSSES[self.settings.loss](output.float(), clean, epsilon, index, self.abar).mean()
+
+    def wrap(self, net: nn.Module) -> EpsilonModel:
+        return EpsilonModel(net, schedule=self.schedule, time_scale=self.time_scale, max_index=self.settings.max_index)
+
+
+class CleanPrediction:
+    """The clean image itself, from white noise with or without a smooth field.
+
+    The squared error is weighted so that every noise level counts alike at the start (Karras et al. 2022, section 5).
+    """
+
+    def __init__(self, image_set: ImageSet, settings: DenoiserSettings, seed: int):
+        self.settings = settings
+        self.draw = PatchBatches(image_set, settings=settings, seed=seed).draw
+
+    def loss(self, net: nn.Module, batch: Patches) -> Tensor:
+        noisy = batch.noisy()
+        estimate = self.wrap(net).estimate(noisy, batch.sigma, batch.field)
+        return (estimate - PreconditionedDenoiser.target(batch.clean, noisy, batch.sigma, batch.field)).square().mean()
+
+    def wrap(self, net: nn.Module) -> PreconditionedDenoiser:
+        settings = self.settings
+        return PreconditionedDenoiser(
+            net,
+            sigma_min=bound_value(settings.sigma_min),
+            sigma_max=bound_value(settings.sigma_max),
+            field_max=bound_value(settings.field_max) if settings.field_share else 0.0,
+            autocast_dtype=torch.bfloat16 if settings.precision == "bf16" else None,
+        )
+
+
+def build_objective(image_set: ImageSet, settings: OptimiserSettings, seed: int) -> Objective:
+    """The task that settings stand for.
+
+    Raises:
+        SettingsError: the images cannot be used.
+    """
+    if isinstance(settings, DenoiserSettings):
+        return CleanPrediction(image_set, settings, seed)
+    if isinstance(settings, FitSettings):
+        return NoisePrediction(image_set, settings, seed)
+    raise SettingsError(f"{type(settings).__name__} does not say what to fit")

@@ -1,0 +1,115 @@
+"""Batches for a denoiser: patches of pictures at several scales, with noise of two colours."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unpoison.core.errors import SettingsError
+from unpoison.core.images import ImageSet
+from unpoison.core.noise import generator
+from unpoison.core.settings import bound_value
+from unpoison.dynamics.fields import CELLS, smooth_field
+from unpoison.fitting.settings import DenoiserSettings
+
+_TOGETHER = 16  # patches that share their scale and their place on the grid of the field
+
+
+@dataclass(frozen=True)
+class Patches:
+    """What one step sees.
+
+    Args:
+        clean: [N, 3, S, S] float32 in [0, 1].
+        white: [N, 3, S, S] standard normal noise.
+        smooth: [N, 3, S, S] smooth field of unit variance.
+        sigma: [N] standard deviation of the white noise, in [0, 1] pixel units.
+        field: [N] rms of the field; 0 for none.
+    """
+
+    clean: Tensor
+    white: Tensor
+    smooth: Tensor
+    sigma: Tensor
+    field: Tensor
+
+    def noisy(self) -> Tensor:
+        """The patches as the network gets them, [N, 3, S, S]."""
+        return self.clean + self.sigma.view(-1, 1, 1, 1) * self.white + self.field.view(-1, 1, 1, 1) * self.smooth
+
+    def part(self, rank: int, parts: int) -> Patches:
+        """The share of one of several devices."""
+        rows = slice(rank * len(self.sigma) // parts, (rank + 1) * len(self.sigma) // parts)
+        return Patches(*(values[rows] for values in self._all()))
+
+    def to(self, device: torch.device) -> Patches:
+        """The batch on a device."""
+        return Patches(*(values.to(device) for values in self._all()))
+
+    def _all(self) -> tuple[Tensor, ...]:
+        return self.clean, self.white, self.smooth, self.sigma, self.field
+
+
+class PatchBatches:
+    """Draws patches. Every batch is a function of seed and step alone.
+
+    Args:
+        image_set: colour images of one size.
+        settings: of the fit.
+        seed: the run's seed.
+
+    Raises:
+        SettingsError: no images, or images of several sizes.
+    """
+
+    def __init__(self, image_set: ImageSet, *, settings: DenoiserSettings, seed: int):
+        if len(image_set) == 0:
+            raise SettingsError(f"{image_set.name} holds no images to fit to")
+        self.images = torch.from_numpy(np.array(image_set.array()))
+        self.settings, self.seed = settings, seed
+        self.sigma = math.log(bound_value(settings.sigma_min)), math.log(bound_value(settings.sigma_max))
+        self.field = math.log(bound_value(settings.field_min)), math.log(bound_value(settings.field_max))
+
+    def draw(self, step: int) -> Patches:
+        """The batch of a step, counted from 0."""
+        random = generator(self.seed, f"fit/step/{step}")
+        first, side = self.settings.patches[0], self.settings.patches[step % len(self.settings.patches)]
+        count = max(1, self.settings.batch_size * first**2 // side**2)
+        sizes = [min(_TOGETHER, count - start) for start in range(0, count, _TOGETHER)]
+        clean = torch.cat([self._cut(size, side, random) for size in sizes])
+        smooth = torch.cat([_draw_field(size, side, random) for size in sizes])
+        sigma = _log_uniform(count, self.sigma, random)
+        has_field = torch.rand(count, generator=random) < self.settings.field_share
+        field = _log_uniform(count, self.field, random) * has_field
+        return Patches(clean, torch.randn(clean.shape, generator=random), smooth, sigma, field)
+
+    def _cut(self, count: int, side: int, random: torch.Generator) -> Tensor:
+        """Squares of one random size from random pictures and places, resized to `side`, perhaps mirrored."""
+        height, width = self.images.shape[1:3]
+        most = min(height, width)
+        least = min(most, max(1, round(self.settings.zoom * side)))
+        size = min(most, round(float(_log_uniform(1, (math.log(least), math.log(most)), random))))
+        rows = torch.randint(len(self.images), (count,), generator=random)
+        y = torch.randint(height - size + 1, (count, 1), generator=random) + torch.arange(size)
+        x = torch.randint(width - size + 1, (count, 1), generator=random) + torch.arange(size)
+        if self.settings.flip:
+            x = torch.where(torch.randint(2, (count, 1), generator=random).bool(), x, x.flip(1))
+        pixels = self.images[rows[:, None, None], y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2).float() / 255
+        return F.interpolate(pixels, (side, side), mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def _draw_field(count: int, side: int, random: torch.Generator) -> Tensor:
+    top, left = (4 * torch.randint(max(CELLS) // 4, (2,), generator=random)).tolist()
+    sizes = [[(start % cell + side - 1) // cell + 2 for start in (top, left)] for cell in CELLS]
+    nodes = [torch.randn(count, 6, *size, generator=random) for size in sizes]
+    return smooth_field(nodes, height=side, width=side, top=top, left=left)
+
+
+def _log_uniform(count: int, logs: tuple[float, float], random: torch.Generator) -> Tensor:
+    low, high = logs
+    return torch.exp(low + (high - low) * torch.rand(count, generator=random))
