@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import read_manifest
 from unpoison.core.noise import generator
+from unpoison.core.pixels import to_float
 from unpoison.core.settings import bound_value
 from unpoison.data import read
+from unpoison.poisons import tap
 from unpoison.poisons.crafting import attack_settings, poison, write_poisoned
 from unpoison.poisons.lsp import LspPoison, LspSettings
 from unpoison.poisons.methods import METHODS
+from unpoison.poisons.pgd import pgd
 
 
 @pytest.fixture
 def grey():
     """Mid-grey pictures: no perturbation is clipped, so that norms can be measured."""
     return ArrayImageSet(np.full((60, 32, 32, 3), 128, np.uint8), np.arange(60) % 5)
+
+
+# The smallest settings with which an attack works on pictures of 16 pixels.
+SMALL = {
+    "lsp": {"patch": 4},
+    "tap": {"steps": 2, "step_size": "4/255", "width": 4, "epochs": 1},
+}
 
 
 def _delta(result, image_set) -> np.ndarray:
@@ -30,8 +43,7 @@ def _delta(result, image_set) -> np.ndarray:
 def test_contract(attack, make_set):
     image_set = make_set(30)
     before = image_set.images.copy()
-    options = {"patch": 4} if attack == "lsp" else {}
-    settings = attack_settings(attack, overrides=options)
+    settings = attack_settings(attack, overrides=SMALL.get(attack, {}))
     first, again, other = (poison(image_set, attack, settings=settings, seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(image_set.images, before)
     assert first.image_set.ids == image_set.ids
@@ -43,7 +55,8 @@ def test_contract(attack, make_set):
 
 @pytest.mark.parametrize("attack", METHODS)
 def test_a_fraction_leaves_the_others_alone(attack, grey):
-    result = poison(grey, attack, fraction=0.25, seed=1)
+    settings = attack_settings(attack, overrides=SMALL.get(attack, {}))
+    result = poison(grey, attack, settings=settings, fraction=0.25, seed=1)
     chosen = {grey.ids.index(image_id) for image_id in result.poisoned.ids}
     counts = np.bincount(grey.labels[sorted(chosen)], minlength=5)
     assert counts.tolist() == [3] * 5
@@ -108,3 +121,31 @@ def test_errors_name_what_is_wrong(grey):
     unlabelled = ArrayImageSet(grey.images, np.full(60, -1), class_names=["a"])
     with pytest.raises(SettingsError, match="without a label"):
         poison(unlabelled, "urp")
+
+
+class Brightness(torch.nn.Module):
+    """Knows three classes by how bright a picture is: 60, 120, 180."""
+
+    def forward(self, images):
+        brightness = 255 * images.flatten(1).mean(dim=1, keepdim=True)
+        return -(((brightness - torch.tensor([60.0, 120.0, 180.0])) / 20) ** 2)
+
+
+def test_tap_is_bounded_and_makes_the_surrogate_see_the_next_class(monkeypatch):
+    labels = np.arange(30) % 3
+    noise = np.random.default_rng(0).integers(-8, 8, (30, 16, 16, 3))
+    clean = ArrayImageSet((60 + 60 * labels[:, None, None, None] + noise).astype(np.uint8), labels)
+    monkeypatch.setattr(tap, "train", lambda *_, **__: SimpleNamespace(net=Brightness()))
+    settings = tap.TapSettings(epsilon="40/255", steps=10, step_size="8/255")
+    stored = poison(clean, "tap", settings=settings).image_set.array()
+    assert np.abs(stored.astype(int) - clean.array()).max() <= 40
+    seen = Brightness()(to_float(stored)).argmax(dim=1).numpy()
+    moved = labels < 2  # from 180 to 60 is too far
+    assert (seen[moved] == labels[moved] + 1).all()
+    assert stored[~moved].mean() < clean.array()[~moved].mean() - 30
+
+
+def test_pgd_reaches_the_corner_of_the_ball_that_the_loss_asks_for():
+    images = torch.tensor([0.5, 0.02]).view(1, 1, 1, 2)
+    delta = pgd(images, torch.zeros_like(images), torch.sum, epsilon=0.1, step_size=0.03, steps=5)
+    torch.testing.assert_close(delta, torch.tensor([-0.1, -0.02]).view(1, 1, 1, 2))  # the second stops at black
