@@ -64,7 +64,9 @@ def test_the_whole_way(run, make_set, tmp_path, tiny_model):
         *("purify", tmp_path / "bad", tmp_path / "good", "--model", tiny_model, "--sigma", "20/255", "--json")
     )
     assert code == 0, err
-    assert json.loads(out.splitlines()[-1]) == {
+    answer = json.loads(out.splitlines()[-1])
+    assert set(answer.pop("change_255")) == {"mean", "per_class", "largest"}
+    assert answer == {
         "images": 24,
         "skipped": 0,
         "method": "fast",
@@ -162,6 +164,23 @@ def test_a_mistake_is_one_line_and_exit_code_2(run, monkeypatch, tmp_path, argum
     assert len(err.strip().splitlines()) == 1
     assert out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_array(run, make_set, tmp_path):
+    write(make_set(300), tmp_path / "in.npz")
+    arguments = ("purify", tmp_path / "in.npz", tmp_path / "out.npz", "--method", "jpeg", "--json", "--part")
+    code, out, err = run(*arguments, "2/2")
+    assert code == 0, err
+    assert json.loads(out.splitlines()[-1]) == {"part": "2/2", "missing_blocks": 1}
+    assert not (tmp_path / "out.npz").exists()
+    code, out, err = run(*arguments, "1/2")
+    assert code == 0, err
+    assert json.loads(out.splitlines()[-1])["images"] == 300
+    assert run(*arguments, "3/2")[0] == 2
+    assert "leave --engine and --workers away" in run(*arguments, "1/2", "--engine", "ray")[2]
+    assert (
+        "--workers belongs to --engine ray" in run(*arguments[:2], tmp_path / "b", *arguments[3:6], "--workers", 2)[2]
+    )
 
 
 def test_a_wrong_flag_is_answered(run):

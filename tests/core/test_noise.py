@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unpoison.core.noise import Noise, generator
+from unpoison.core.noise import Noise, Window, generator
 
 IDS = ("a", "b/c", "00000002")
 
@@ -62,3 +62,35 @@ def test_generators_are_keyed_by_purpose():
     draws = [torch.randn(4, generator=generator(seed, purpose)) for seed, purpose in ((0, "a"), (0, "a"), (0, "b"))]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
+
+
+@pytest.mark.parametrize(("height", "width"), [(200, 120), (700, 530), (300, 90)])
+@pytest.mark.parametrize(("top", "left", "rows", "columns"), [(0, 0, 60, 70), (130, 20, 70, 64), (16, 1, 184, 89)])
+def test_a_window_draws_its_part_of_the_whole_picture(height, width, top, left, rows, columns):
+    whole = Noise(0, "test", ["a", "b"]).child("x")
+    part = Noise(0, "test", ["a", "b"], Window(top, left, height, width)).child("x")
+    like, tile = torch.zeros(2, 3, height, width), torch.zeros(2, 3, rows, columns)
+    expected = whole.normal(like, 1)[:, :, top : top + rows, left : left + columns]
+    assert torch.equal(part.normal(tile, 1), expected)
+
+
+@pytest.mark.parametrize(("height", "width", "cell"), [(200, 120, 4), (1700, 300, 4), (1700, 300, 16), (33, 32, 16)])
+def test_nodes_lie_at_places_of_the_whole_picture(height, width, cell):
+    whole = Noise(0, "test", ["a", "b"]).nodes(torch.zeros(2, 3, height, width), "f", cell)
+    assert whole.shape == (2, 3, (height - 1) // cell + 2, (width - 1) // cell + 2)
+    for top, left, rows, columns in [(0, 0, height, width), (height // 2, 5, height // 3, 27), (13, 0, 9, 32)]:
+        window = Window(top, left, height, width)
+        part = Noise(0, "test", ["a", "b"], window).nodes(torch.zeros(2, 3, rows, columns), "f", cell)
+        first, last = top // cell, (top + rows - 1) // cell + 1
+        here, there = left // cell, (left + columns - 1) // cell + 1
+        assert torch.equal(part, whole[:, :, first : last + 1, here : there + 1])
+
+
+def test_nodes_are_standard_normal_and_of_their_own():
+    noise = Noise(0, "test", ["a"])
+    like = torch.zeros(1, 3, 1200, 1200)
+    grids = [noise.nodes(like, 0, cell) for cell in (4, 8)]
+    assert abs(grids[0].mean()) < 0.01
+    assert abs(grids[0].std() - 1) < 0.01
+    assert not torch.equal(grids[0][..., :150, :150], grids[1][..., :150, :150])
+    assert not torch.equal(grids[0][..., :100, :100], noise.normal(torch.zeros(1, 3, 100, 100), 0))

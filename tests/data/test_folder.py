@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 
 import numpy as np
@@ -16,13 +17,16 @@ def test_ids_labels_and_other_files(class_folder):
     (class_folder / "dog" / "deep").mkdir()
     Image.new("L", (7, 2)).save(class_folder / "dog" / "deep" / "x.y.JPG")
     (class_folder / "dog" / "notes.txt").write_text("hello")
-    (class_folder / "manifest.json").write_text("{}")
+    (class_folder / "shopping.pdf").write_text("")
+    for ours in ("manifest.json", "changes.html", "class_names.txt"):
+        (class_folder / ours).write_text("cat\ndog\n")
     (class_folder / ".hidden").mkdir()
     image_set = read(class_folder)
     assert image_set.ids == ("cat/0", "cat/1", "dog/0", "dog/1", "dog/deep/x.y")
     assert image_set.labels.tolist() == [0, 0, 1, 1, 1]
     assert image_set.class_names == ("cat", "dog")
     assert (image_set.name, image_set.format, image_set.other_files) == ("pictures", "folder", 2)
+    assert image_set.subset([0]).other_files == 2
     assert image_set.sizes[-1].tolist() == [2, 7]
     assert image_set.picture(4).mode == "L"
 
@@ -178,3 +182,32 @@ def test_what_a_killed_run_left_is_replaced(tmp_path, small_set):
     write(small_set, tmp_path / "out")
     assert os.listdir(tmp_path) == ["out"]
     assert not (tmp_path / "out" / "old.png").exists()
+
+
+def test_a_header_beyond_the_first_bytes_is_found(class_folder):
+    exif = Image.Exif()
+    exif[0x9286] = "x" * 60_000  # a comment as long as a segment may be
+    path = class_folder / "dog" / "2.jpg"
+    Image.new("RGB", (30, 20)).save(path, exif=exif, icc_profile=bytes(200_000))
+    assert path.stat().st_size > 200_000
+    image_set = read(class_folder)
+    assert image_set.sizes[-1].tolist() == [20, 30]
+    assert image_set.picture(4).rgb.shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize("hidden", ["pictures", "pictures/cat", "pictures/cat/deep"])
+def test_a_folder_that_cannot_be_listed(class_folder, monkeypatch, hidden):
+    """Nothing is read rather than a part; root may list everything, so the error is made here."""
+    (class_folder / "cat" / "deep").mkdir()
+    closed = class_folder.parent / hidden
+    scan = os.scandir
+
+    def scandir(path):
+        if os.path.realpath(path) == os.path.realpath(closed):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "listdir", lambda path: [entry.name for entry in scandir(path)])
+    with pytest.raises(DataError, match=rf"{closed.name}: it cannot be read \(Permission denied\)"):
+        read(class_folder)

@@ -97,6 +97,17 @@ def test_missing_labels_are_unknown(tmp_path):
     assert read(tmp_path / "x.parquet").labels.tolist() == [-1, 1]
 
 
+def test_unsigned_labels(tmp_path):
+    for labels, read_as in (([None, 1], [-1, 1]), ([0, 2**63], None), ([0, 10**9], None)):
+        _write(tmp_path / "x.parquet", _pictures(2), pa.array(labels, pa.uint64()))
+        if read_as:
+            assert read(tmp_path / "x.parquet").labels.tolist() == read_as
+        else:
+            with pytest.raises(DataError) as caught:  # naming a billion classes would eat the memory
+                read(tmp_path / "x.parquet")
+            assert_one_line(caught.value, "x.parquet", "no number of a class")
+
+
 def test_not_parquet(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"hello")
     with pytest.raises(DataError) as caught:

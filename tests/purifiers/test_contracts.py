@@ -109,7 +109,7 @@ def test_jpeg_is_pillows(make_set):
     import numpy as np
     from PIL import Image
 
-    from unpoison.purifiers.runner import purify
+    from unpoison import purify
 
     image_set = make_set(3)
     purified = purify(image_set, "jpeg", quality=25).array()
@@ -122,7 +122,7 @@ def test_grayscale_is_pillows(make_set):
     import numpy as np
     from PIL import Image
 
-    from unpoison.purifiers.runner import purify
+    from unpoison import purify
 
     image_set = make_set(3)
     purified = purify(image_set, "grayscale").array()

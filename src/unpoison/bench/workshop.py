@@ -24,6 +24,7 @@ from unpoison.fitting.diffusion import fit
 from unpoison.fitting.settings import FitSettings
 from unpoison.poisons.crafting import attack_settings, poison
 from unpoison.purifiers.building import purifier_settings
+from unpoison.purifiers.networks import SHIPPED, weights_path
 from unpoison.purifiers.runner import purify_to
 from unpoison.purifiers.work import PurifyRun
 
@@ -105,6 +106,9 @@ class Workshop:
             overrides = {**overrides, field: str(model.value)}
         run = PurifyRun(purifier_settings(defence.purify, overrides=overrides), seed=seed)
         asked = {"method": run.method, "seed": seed, **run.describe()}
+        shipped = getattr(run.settings.get("fast"), "model", None)
+        if shipped in SHIPPED:  # a new version of the package may bring other weights under the same name
+            asked["weights"] = hash_file(weights_path(shipped))
 
         def make(path: Path) -> None:
             with self.bar(f"purify {run.method}", "img") as on_step:

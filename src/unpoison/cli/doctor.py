@@ -15,6 +15,8 @@ _EXTRAS = {
     "diffusers": ("diffusers", "the networks of the papers"),
     "plots": ("matplotlib", "draws loss curves and denoised images"),
     "hub": ("huggingface_hub", "reads hf:// sources"),
+    "datasets": ("datasets", "purifies a Dataset of Hugging Face"),
+    "ray": ("ray", "purifies on the workers of a cluster"),
 }
 
 
@@ -24,9 +26,9 @@ def doctor(device: str, as_json: bool) -> None:
     """Say what this machine has, what is missing and how to get it, and purify a few digits as a test."""
     import torch
 
+    from unpoison import purify
     from unpoison.core.device import choose_device, describe_device, versions
     from unpoison.data import read
-    from unpoison.purifiers.runner import purify
 
     chosen = choose_device(device)
     missing = [extra for extra, (module, _) in _EXTRAS.items() if importlib.util.find_spec(module) is None]

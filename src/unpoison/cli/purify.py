@@ -8,25 +8,43 @@ from typing import Any
 import click
 
 from unpoison.cli import options
-from unpoison.purifiers.methods import METHODS
+from unpoison.cli.changes import preview_path, write_changes, write_preview
+from unpoison.purifiers.methods import ENGINES, METHODS
 
 
 @click.command()
 @click.argument("src")
-@click.argument("dst", type=options.PATH)
+@click.argument("dst", type=options.PATH, required=False)
 @click.option(
     "--method", default="fast", show_default=True, help=f"One of {', '.join(METHODS)}; several are joined by +."
 )
 @click.option("--model", help="Diffusion model: a file written by `fit` or `models import`.")
 @click.option("--sigma", help="Noise to add, in [0, 1] pixel units, e.g. 26/255.")
 @click.option("--steps", type=int, help="Network calls.")
-@click.option("--batch-size", default=256, show_default=True, help="Images on the device at once.")
+@click.option("--batch-size", default=256, show_default=True, help="Images on a GPU at once.")
 @click.option("--labels-from", help="A second set that holds the labels of a flat numbered folder.")
 @click.option("--skip-bad", is_flag=True, help="Set unreadable pictures aside and list them in the manifest.")
+@click.option(
+    "--preview",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Try N pictures, show them on a page, and write no set. DST, which may be left out, names the page.",
+)
+@click.option(
+    "--part", metavar="I/N", help="Do the I-th of N parts, as in a job array; the last one to finish assembles DST."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(list(ENGINES)),
+    default="local",
+    show_default=True,
+    help="Where to compute: here, or on the workers of a Ray cluster.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Workers of --engine ray.  [default: one per core or GPU]")
 @options.computing
 def purify(
     src: str,
-    dst: Path,
+    dst: Path | None,
     method: str,
     model: str | None,
     sigma: str | None,
@@ -34,6 +52,10 @@ def purify(
     batch_size: int,
     labels_from: str | None,
     skip_bad: bool,
+    preview: int | None,
+    part: str | None,
+    engine: str,
+    workers: int | None,
     seed: int,
     device: str,
     profile: str,
@@ -45,8 +67,12 @@ def purify(
     """Purify the image set SRC into DST.
 
     A run that was stopped goes on when the same command is given again. What was done is written to DST/manifest.json,
-    or beside DST if it is a file.
+    or beside DST if it is a file, and what changed is shown on a page, changes.html.
     """
+    if dst is None and preview is None:
+        raise click.UsageError("name DST, the set to make; only --preview goes without")
+    if part and (engine != "local" or workers):
+        raise click.UsageError("--part shares the work by itself; leave --engine and --workers away")
     from unpoison.core.settings import parse_assignments
     from unpoison.purifiers.building import purifier_settings
     from unpoison.purifiers.work import PurifyRun
@@ -61,9 +87,14 @@ def purify(
         options.answer(True, "", {"method": run.method, "seed": seed, "settings": run.describe()})
         return
 
-    from unpoison.core.progress import progress_bar
+    from unpoison.core.device import choose_device
+    from unpoison.core.manifest import manifest_path, read_manifest
+    from unpoison.core.progress import progress_bar, write_line
     from unpoison.data import read, read_history, set_bad_aside
-    from unpoison.purifiers.runner import purify_to
+    from unpoison.purifiers.cost import announce_cost
+    from unpoison.purifiers.parts import Part
+    from unpoison.purifiers.photographs import warn_of_strangeness
+    from unpoison.purifiers.runner import purify_part, purify_to
 
     image_set = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
     skipped: list[str] = []
@@ -73,17 +104,40 @@ def purify(
         skipped = sorted(set(everything) - set(image_set.ids))
         for error in bad:
             click.echo(f"unpoison: set aside: {error}", err=True)
-    with progress_bar(f"purify {image_set.name}", unit="img") as on_step:
-        manifest = purify_to(
-            image_set,
-            dst,
-            run,
-            device=device,
-            batch_size=batch_size,
-            history=read_history(src),
-            skipped=skipped,
-            on_step=on_step,
+    if image_set.other_files:
+        click.echo(
+            f"unpoison: files in {image_set.name} that are no pictures: {image_set.other_files}; left alone", err=True
         )
+    if warning := warn_of_strangeness(image_set, settings):
+        click.echo(f"unpoison: {warning}", err=True)
+    if preview is not None:
+        shown = write_preview(image_set, run, preview_path(dst), count=preview, device=device)
+        options.answer(
+            as_json,
+            "{previewed} of {images} images tried, mean change {change_255} of 255 -> {page}".format(**shown),
+            shown,
+        )
+        return
+    assert dst is not None  # checked above
+    about: dict[str, Any] = {
+        "device": device,
+        "batch_size": batch_size,
+        "history": read_history(src),
+        "skipped": skipped,
+    }
+    missing = 0
+    with progress_bar(f"purify {image_set.name}", unit="img") as bar:
+        about["on_step"] = announce_cost(bar, write_line, device=choose_device(device).type)
+        if part:
+            missing = purify_part(image_set, dst, run, Part.parse(part), **about)
+        else:
+            purify_to(image_set, dst, run, engine=engine, workers=workers, **about)
+    if missing:
+        text = f"part {part} done; blocks that other parts have still to do: {missing}"
+        options.answer(as_json, text, {"part": part, "missing_blocks": missing})
+        return
+    manifest = read_manifest(manifest_path(dst))
+    write_changes(image_set, dst, manifest)
     step = manifest.steps[-1]
     strength = f", noise {step.facts['sigma_255']:.1f}/255" if "sigma_255" in step.facts else ""
     options.answer(

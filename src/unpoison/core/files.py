@@ -33,3 +33,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON in one piece or not at all."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def file_stamp(path: Path) -> str:
+    """Size and time of the last change of a file: another stamp where it was written again."""
+    try:
+        status = path.stat()
+    except OSError:
+        return "none"
+    return f"{status.st_size}-{status.st_mtime_ns}"

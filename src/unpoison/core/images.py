@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -64,6 +65,7 @@ class ImageSet(ABC):
     """
 
     format: str = "array"  # name of the format it was read from; readers set it
+    other_files: int = 0  # files that lie among the pictures and were left alone; readers of folders count them
 
     def __init__(
         self,
@@ -111,6 +113,13 @@ class ImageSet(ABC):
         Raises:
             DataError: the picture is broken.
         """
+
+    def stamp(self, rows: range) -> str:
+        """What tells whether some pictures are still as they were: equal stamps, equal pictures.
+
+        Readers of files take sizes and times in place of the pixels, and may give another stamp for equal pictures.
+        """
+        return _digest(hash_picture(self.picture(row).rgb, 0) for row in rows)
 
     def load(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
         """Decode some pictures: a list of [H, W, 3] uint8."""
@@ -203,6 +212,9 @@ class ArrayImageSet(ImageSet):
     def picture(self, index: int) -> Picture:
         return Picture(self.images[index], self._mode)
 
+    def stamp(self, rows: range) -> str:
+        return _digest([np.ascontiguousarray(self.images[rows.start : rows.stop]).data])
+
     def array(self) -> np.ndarray:
         return self.images
 
@@ -210,17 +222,28 @@ class ArrayImageSet(ImageSet):
 class _Subset(ImageSet):
     def __init__(self, whole: ImageSet, indices: np.ndarray):
         self._whole, self._indices = whole, indices
-        self.format = whole.format
+        self.format, self.other_files = whole.format, whole.other_files
         ids = [whole.ids[row] for row in indices]
         super().__init__(whole.name, ids, whole.labels[indices], whole.class_names, whole.sizes[indices])
 
     def picture(self, index: int) -> Picture:
         return self._whole.picture(int(self._indices[index]))
 
+    def stamp(self, rows: range) -> str:
+        chosen = self._indices[rows.start : rows.stop].tolist()
+        return _digest(self._whole.stamp(range(row, row + 1)).encode() for row in chosen)
+
 
 def row_ids(count: int) -> list[str]:
     """Ids of pictures that have no name of their own: their 8-digit row."""
     return [f"{row:08d}" for row in range(count)]
+
+
+def _digest(contents: Iterable[bytes | memoryview]) -> str:
+    digest = hashlib.sha256()
+    for content in contents:
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def _size(height_width: np.ndarray) -> str:

@@ -9,7 +9,24 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-_CELL = 256  # pictures larger than this a side draw cell by cell, so that a tile can draw its part alone
+_CELL = 256  # fields larger than this a side are drawn cell by cell, so that a tile can draw its part alone
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where images lie within larger pictures, in pixels.
+
+    Args:
+        top: row of the picture that is the images' first.
+        left: column of the picture that is the images' first.
+        picture_height: height of the whole picture.
+        picture_width: its width.
+    """
+
+    top: int
+    left: int
+    picture_height: int
+    picture_width: int
 
 
 @dataclass(frozen=True)
@@ -17,17 +34,20 @@ class Noise:
     """Gaussian noise in which every image has a stream of its own.
 
     What an image receives depends on the seed, the purpose, its id and the step, and on nothing else: not on the
-    batch it travels in, nor on the device. It is drawn on the CPU and then moved.
+    batch it travels in, nor on the device. It is drawn on the CPU and then moved. A window of a picture receives what
+    that part of the whole picture would have.
 
     Args:
         seed: the run's seed.
         purpose: name of the consumer, e.g. `eclipse`.
         ids: one id per image of the batch.
+        window: which part of their pictures the images of the batch are; None if they are whole.
     """
 
     seed: int
     purpose: str
     ids: Sequence[str]
+    window: Window | None = None
 
     def child(self, name: str) -> Noise:
         """The noise of one link of a chain: same images, a purpose of its own."""
@@ -43,22 +63,63 @@ class Noise:
         Returns:
             [N, C, H, W] float32 on the device of `like`.
         """
-        count, channels, height, width = like.shape
+        height, width = like.shape[2:]
+        window = self.window or Window(0, 0, height, width)
+        picture = (window.picture_height, window.picture_width)
+        return self._draw(like, step, (window.top, window.left), (height, width), picture)
+
+    def nodes(self, like: Tensor, step: int | str, cell: int) -> Tensor:
+        """Standard normal values at the nodes of a coarse grid: every `cell`-th pixel of the whole picture, each way.
+
+        Row 0 is the last row of nodes at or above the images' first row, row h - 1 the first below their last; so for
+        the columns. The first node therefore lies at (top - top % cell, left - left % cell).
+
+        Args:
+            like: [N, C, H, W]; gives shape and device. N is the number of ids.
+            step: which draw of the run this is.
+            cell: pixels from node to node.
+
+        Returns:
+            [N, C, h, w] float32 on the device of `like`; h = (top + H - 1) // cell - top // cell + 2, w likewise.
+        """
+        height, width = like.shape[2:]
+        window = self.window or Window(0, 0, height, width)
+        top, left = window.top // cell, window.left // cell
+        size = ((window.top + height - 1) // cell - top + 2, (window.left + width - 1) // cell - left + 2)
+        field = ((window.picture_height - 1) // cell + 2, (window.picture_width - 1) // cell + 2)
+        return self._draw(like, f"{step}/nodes{cell}", (top, left), size, field)
+
+    def _draw(
+        self, like: Tensor, step: int | str, start: tuple[int, int], size: tuple[int, int], field: tuple[int, int]
+    ) -> Tensor:
+        """The part of each image's random field that begins at `start` and has this size, [N, C, *size]."""
+        count, channels = like.shape[:2]
         if count != len(self.ids):
             raise ValueError(f"noise was made for {len(self.ids)} images, got a batch of {count}")
-        out = torch.empty(count, channels, height, width)
+        out = torch.empty(count, channels, *size)
         for row, image_id in enumerate(self.ids):
             key = f"{self.seed}/{self.purpose}/{image_id}/{step}"
-            if max(height, width) <= _CELL:
-                torch.randn(channels, height, width, generator=_keyed(key), out=out[row])
-                continue
-            for top in range(0, height, _CELL):
-                for left in range(0, width, _CELL):
-                    # The whole cell is drawn and cut, so that it does not depend on the picture's border.
-                    cell = torch.randn(channels, _CELL, _CELL, generator=_keyed(f"{key}/{top},{left}"))
-                    part = out[row, :, top : top + _CELL, left : left + _CELL]
-                    part.copy_(cell[:, : part.shape[1], : part.shape[2]])
+            if size == field and max(field) <= _CELL:
+                torch.randn(channels, *size, generator=_keyed(key), out=out[row])
+            elif max(field) <= _CELL:
+                whole = torch.randn(channels, *field, generator=_keyed(key))
+                out[row] = whole[:, start[0] : start[0] + size[0], start[1] : start[1] + size[1]]
+            else:
+                _fill_from_cells(out[row], key, start)
         return out.to(like.device)
+
+
+def _fill_from_cells(out: Tensor, key: str, start: tuple[int, int]) -> None:
+    """Fill [C, H, W] with the part at `start` of an endless field that is drawn in cells of 256 by 256."""
+    channels, height, width = out.shape
+    top, left = start
+    for row in range(top - top % _CELL, top + height, _CELL):
+        for column in range(left - left % _CELL, left + width, _CELL):
+            # The whole cell is drawn and cut, so that it does not depend on the border of window or picture.
+            cell = torch.randn(channels, _CELL, _CELL, generator=_keyed(f"{key}/{row},{column}"))
+            part = out[:, max(row - top, 0) : row + _CELL - top, max(column - left, 0) : column + _CELL - left]
+            down, right = max(top - row, 0), max(left - column, 0)
+            part.copy_(cell[:, down : down + part.shape[1], right : right + part.shape[2]])
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:

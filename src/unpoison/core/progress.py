@@ -43,3 +43,8 @@ def progress_bar(label: str, *, unit: str = "it", disable: bool = False) -> Iter
             bar.update(info.step - bar.n)
 
         yield on_step
+
+
+def write_line(text: str) -> None:
+    """A line on stderr, above a bar that may be there."""
+    tqdm.write(text, file=sys.stderr)

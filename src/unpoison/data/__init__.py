@@ -3,6 +3,15 @@
 from unpoison.data.bad_pictures import set_bad_aside
 from unpoison.data.reading import detect_format, read
 from unpoison.data.sources import read_history
-from unpoison.data.writing import default_format, open_writer, write
+from unpoison.data.writing import default_format, open_writer, stores_png, write
 
-__all__ = ["default_format", "detect_format", "open_writer", "read", "read_history", "set_bad_aside", "write"]
+__all__ = [
+    "default_format",
+    "detect_format",
+    "open_writer",
+    "read",
+    "read_history",
+    "set_bad_aside",
+    "stores_png",
+    "write",
+]

@@ -10,8 +10,8 @@ import numpy as np
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.data.formats import Format
-from unpoison.data.picture_files import PictureFiles, check_link
-from unpoison.data.pictures import SUFFIXES, encode
+from unpoison.data.picture_files import PictureFiles, check_link, count_others
+from unpoison.data.pictures import SUFFIXES
 from unpoison.data.writer import Writer, check_name
 
 # One class a line. Written where sorting the folders would not give back the classes and their order.
@@ -36,7 +36,7 @@ def read_folder(path: Path, split: str | None) -> ImageSet:
         raise DataError(root, "it holds no class folders", "Sort the pictures into one folder per class")
     class_names = _class_names(root, folders)
     files: list[str] = []
-    other = sum(entry.is_file() for entry in root.iterdir())
+    other = count_others(root)
     for folder in folders:
         found, left = _list_pictures(root, root / folder)
         if not found:
@@ -69,7 +69,7 @@ def _list_pictures(root: Path, folder: Path) -> tuple[list[str], int]:
     """Paths of the pictures below one class folder, relative to the root, and how many other files there are."""
     found, other = [], 0
     check_link(root, folder)
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_raise):
         for name in folders:
             check_link(root, Path(parent, name))
         for name in names:
@@ -80,8 +80,14 @@ def _list_pictures(root: Path, folder: Path) -> tuple[list[str], int]:
     return found, other
 
 
+def _raise(error: OSError) -> None:
+    raise error  # else pictures in a folder that cannot be listed would be missing without a word
+
+
 class FolderWriter(Writer):
     """Writes PNG files. An id that starts with its class is the path; any other goes below its class."""
+
+    stores_png = True
 
     def _begin(self) -> None:
         names, labels = self.source.class_names, self.source.labels
@@ -97,14 +103,14 @@ class FolderWriter(Writer):
         if sorted(present) != list(names):
             (self.temporary / CLASS_FILE).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
-    def _store(self, row: int, array: np.ndarray) -> None:
+    def _store(self, row: int, picture: bytes) -> None:
         image_id = check_name(self.source, self.source.ids[row], "id")
         class_name = self.source.class_names[self.source.labels[row]]
         inside = image_id if image_id.startswith(f"{class_name}/") else f"{class_name}/{image_id}"
         path = self.temporary / f"{inside}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "xb") as file:  # two ids that make one path must not overwrite each other
-            file.write(encode(array))
+            file.write(picture)
 
 
 FORMAT = Format(claims=lambda path: path.is_dir(), read=read_folder, writer=FolderWriter)

@@ -12,7 +12,9 @@ METHODS: dict[str, str] = {
     "cifar100-bin": "unpoison.data.cifar_binary:CIFAR100",
     "eclipse-pkl": "unpoison.data.eclipse_pickle:FORMAT",
     "eclipse-tree": "unpoison.data.eclipse_tree:FORMAT",
+    "arrow": "unpoison.data.arrow_folder:FORMAT",
     "parquet": "unpoison.data.parquet:FORMAT",
+    "tar": "unpoison.data.tar_shards:FORMAT",
     "numbered": "unpoison.data.numbered:FORMAT",
     "folder": "unpoison.data.folder:FORMAT",
 }

@@ -156,8 +156,10 @@ class NpzWriter(Writer):
 
     def _release(self) -> None:
         if hasattr(self, "_archive"):  # not so where `_begin` refused the set
-            self._images.close()
-            self._archive.close()
+            try:
+                self._images.close()
+            finally:  # else it would try again when it is collected, and complain
+                self._archive.close()
 
 
 def _member(name: str) -> zipfile.ZipInfo:

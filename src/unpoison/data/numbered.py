@@ -10,8 +10,8 @@ import numpy as np
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.data.formats import Format, refuse_split
-from unpoison.data.picture_files import PictureFiles
-from unpoison.data.pictures import SUFFIXES, encode
+from unpoison.data.picture_files import PictureFiles, count_others
+from unpoison.data.pictures import SUFFIXES
 from unpoison.data.writer import Writer
 
 
@@ -43,7 +43,7 @@ def read_numbered(path: Path, split: str | None) -> ImageSet:
     for first, second in itertools.pairwise(files):
         if int(first.stem) == int(second.stem):
             raise DataError(second, f"it has the same number as {first.name}", "Remove one of them")
-    other = sum(1 for entry in path.iterdir() if entry.is_file()) - len(files)
+    other = count_others(path) - len(files)
     return NumberedPictures(path, [file.name for file in files], np.full(len(files), -1), (), other_files=other)
 
 
@@ -75,14 +75,16 @@ def label_by_number(image_set: ImageSet, labels_from: ImageSet) -> ImageSet:
 class NumberedWriter(Writer):
     """Writes `<number>.png`: the id where all ids are numbers, else the row. Labels are not stored."""
 
+    stores_png = True
+
     def _begin(self) -> None:
         ids = self.source.ids
         keep = all(map(_is_number, ids)) and len({int(image_id) for image_id in ids}) == len(ids)
         self._stems = ids if keep else [str(row) for row in range(len(ids))]
         self.temporary.mkdir()
 
-    def _store(self, row: int, array: np.ndarray) -> None:
-        (self.temporary / f"{self._stems[row]}.png").write_bytes(encode(array))
+    def _store(self, row: int, picture: bytes) -> None:
+        (self.temporary / f"{self._stems[row]}.png").write_bytes(picture)
 
 
 def _list_pictures(path: Path) -> list[Path]:

@@ -1,8 +1,7 @@
-"""Which parquet files make a split, and where in them a row lies."""
+"""Where in the parquet files of a set a row lies."""
 
 from __future__ import annotations
 
-import glob
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,42 +9,10 @@ from threading import Lock
 from typing import Any
 
 from unpoison.core.errors import DataError, require
-from unpoison.data.formats import choose_split, refuse_split
 
 _MAX_GROUP = 4 * 2**30  # bytes a row group may claim to unpack to
-_CACHED = 256 * 2**20  # bytes of row groups kept at hand
+_CACHED = 64 * 2**20  # bytes of row groups kept at hand
 _REMEDY = "Fetch it again, or write it again"
-
-
-def list_shards(path: Path, split: str | None) -> list[Path]:
-    """The files of a split: one file, those that match a glob, or those of a folder.
-
-    In a folder a file belongs to the split that its name (`train-00000-of-00002.parquet`) or its folder begins with.
-
-    Raises:
-        DataError: there are none.
-        SettingsError: the files hold no such split.
-    """
-    if path.is_file():
-        refuse_split(path, split)
-        return [path]
-    shards = sorted(path.rglob("*.parquet")) if path.is_dir() else [Path(name) for name in sorted(glob.glob(str(path)))]
-    if not shards:
-        raise DataError(path, "there are no parquet files", "Name a file, a folder or a glob of shards")
-    if not path.is_dir():
-        refuse_split(path, split)
-        return shards
-    splits: dict[str, list[Path]] = {}
-    for shard in shards:
-        name = shard.stem if not shard.stem.isdigit() else shard.parent.name
-        splits.setdefault(name.split("-")[0], []).append(shard)
-    if split is None and len(splits) == 1:
-        return shards
-    chosen = splits[choose_split(path, split, tuple(splits))]
-    if len({shard.parent for shard in chosen}) > 1:
-        folders = ", ".join(sorted({shard.parent.name for shard in chosen}))
-        raise DataError(path, f"it holds several sets ({folders})", "Name the folder of one")
-    return chosen
 
 
 @dataclass(frozen=True)
@@ -66,7 +33,7 @@ class RowGroup:
 
 
 class Shards:
-    """Row groups of some parquet files, memory mapped, the last few kept. Safe for several threads.
+    """Row groups of some parquet files, the last few kept. Safe for several threads.
 
     Args:
         paths: the files, in order.
@@ -87,6 +54,9 @@ class Shards:
                 self.groups.append(RowGroup(shard, number, start, group.num_rows))
                 start += group.num_rows
         self.rows = start
+
+    def __reduce__(self):
+        return Shards, (self.paths,)  # open files and locks do not travel to the workers of a loader
 
     @property
     def schema(self) -> Any:
@@ -114,7 +84,8 @@ def _open(path: Path) -> Any:
     pa = require("pyarrow", extra="parquet", purpose="reading parquet")
     parquet = require("pyarrow.parquet", extra="parquet", purpose="reading parquet")
     try:
-        return parquet.ParquetFile(path, memory_map=True)
+        # Not memory mapped: a file that is cut short meanwhile would end the process, where reading raises an error.
+        return parquet.ParquetFile(path, memory_map=False)
     except (pa.ArrowException, OSError) as error:
         raise _broken(path, error) from None
 

@@ -8,8 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from unpoison.core.errors import DataError, UnsafeFileError
+from unpoison.core.files import file_stamp
+from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture
 from unpoison.data.pictures import decode, measure
+
+# What our own runs put beside the pictures.
+OWN_FILES = frozenset({"manifest.json", "changes.html", "class_names.txt"})
+_HEAD_BYTES = 65_536  # holds nearly every header; reading whole files would read a set of photographs twice
 
 
 class PictureFiles(ImageSet):
@@ -41,13 +47,26 @@ class PictureFiles(ImageSet):
         path = self.root / self.files[index]
         return decode(_read(path), path)
 
+    def stamp(self, rows: range) -> str:
+        return hash_json([file_stamp(self.root / self.files[row]) for row in rows])
+
     def _measure(self, file: str) -> tuple[int, int]:
         path = self.root / file
         check_link(self.root, path)
-        try:
-            return measure(_read(path), path)
-        except DataError:
-            return 0, 0  # `picture` will say why
+        for size in (_HEAD_BYTES, -1):
+            try:
+                data = _read(path, size)
+                # Pillow reads on in a TIFF that is cut short, and its size may then be another one.
+                if size < 0 or not data.startswith((b"II", b"MM")):
+                    return measure(data, path)
+            except DataError:
+                continue
+        return 0, 0  # `picture` will say why
+
+
+def count_others(root: Path) -> int:
+    """How many files lie in a folder itself, other than those that our own runs put there."""
+    return sum(entry.is_file() and entry.name not in OWN_FILES for entry in root.iterdir())
 
 
 def check_link(root: Path, path: Path) -> None:
@@ -60,8 +79,10 @@ def check_link(root: Path, path: Path) -> None:
         raise UnsafeFileError(path, "the link leads out of the folder or to a folder", "Replace it by a copy")
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, size: int = -1) -> bytes:
+    """The first bytes of a file, or all of it."""
     try:
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            return file.read(size)
     except OSError as error:
         raise DataError(path, f"the file cannot be read ({error.strerror})", "Check it and its permissions") from None

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from unpoison.core.errors import DataError
+from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
 from unpoison.data.formats import Format
 from unpoison.data.methods import METHODS
+from unpoison.data.objects import read_object
 from unpoison.data.sources import parse_source
 
 
 def read(
-    source: str | PathLike[str],
+    source: Any,
     *,
     format: str | None = None,  # noqa: A002
     labels_from: ImageSet | None = None,
@@ -26,6 +28,8 @@ def read(
     Args:
         source: path of a file or folder, a glob of shards, `digits`, `cifar10` or `hf://owner/name`. `#test` or
             `#train` after it chooses a part (train if left out), `[start:stop]` rows, as in `cifar#test[:2000]`.
+            Or, from Python, a `datasets.Dataset`, or a torch Dataset (anything with a length and rows) of
+            (picture, label), where a picture is a Pillow image, a uint8 array or a tensor.
         format: name of the format; detected if left out.
         labels_from: set whose labels a flat numbered folder takes: picture 17 gets the label of row 17.
 
@@ -35,11 +39,19 @@ def read(
     Raises:
         DataError: a file is bad, or there is none.
         UnsafeFileError: a file asks for what reading must not do.
-        SettingsError: the format or the split does not exist.
+        SettingsError: the format or the split does not exist, or the object is no image set.
     """
-    asked = parse_source(source)
-    reader: Format = load_method(METHODS, format or detect_format(asked.path), kind="format")
-    image_set = reader.read(asked.path, asked.split)
+    if not isinstance(source, (str, PathLike)):
+        if format is not None or labels_from is not None:
+            raise SettingsError("format= and labels_from= are for files; an object has a form and labels of its own")
+        return read_object(source)
+    try:
+        asked = parse_source(source)
+        reader: Format = load_method(METHODS, format or detect_format(asked.path), kind="format")
+        image_set = reader.read(asked.path, asked.split)
+    except OSError as error:
+        where = error.filename or str(source)
+        raise DataError(where, f"it cannot be read ({error.strerror})", "Check it and its permissions") from None
     if labels_from is not None:
         from unpoison.data.numbered import label_by_number
 

@@ -6,14 +6,16 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from unpoison.core.errors import DataError, RunError, SettingsError
 from unpoison.core.images import ImageSet
+from unpoison.data.pictures import encode
 
 
 class Writer(ABC):
@@ -28,7 +30,12 @@ class Writer(ABC):
     Raises:
         SettingsError: the target exists already.
         DataError: the set cannot be stored in this format.
+
+    Attributes:
+        stores_png: whether pictures are stored as PNG, so that `add` takes them in that form too.
     """
+
+    stores_png = False
 
     def __init__(self, target: Path, source: ImageSet):
         if os.path.lexists(target):
@@ -44,17 +51,19 @@ class Writer(ABC):
             self.abort()
             raise
 
-    def add(self, indices: Sequence[int] | np.ndarray, arrays: Sequence[np.ndarray]) -> None:
+    def add(self, indices: Sequence[int] | np.ndarray, pictures: Sequence[np.ndarray | bytes]) -> None:
         """Store the next pictures.
 
         Args:
             indices: rows of the source, going on where the last call ended.
-            arrays: per row [H, W, C] uint8 with C of 1 (grey), 2 (grey, alpha), 3 (colour) or 4 (colour, alpha).
+            pictures: per row [H, W, C] uint8 with C of 1 (grey), 2 (grey, alpha), 3 (colour) or 4 (colour, alpha); or,
+                where the format `stores_png`, what `encode` made of it.
         """
-        for index, array in zip(indices, arrays, strict=True):
+        for index, picture in zip(indices, pictures, strict=True):
             if index != self._rows:
                 raise ValueError(f"pictures must come in order: row {self._rows} is next, got {index}")
-            self._store(self._rows, array)
+            ready = encode(picture) if self.stores_png and not isinstance(picture, bytes) else picture
+            self._store(self._rows, ready)
             self._rows += 1
 
     def close(self) -> None:
@@ -76,7 +85,8 @@ class Writer(ABC):
 
     def abort(self) -> None:
         """Remove what was written."""
-        self._release()
+        with suppress(OSError):  # a full disk does not take what is still in buffers, and nobody wants it
+            self._release()
         _remove(self.temporary)
 
     def __enter__(self) -> Self:
@@ -93,8 +103,8 @@ class Writer(ABC):
         """Create the temporary file or folder."""
 
     @abstractmethod
-    def _store(self, row: int, array: np.ndarray) -> None:
-        """Store one picture [H, W, C]."""
+    def _store(self, row: int, picture: Any) -> None:
+        """Store one picture: a PNG if the format `stores_png`, else [H, W, C]."""
 
     def _finish(self) -> None:  # noqa: B027
         """Write what comes after the pictures and close the file."""

@@ -81,5 +81,11 @@ def default_format(source_format: str, target: Path) -> str:
     return "numbered" if source_format == "numbered" else "folder"
 
 
+def stores_png(format: str) -> bool:  # noqa: A002
+    """Whether a format that we write stores pictures as PNG."""
+    writer = load_method(METHODS, format, kind="format").writer
+    return writer is not None and writer.stores_png
+
+
 def _written() -> list[str]:
     return [name for name in METHODS if load_method(METHODS, name, kind="format").writer is not None]

@@ -21,12 +21,15 @@ class Purifier(Protocol):
         settings: the settings it was made with.
         weights: sha256 of each weight file it uses, by file name.
         strength_255: standard deviation of the noise it adds, times 255; None if it adds none.
+        halo: how many pixels around a pixel its result depends on, given images that begin and end on multiples of 16
+            of their pictures; None if on the whole picture, which is then never cut into tiles.
     """
 
     Settings: type[Settings]
     settings: Any
     weights: Mapping[str, str]
     strength_255: float | None
+    halo: int | None
 
     def __init__(self, settings: Any, *, device: torch.device): ...
 

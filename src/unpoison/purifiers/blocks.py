@@ -3,58 +3,117 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from unpoison.core.files import atomic_path
 from unpoison.core.hashing import hash_picture
+from unpoison.core.images import Picture
+from unpoison.data.pictures import encode
+
+_CHUNK = 2**20  # values compared at a time, so that a large picture does not take eight times its memory
 
 
 @dataclass(frozen=True)
-class Block:
-    """Purified pictures, and what they were made from.
+class PurifiedPicture:
+    """A purified picture, and what it was made from.
 
     Args:
-        pictures: [H, W, C] uint8 each, in the channels the source had.
-        source_hashes: hash of each source picture.
-        modes: mode of each source picture.
+        data: [H, W, C] uint8 in the channels the source had, or the same as a PNG.
+        source_hash: hash of the source picture with its label.
+        result_hash: hash of the purified picture, as a reader will see it, with its label.
+        mode: mode of the source picture.
+        change_255: root mean square change of its RGB values, in 8-bit levels.
     """
 
-    pictures: list[np.ndarray]
-    source_hashes: list[bytes]
-    modes: list[str]
-
-    def rgb(self) -> list[np.ndarray]:
-        """[H, W, 3] uint8 each, as a reader of the written file will see them."""
-        return [_as_rgb(picture) for picture in self.pictures]
-
-    def result_hashes(self, labels: Sequence[int]) -> list[bytes]:
-        """Hash of each purified picture with its label."""
-        return [hash_picture(rgb, int(label)) for rgb, label in zip(self.rgb(), labels, strict=True)]
-
-    def save(self, path: Path) -> None:
-        """Write the block in one piece."""
-        arrays: dict[str, Any] = {f"picture_{row}": picture for row, picture in enumerate(self.pictures)}
-        hashes = np.frombuffer(b"".join(self.source_hashes), np.uint8).reshape(-1, 32)
-        buffer = io.BytesIO()
-        np.savez(buffer, source_hashes=hashes, modes=np.array(self.modes), **arrays)
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(buffer.getvalue())
-
-    @classmethod
-    def load(cls, path: Path) -> Block:
-        """Read a block written by `save`."""
-        with np.load(path, allow_pickle=False) as arrays:
-            modes = arrays["modes"].tolist()
-            pictures = [arrays[f"picture_{row}"] for row in range(len(modes))]
-            return cls(pictures, [row.tobytes() for row in arrays["source_hashes"]], modes)
+    data: np.ndarray | bytes
+    source_hash: bytes
+    result_hash: bytes
+    mode: str
+    change_255: float
 
 
-def _as_rgb(picture: np.ndarray) -> np.ndarray:
+# The pictures of a block, in order.
+Block = list[PurifiedPicture]
+
+
+def finish_picture(source: Picture, purified: np.ndarray, label: int, *, png: bool) -> PurifiedPicture:
+    """Bring a purified picture into the form in which it is stored.
+
+    Args:
+        source: what it was made from.
+        purified: [H, W, 3] uint8.
+        label: class index; -1 for unknown.
+        png: store it as a PNG.
+    """
+    stored = source.restore(purified)
+    seen = as_rgb(stored)
+    return PurifiedPicture(
+        encode(stored) if png else stored,
+        hash_picture(source.rgb, label),
+        hash_picture(seen, label),
+        source.mode,
+        change_255(source.rgb, seen),
+    )
+
+
+def as_rgb(picture: np.ndarray) -> np.ndarray:
+    """[H, W, C] uint8 in any channels as a reader of the written file will see it: [H, W, 3]."""
     if picture.shape[2] >= 3:
         return picture[..., :3]
     return np.repeat(picture[..., :1], 3, axis=2)
+
+
+def change_255(before: np.ndarray, after: np.ndarray) -> float:
+    """Root mean square difference of two uint8 arrays of one shape, in levels, rounded to float32."""
+    old, new = before.reshape(-1), after.reshape(-1)
+    total = 0.0
+    for start in range(0, old.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        difference = np.subtract(new[part], old[part], dtype=np.float64)
+        total += float(difference @ difference)  # whole numbers below 2^53: exact, in whatever order they are added
+    return float(np.float32(np.sqrt(total / old.size)))
+
+
+def pack(block: Block) -> bytes:
+    """A block as the bytes of an npz. Its pictures lie one behind the other: an array for each would take longer."""
+    buffer = io.BytesIO()
+    shapes = [(0, 0, 0) if isinstance(picture.data, bytes) else picture.data.shape for picture in block]
+    contents = [data if isinstance(data := picture.data, bytes) else data.tobytes() for picture in block]
+    np.savez(
+        buffer,
+        data=np.frombuffer(b"".join(contents), np.uint8),
+        lengths=np.array([len(content) for content in contents], np.int64),
+        shapes=np.array(shapes, np.int32),
+        source_hashes=_as_rows([picture.source_hash for picture in block]),
+        result_hashes=_as_rows([picture.result_hash for picture in block]),
+        modes=np.array([picture.mode for picture in block]),
+        changes_255=np.array([picture.change_255 for picture in block], np.float32),
+    )
+    return buffer.getvalue()
+
+
+def unpack(packed: bytes) -> Block:
+    """The block that `pack` made the bytes of."""
+    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+        columns = [
+            _cut(arrays["data"], arrays["lengths"], arrays["shapes"]),
+            [row.tobytes() for row in arrays["source_hashes"]],
+            [row.tobytes() for row in arrays["result_hashes"]],
+            arrays["modes"].tolist(),
+            arrays["changes_255"].tolist(),
+        ]
+    return [PurifiedPicture(*values) for values in zip(*columns, strict=True)]
+
+
+def _as_rows(hashes: list[bytes]) -> np.ndarray:
+    return np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), 32)
+
+
+def _cut(data: np.ndarray, lengths: np.ndarray, shapes: np.ndarray) -> list[np.ndarray | bytes]:
+    stops = np.cumsum(lengths).tolist()
+    parts = [data[stop - length : stop] for stop, length in zip(stops, lengths.tolist(), strict=True)]
+    return [
+        part.reshape(shape) if any(shape) else part.tobytes()
+        for part, shape in zip(parts, shapes.tolist(), strict=True)
+    ]

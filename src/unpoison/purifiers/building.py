@@ -29,6 +29,8 @@ class Chain:
         self.weights = {name: digest for link in links for name, digest in link.weights.items()}
         strengths = [link.strength_255 for link in links if link.strength_255 is not None]
         self.strength_255 = max(strengths) if strengths else None
+        halos = [link.halo for link in links]
+        self.halo = None if None in halos else sum(halo for halo in halos if halo is not None)
 
     def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
         for number, link in enumerate(self.links):

@@ -1,4 +1,4 @@
-"""One block through a purifier, in network calls of one fixed shape."""
+"""One block through a purifier, in network calls of fixed shapes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpoison.core.noise import Noise
+from unpoison.core.noise import Noise, Window
 from unpoison.core.pixels import to_float, to_uint8
 from unpoison.core.progress import OnStep
+from unpoison.purifiers.tiling import tiles
 
-MICROBATCH_PIXELS = 1_048_576  # keeps the memory of a call the same whatever the size of the pictures
+# Pixels of a call for each image of the microbatch: as many as a 32x32 image has. With the usual 64 images, pictures
+# over 181 pixels a side go one by one, and none is computed only to fill up a call.
+PIXELS_PER_IMAGE = 1024
 
 
 class Purifies(Protocol):
-    """The one method of a purifier, or of a chain of them, that a block needs."""
+    """What a block needs of a purifier, or of a chain of them; see `base.Purifier`."""
+
+    @property
+    def halo(self) -> int | None: ...
 
     def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor: ...
 
@@ -35,17 +41,17 @@ def purify_pictures(
 ) -> list[np.ndarray]:
     """Purify the pictures of a block.
 
-    Every call has the same shape for a given picture size: short microbatches are filled up with copies of their
-    last image. Without that, the last bits of float arithmetic, and so now and then a pixel, would depend on how a
-    set was cut up.
+    The shape of a call follows from the size of the picture alone: short microbatches are filled up with copies of
+    their last image. Without that, the last bits of float arithmetic, and so now and then a pixel, would depend on how
+    a set was cut up. Large pictures go tile by tile where the purifier's halo is known, so that memory is bounded.
 
     Args:
         purifier: what to apply.
         pictures: [H, W, 3] uint8 each; sizes may differ.
         ids: one per picture.
         seed: the run's seed.
-        microbatch: images of a call, fewer for pictures that are large.
-        batch_size: images that are on the device at once; does not change the result.
+        microbatch: images of a call, fewer if they are larger than 32x32.
+        batch_size: images on the device at once, fewer if they are larger than 32x32; does not change the result.
         device: where to compute.
 
     Returns:
@@ -54,31 +60,41 @@ def purify_pictures(
     by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for row, picture in enumerate(pictures):
         by_size[picture.shape].append(row)
-    purified: list[np.ndarray] = [np.empty(0, np.uint8)] * len(pictures)
+    purified = [np.empty_like(picture) for picture in pictures]
     for (height, width, _), rows in by_size.items():
-        call = max(1, min(microbatch, MICROBATCH_PIXELS // (height * width)))
-        group = max(1, batch_size // call) * call
-        for start in range(0, len(rows), group):
-            chosen = rows[start : start + group]
-            images = to_float(np.stack([pictures[row] for row in chosen])).to(device)
-            parts = [
-                _purify_call(
-                    purifier,
-                    images[first : first + call],
-                    [ids[row] for row in chosen[first : first + call]],
-                    seed,
-                    call,
-                )
-                for first in range(0, len(chosen), call)
-            ]
-            for row, result in zip(chosen, to_uint8(torch.cat(parts)), strict=True):
-                purified[row] = result
+        for tile in tiles(height, width, purifier.halo):
+            call = images_per_call(microbatch, tile.area)
+            group = max(1, images_per_call(batch_size, tile.area) // call) * call
+            for start in range(0, len(rows), group):
+                chosen = rows[start : start + group]
+                images = to_float(np.stack([pictures[row][tile.window] for row in chosen])).to(device)
+                results = _purify_calls(purifier, images, [ids[row] for row in chosen], seed, call, tile.place)
+                for row, result in zip(chosen, results, strict=True):
+                    purified[row][tile.core] = result[tile.inside]
     return purified
 
 
+def images_per_call(microbatch: int, area: int) -> int:
+    """How many images go together, in a call or on the device.
+
+    Args:
+        microbatch: the most.
+        area: pixels of each.
+    """
+    return max(1, min(microbatch, microbatch * PIXELS_PER_IMAGE // area))
+
+
 @torch.inference_mode()
-def _purify_call(purifier: Purifies, images: Tensor, ids: list[str], seed: int, call: int) -> Tensor:
-    missing = call - len(images)
-    padded = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
-    noise = Noise(seed, "purify", [*ids, *ids[-1:] * missing])
-    return purifier.purify(padded, noise=noise)[: len(images)]
+def _purify_calls(
+    purifier: Purifies, images: Tensor, ids: list[str], seed: int, call: int, place: Window | None
+) -> np.ndarray:
+    """Purify a group, `call` images at a time: [N, 3, H, W] float32 to [N, H, W, 3] uint8."""
+    parts = []
+    for first in range(0, len(images), call):
+        batch, batch_ids = images[first : first + call], ids[first : first + call]
+        missing = call - len(batch)
+        if missing:
+            batch = torch.cat([batch, batch[-1:].expand(missing, -1, -1, -1)])
+        noise = Noise(seed, "purify", [*batch_ids, *batch_ids[-1:] * missing], place)
+        parts.append(purifier.purify(batch, noise=noise)[: call - missing])
+    return to_uint8(torch.cat(parts))

@@ -8,10 +8,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep
 from unpoison.core.settings import Settings
 from unpoison.dynamics.samplers import ancestral, ancestral_sigma
+from unpoison.nets.protocols import DiscreteModel
 from unpoison.purifiers.networks import Precision, load_network
 
 
@@ -44,12 +46,16 @@ class EclipsePurifier:
     """
 
     Settings = EclipseSettings
+    halo = None  # the papers' networks have attention over the whole picture
 
     def __init__(self, settings: EclipseSettings, *, device: torch.device):
         self.settings = settings
-        self.model, self.weights = load_network(
+        model, self.weights = load_network(
             settings.model, method="eclipse", precision=settings.precision, device=device
         )
+        if not isinstance(model, DiscreteModel):
+            raise ModelError(f"eclipse walks the steps of a schedule, which {settings.model} has not; use method fast")
+        self.model = model
         self.strength_255 = 255 * ancestral_sigma(self.model, t=settings.t)
 
     def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:

@@ -12,8 +12,11 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep
 from unpoison.core.settings import Bound, Settings, bound_value
-from unpoison.dynamics.samplers import ddim, heun, karras_sigmas, one_shot
+from unpoison.dynamics.fields import ColouredNoise
+from unpoison.dynamics.samplers import ddim, heun, karras_sigmas
 from unpoison.nets.denoiser import as_denoiser
+from unpoison.nets.preconditioned import PreconditionedDenoiser
+from unpoison.nets.protocols import Denoiser
 from unpoison.purifiers.networks import Precision, load_network
 
 
@@ -21,47 +24,76 @@ class FastSettings(Settings):
     """Settings of the few-call purifier.
 
     Args:
-        model: path of a diffusion model.
-        sigma: standard deviation of the noise, in [0, 1] pixel units.
+        model: `pocket`, which comes with the package, or the path of a diffusion model or denoiser.
+        sigma: standard deviation of the white noise, in [0, 1] pixel units.
+        field: rms of the smooth colour field added with it, which drowns what white noise leaves standing; `pocket`
+            removes it together with the noise, other models leave it in the image.
         steps: noise levels visited; a network call each, two each but the last with `heun`.
-        sampler: how the noise is removed; with one step all three are one call.
+        sampler: how the noise is removed; with one step both are one call.
         precision: arithmetic of the network calls.
     """
 
-    model: str = ""
+    model: str = "pocket"
     sigma: Bound = "26/255"
+    field: Bound = "0/255"
     steps: int = Field(1, ge=1, le=100)
     sampler: Literal["ddim", "heun"] = "ddim"
-    precision: Precision = "fp32"
+    precision: Precision = "bf16"
 
 
 class FastPurifier:
-    """Adds Gaussian noise and removes it along few, widely spaced noise levels.
+    """Adds noise and removes it along few, widely spaced noise levels.
+
+    Args:
+        settings: see `FastSettings`.
+        device: where to compute.
+        denoiser: use this one in place of the model that the settings name.
 
     References:
         Carlini et al.: (Certified!!) Adversarial Robustness for Free!, ICLR 2023, https://arxiv.org/abs/2206.10550
         Karras et al.: Elucidating the Design Space of Diffusion-Based Generative Models, NeurIPS 2022,
         https://arxiv.org/abs/2206.00364
+        The smooth field is ours.
     """
 
     Settings = FastSettings
 
-    def __init__(self, settings: FastSettings, *, device: torch.device):
+    def __init__(self, settings: FastSettings, *, device: torch.device, denoiser: Denoiser | None = None):
         self.settings = settings
-        model, self.weights = load_network(settings.model, method="fast", precision=settings.precision, device=device)
-        self.denoiser = as_denoiser(model)
-        self.sigma = bound_value(settings.sigma)
-        low, high = self.denoiser.sigma_min, self.denoiser.sigma_max
+        self.weights: dict[str, str] = {}
+        if denoiser is None:
+            model, self.weights = load_network(
+                settings.model, method="fast", precision=settings.precision, device=device
+            )
+            denoiser = as_denoiser(model)
+        self.sigma, field = bound_value(settings.sigma), bound_value(settings.field)
+        low, high = denoiser.sigma_min, denoiser.sigma_max
         if not low <= self.sigma <= high:
             raise SettingsError(
-                f"fast: sigma {255 * self.sigma:.1f}/255 lies outside what {settings.model} was trained for, "
+                f"fast: sigma {255 * self.sigma:.1f}/255 lies outside what the model was trained for, "
                 f"{255 * low:.2f}/255 to {255 * high:.1f}/255"
             )
+        self.ratio = field / self.sigma
+        self.halo = _reach(denoiser, settings)
+        if isinstance(denoiser, PreconditionedDenoiser) and denoiser.field_max:
+            if field > denoiser.field_max:
+                raise SettingsError(
+                    f"fast: field {255 * field:.1f}/255 is more than the model was trained for, "
+                    f"{255 * denoiser.field_max:.1f}/255"
+                )
+            denoiser = denoiser.with_field(self.ratio)
+        self.denoiser = denoiser
         self.strength_255 = 255 * self.sigma
 
     def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
-        if self.settings.steps == 1:
-            return one_shot(images, self.denoiser, sigma=self.sigma, noise=noise).clamp(0, 1)
         sigmas = karras_sigmas(self.sigma, self.denoiser.sigma_min, self.settings.steps)
         sampler = {"ddim": ddim, "heun": heun}[self.settings.sampler]
-        return sampler(images, self.denoiser, sigmas=sigmas, noise=noise).clamp(0, 1)
+        coloured = ColouredNoise(noise, self.ratio)
+        return sampler(images, self.denoiser, sigmas=sigmas, noise=coloured, on_step=on_step).clamp(0, 1)
+
+
+def _reach(denoiser: Denoiser, settings: FastSettings) -> int | None:
+    """Pixels around a pixel that its result depends on: every call adds the network's own."""
+    reach = getattr(denoiser, "reach", None)
+    calls = 2 * settings.steps - 1 if settings.sampler == "heun" else settings.steps
+    return None if reach is None else reach * calls

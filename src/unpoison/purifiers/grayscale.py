@@ -27,6 +27,7 @@ class GrayscalePurifier:
     Settings = GrayscaleSettings
     weights: Mapping[str, str] = {}
     strength_255 = None
+    halo = 0
 
     def __init__(self, settings: GrayscaleSettings, *, device: torch.device):
         self.settings = settings

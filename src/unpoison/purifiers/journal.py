@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -22,21 +23,31 @@ class Journal:
     """
 
     def __init__(self, path: Path):
-        self._path = path
         self.entries, valid = _read(path)
-        self._file = open(path, "ab")  # noqa: SIM115 - stays open for the whole run
+        # Unbuffered: what did not fit on the disk must not be tried again when the file is closed.
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - stays open for the whole run
         self._file.truncate(valid)
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Add an entry; it is on the disk when this returns."""
-        self._file.write(_encode(entry))
-        self._file.flush()
+        """Add an entry; it is on the disk when this returns.
+
+        Raises:
+            OSError: the disk is full, or worse.
+        """
+        line = _encode(entry)
+        if self._file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(self._file.fileno())
         self.entries.append(entry)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The entries of a journal that somebody else may be writing; it is not changed."""
+    return _read(path)[0]
 
 
 def _encode(entry: dict[str, Any]) -> bytes:

@@ -37,6 +37,7 @@ class JpegPurifier:
     Settings = JpegSettings
     weights: Mapping[str, str] = {}
     strength_255 = None
+    halo = 16  # a block of 16x16, and its neighbours through the smoothing of the chroma
 
     def __init__(self, settings: JpegSettings, *, device: torch.device):
         self.settings = settings

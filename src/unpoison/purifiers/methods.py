@@ -6,3 +6,9 @@ METHODS = {
     "jpeg": "unpoison.purifiers.jpeg:JpegPurifier",
     "grayscale": "unpoison.purifiers.grayscale:GrayscalePurifier",
 }
+
+# How the blocks of a run come to be made.
+ENGINES = {
+    "local": "unpoison.purifiers.engines:make_locally",
+    "ray": "unpoison.purifiers.ray_engine:make_with_ray",
+}

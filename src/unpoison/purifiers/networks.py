@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -9,19 +10,32 @@ import torch
 
 from unpoison.core.errors import ModelError
 from unpoison.core.hashing import hash_file
-from unpoison.nets.epsilon import EpsilonModel
-from unpoison.nets.weights import load_any
+from unpoison.nets.weights import Model, load_any
 
 Precision = Literal["fp32", "bf16"]
+
+# Weights that come with the package, by the name that `--model` takes.
+SHIPPED = {"pocket": "pocket.safetensors"}
+
+
+def weights_path(model: str) -> Path:
+    """The file that a model's name or path stands for.
+
+    Args:
+        model: name of shipped weights, or path of a weight file; `./pocket` is a path.
+    """
+    if model in SHIPPED:
+        return Path(str(resources.files("unpoison.nets") / "shipped" / SHIPPED[model]))
+    return Path(model)
 
 
 def load_network(
     model: str, *, method: str, precision: Precision, device: torch.device
-) -> tuple[EpsilonModel, dict[str, str]]:
+) -> tuple[Model, dict[str, str]]:
     """The network of a noise-based purifier, ready to use.
 
     Args:
-        model: path of a weight file.
+        model: name of shipped weights, or path of a weight file.
         method: the purifier, for the error.
         precision: arithmetic of the network calls.
         device: where it computes.
@@ -37,7 +51,7 @@ def load_network(
             f"{method} needs a diffusion model: name one with --model FILE; "
             "`unpoison fit diffusion CLEAN --out FILE` fits one on a few clean images"
         )
-    path = Path(model)
+    path = weights_path(model)
     network = load_any(path).to(device).eval().requires_grad_(False)
     network.autocast_dtype = torch.bfloat16 if precision == "bf16" else None
     return network, {path.name: hash_file(path)}

@@ -2,65 +2,64 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from unpoison.core.errors import DataError, RunError
-from unpoison.core.hashing import hash_file, hash_pictures
+from unpoison.core.errors import DataError, RunError, SettingsError
+from unpoison.core.hashing import hash_pictures
 from unpoison.core.images import ArrayImageSet, ImageSet
-from unpoison.core.manifest import Manifest, Step, manifest_path, read_manifest, write_manifest
-from unpoison.core.progress import OnStep
-from unpoison.data import default_format, open_writer
-from unpoison.purifiers.blocks import Block
-from unpoison.purifiers.building import purifier_settings
-from unpoison.purifiers.journal import Journal
+from unpoison.core.manifest import Manifest, Step, manifest_path, read_manifest
+from unpoison.core.methods import load_method
+from unpoison.core.progress import OnStep, StepInfo
+from unpoison.data import default_format, open_writer, stores_png
+from unpoison.purifiers.assembling import assemble, is_fresh
+from unpoison.purifiers.blocks import as_rgb
+from unpoison.purifiers.changes import change_facts
+from unpoison.purifiers.disk import writing
+from unpoison.purifiers.methods import ENGINES
+from unpoison.purifiers.parts import Part, hold_assembly, hold_part
+from unpoison.purifiers.pipeline import make_blocks
+from unpoison.purifiers.store import Saved, Store, has_blocks, remove
 from unpoison.purifiers.work import PurifyRun, Work
-
-
-def purify(
-    image_set: ImageSet, method: str = "fast", *, seed: int = 0, device: str = "auto", **settings: Any
-) -> ArrayImageSet:
-    """Purify a set of one size in memory.
-
-    Args:
-        image_set: what to purify.
-        method: a purifier, or several joined by `+`.
-        seed: seed of all noise.
-        device: where to compute.
-        **settings: fields of the method, e.g. `quality=10`.
-
-    Returns:
-        The purified set: same ids, labels and order.
-
-    Raises:
-        SettingsError: an unknown method or field, or pictures of several sizes.
-    """
-    run = PurifyRun(purifier_settings(method, overrides=settings), seed=seed)
-    return purify_in_memory(image_set, run, device=device)[0]
 
 
 def purify_in_memory(
     image_set: ImageSet, run: PurifyRun, *, device: str = "auto", on_step: OnStep | None = None
 ) -> tuple[ArrayImageSet, Step]:
-    """Purify a set of one size in memory, with the entry for its manifest."""
-    work = Work(image_set, run, device=device, batch_size=256)
-    blocks = [block for _, block in work.compute(range(len(work.blocks)), on_step)]
-    result = ArrayImageSet(
-        np.stack([picture for block in blocks for picture in block.rgb()]),
-        image_set.labels,
-        class_names=image_set.class_names,
-        ids=image_set.ids,
-        name=image_set.name,
+    """Purify a set of one size in memory, with the entry for its manifest.
+
+    Raises:
+        SettingsError: there are pictures of several sizes, or none.
+    """
+    for row in np.flatnonzero(image_set.sizes[:, 0] == 0):
+        image_set.picture(int(row))  # says what is wrong with it, which a complaint about sizes would hide
+    sizes = np.unique(image_set.sizes, axis=0)
+    if len(sizes) != 1:
+        raise SettingsError(f"{image_set.name} holds pictures of {len(sizes)} sizes; in memory they must have one")
+    work = Work(image_set, run, device=device)
+    images = np.empty((len(image_set), *sizes[0].tolist(), 3), np.uint8)
+    source: list[bytes] = []
+    result: list[bytes] = []
+    changes: list[float] = []
+    with closing(make_blocks(work, range(len(work.blocks)), lambda _, __, block: block, png=False)) as blocks:
+        for block in blocks:
+            for picture in block:
+                images[len(source)] = as_rgb(np.asarray(picture.data))
+                source.append(picture.source_hash)
+                result.append(picture.result_hash)
+                changes.append(picture.change_255)
+            if on_step:
+                on_step(StepInfo(len(source), len(image_set)))
+    purified = ArrayImageSet(
+        images, image_set.labels, class_names=image_set.class_names, ids=image_set.ids, name=image_set.name
     )
-    source = hash_pictures(digest for block in blocks for digest in block.source_hashes)
-    return result, work.step(source=source, result=result.content_hash)
+    facts = change_facts(image_set, changes)
+    return purified, work.step(source=hash_pictures(source), result=hash_pictures(result), facts=facts)
 
 
 def purify_to(
@@ -70,6 +69,8 @@ def purify_to(
     *,
     device: str = "auto",
     batch_size: int = 256,
+    engine: str = "local",
+    workers: int | None = None,
     history: Sequence[Step] = (),
     skipped: Sequence[str] = (),
     on_step: OnStep | None = None,
@@ -84,97 +85,138 @@ def purify_to(
         target: new folder or file; its suffix decides the format.
         run: how.
         device: where to compute.
-        batch_size: images on the device at once; does not change the result.
+        batch_size: images on an accelerator at once; does not change the result.
+        engine: `local`, or `ray` for workers that may be on other machines.
+        workers: how many workers, for `ray`; as many as there are devices if left out.
         history: steps that made the source.
         skipped: ids that were set aside before.
-        on_step: called after each block with the number of images done.
+        on_step: called before the first block and after each with the number of images done.
 
     Returns:
         The manifest, which lies with the target.
 
     Raises:
-        RunError: the target exists, or the work in progress belongs to another run or is being done elsewhere.
+        RunError: the target exists, the work in progress belongs to another run or is being done elsewhere, the disk
+            is full, or the source was changed meanwhile.
         DataError: a picture is broken; the blocks before it are kept for the next call.
     """
-    partial = target.with_name(f"{target.name}.partial")
     work = Work(image_set, run, device=device, batch_size=batch_size)
-    if target.exists() and not partial.exists():
-        raise RunError(f"{target} is already there; remove it or choose another name")
-    partial.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(partial / "lock", timeout=0):
-            if not target.exists():  # else the last call was killed between renaming and cleaning up
-                _compute_blocks(work, partial, on_step)
-                _assemble(work, target, partial, history, skipped)
-    except Timeout:
-        raise RunError(f"{partial} is being worked on by another process; wait for it, or stop it") from None
-    except DataError:
-        if not any(partial.glob("*.npz")):  # nothing that a resumed run could use
-            shutil.rmtree(partial)
-        raise
-    shutil.rmtree(partial)
+    make = partial(load_method(ENGINES, engine, kind="engine"), workers=workers)
+    _run(work, target, Part(), make, history=history, skipped=skipped, on_step=on_step)
     return read_manifest(manifest_path(target))
 
 
-def _compute_blocks(work: Work, partial: Path, on_step: OnStep | None) -> None:
-    """Make every block file that is not yet there in full."""
-    journal = Journal(partial / "journal")
+def purify_part(
+    image_set: ImageSet,
+    target: Path,
+    run: PurifyRun,
+    part: Part,
+    *,
+    device: str = "auto",
+    batch_size: int = 256,
+    history: Sequence[Step] = (),
+    skipped: Sequence[str] = (),
+    on_step: OnStep | None = None,
+) -> int:
+    """Do one part of what `purify_to` does; several processes, on one machine or on many, share the work.
+
+    Whichever part finds all blocks finished assembles the set. A run may be continued with another split, or whole.
+
+    Args:
+        image_set: as for `purify_to`.
+        target: as for `purify_to`; all parts see it under the same path.
+        run: how.
+        part: which part this process does.
+        device: where to compute.
+        batch_size: images on an accelerator at once; does not change the result.
+        history: steps that made the source.
+        skipped: ids that were set aside before.
+        on_step: called before the first block and after each with the number of this part's images done.
+
+    Returns:
+        How many blocks of the others are still missing; 0 if the set is there.
+
+    Raises:
+        RunError: as for `purify_to`.
+        DataError: as for `purify_to`.
+    """
+    work = Work(image_set, run, device=device, batch_size=batch_size)
+    make = partial(load_method(ENGINES, "local", kind="engine"), workers=None)
+    return _run(work, target, part, make, history=history, skipped=skipped, on_step=on_step)
+
+
+def _run(
+    work: Work,
+    target: Path,
+    part: Part,
+    make: Callable[..., None],
+    *,
+    history: Sequence[Step],
+    skipped: Sequence[str],
+    on_step: OnStep | None,
+) -> int:
+    """Make the blocks of a part, and the set if no block is missing then; how many are."""
+    folder = target.with_name(f"{target.name}.partial")
+    if target.exists() and not folder.exists():
+        raise RunError(f"{target} is already there; remove it or choose another name")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
-        _check_header(journal, work.header(), partial)
-        done = {entry["block"]: entry["sha256"] for entry in journal.entries[1:]}
-        missing = [number for number in range(len(work.blocks)) if not _is_done(partial, number, done)]
-        for number, block in work.compute(missing, on_step):
-            block.save(_block_file(partial, number))
-            journal.append({"block": number, "sha256": hash_file(_block_file(partial, number))})
-    finally:
-        journal.close()
+        with hold_part(folder, part):
+            if not target.exists():  # else another part, or a run that was killed before cleaning up, has made it
+                _make_blocks(work, target, folder, part, make, on_step)
+            with hold_assembly(folder):
+                missing = 0 if target.exists() else _assemble(work, target, folder, part, history, skipped)
+                if not missing:
+                    remove(folder)
+                return missing
+    except (DataError, SettingsError):
+        if part == Part() and not has_blocks(folder):  # nothing that a resumed run could use
+            remove(folder)
+        raise
 
 
-def _check_header(journal: Journal, header: dict[str, Any], partial: Path) -> None:
-    if not journal.entries:
-        journal.append(header)
-    elif journal.entries[0] != header:
-        different = sorted(key for key in header if journal.entries[0].get(key) != header[key])
-        raise RunError(
-            f"{partial} holds an unfinished run with other {', '.join(different)}; "
-            "give that run's command again to finish it, or remove the folder"
-        )
+def _make_blocks(
+    work: Work, target: Path, folder: Path, part: Part, make: Callable[..., None], on_step: OnStep | None
+) -> None:
+    """Make every block of a part that is not yet there in full."""
+    format = default_format(work.image_set.format, target)  # noqa: A001
+    with writing(folder):
+        # Before anything is computed: a set that cannot be written in this format is refused here.
+        open_writer(folder / f"trial.{target.name}", format, source=work.image_set).abort()
+    png = stores_png(format)
+    with Store(folder, part, _header(work, target)) as store:
+        own = [number for number in range(len(work.blocks)) if part.owns(number)]
+        missing = [number for number in own if not _is_done(work, store, number)]
+        total = sum(len(work.blocks[number]) for number in own)
+        done = total - sum(len(work.blocks[number]) for number in missing)
+
+        def on_saved(saved: Saved) -> None:
+            nonlocal done
+            done += len(work.blocks[saved.block])
+            if on_step:
+                on_step(StepInfo(done, total))
+
+        if on_step:
+            on_step(StepInfo(done, total))
+        make(work, missing, store, png=png, on_saved=on_saved)
 
 
-def _is_done(partial: Path, number: int, done: dict[int, str]) -> bool:
-    path = _block_file(partial, number)
-    return number in done and path.is_file() and hash_file(path) == done[number]
+def _assemble(
+    work: Work, target: Path, folder: Path, part: Part, history: Sequence[Step], skipped: Sequence[str]
+) -> int:
+    with Store(folder, part, _header(work, target)) as store:
+        missing = sum(not store.is_recorded(number) for number in range(len(work.blocks)))
+        if not missing:
+            with writing(folder):
+                assemble(work, store, target, history=history, skipped=skipped)
+        return missing
 
 
-def _block_file(partial: Path, number: int) -> Path:
-    return partial / f"{number:08d}.npz"
+def _header(work: Work, target: Path) -> dict[str, Any]:
+    return {**work.header(), "format": default_format(work.image_set.format, target)}
 
 
-def _assemble(work: Work, target: Path, partial: Path, history: Sequence[Step], skipped: Sequence[str]) -> None:
-    """Put the blocks together beside the journal, then rename the whole into place."""
-    image_set = work.image_set
-    assembled = partial / "assembled" / target.name
-    shutil.rmtree(assembled.parent, ignore_errors=True)
-    assembled.parent.mkdir()
-    modes: Counter[str] = Counter()
-    source: list[bytes] = []
-    result: list[bytes] = []
-    with open_writer(assembled, default_format(image_set.format, target), source=image_set) as writer:
-        for number, rows in enumerate(work.blocks):
-            block = Block.load(_block_file(partial, number))
-            writer.add(rows, block.pictures)
-            modes.update(block.modes)
-            source += block.source_hashes
-            result += block.result_hashes(image_set.labels[rows.start : rows.stop].tolist())
-    manifest = Manifest(
-        name=image_set.name,
-        format=image_set.format,
-        count=len(image_set),
-        per_class=image_set.count_per_class(),
-        modes={mode: count for mode, count in sorted(modes.items()) if mode != "RGB"},
-        skipped=list(skipped),
-        steps=[*history, work.step(source=hash_pictures(source), result=hash_pictures(result))],
-    )
-    # A folder carries its manifest along; that of a file comes first, so that no file is ever without one.
-    write_manifest(manifest_path(assembled) if assembled.is_dir() else manifest_path(target), manifest)
-    os.replace(assembled, target)
+def _is_done(work: Work, store: Store, number: int) -> bool:
+    found = store.read(number)
+    return found is not None and is_fresh(work, number, *found)

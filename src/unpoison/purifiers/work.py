@@ -1,22 +1,32 @@
-"""A run on its set: what is to be done, and the loop that does it block by block."""
+"""A run on its set: what is to be done, and how a few pictures of it are done."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Lock
 from typing import Any
 
-from unpoison.core.device import choose_device, versions
-from unpoison.core.hashing import hash_json, hash_picture
+import torch
+from torch import Tensor
+
+from unpoison.core.device import available_cores, choose_device, versions
+from unpoison.core.errors import DataError
+from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture
 from unpoison.core.manifest import Step
+from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.core.settings import Settings
-from unpoison.purifiers.blocks import Block
-from unpoison.purifiers.building import build_purifier
-from unpoison.purifiers.computing import purify_pictures
+from unpoison.purifiers.base import Purifier
+from unpoison.purifiers.blocks import PurifiedPicture, finish_picture
+from unpoison.purifiers.building import Chain, build_purifier
+from unpoison.purifiers.computing import images_per_call, purify_pictures
+
+_THREADS_BESIDE_ACCELERATOR = 3  # one block is decoded, one computed, one encoded
 
 
 @dataclass(frozen=True)
@@ -50,20 +60,38 @@ class PurifyRun:
 
 
 class Work:
-    """A run on a set, with its purifier built once.
+    """A run on a set, with its purifier built once. Several threads may work on it.
 
     Args:
         image_set: what to purify.
         run: how.
         device: where to compute.
-        batch_size: images on the device at once; does not change the result.
+        batch_size: images on an accelerator at once; does not change the result.
+        purifier: one that was built already, on the same device.
     """
 
-    def __init__(self, image_set: ImageSet, run: PurifyRun, *, device: str, batch_size: int):
+    def __init__(
+        self,
+        image_set: ImageSet,
+        run: PurifyRun,
+        *,
+        device: str,
+        batch_size: int = 256,
+        purifier: Purifier | Chain | None = None,
+    ):
         self.image_set, self.run, self.batch_size = image_set, run, batch_size
         self.device = choose_device(device)
-        self.purifier = build_purifier(run.settings, device=self.device)
+        self.purifier = build_purifier(run.settings, device=self.device) if purifier is None else purifier
         self.blocks = list(image_set.blocks())
+        on_cpu = self.device.type == "cpu"
+        self.threads = min(torch.get_num_threads(), available_cores()) if on_cpu else _THREADS_BESIDE_ACCELERATOR
+        # On the CPU every thread computes for itself; an accelerator is fed by one thread at a time.
+        self._computing: AbstractContextManager = nullcontext() if on_cpu else Lock()
+        self._stopped = Event()
+
+    def stop(self) -> None:
+        """Make the threads at work give up after their current network call."""
+        self._stopped.set()
 
     def header(self) -> dict[str, Any]:
         """What must be the same for a run to be resumed."""
@@ -78,8 +106,14 @@ class Work:
             "device": self.device.type,
         }
 
-    def step(self, *, source: str, result: str) -> Step:
-        """The manifest's entry, given the content hashes of both sets."""
+    def step(self, *, source: str, result: str, facts: Mapping[str, Any]) -> Step:
+        """The manifest's entry.
+
+        Args:
+            source: content hash of the set before.
+            result: content hash of the set made.
+            facts: what was measured.
+        """
         strength = self.purifier.strength_255
         return Step(
             action="purify",
@@ -91,43 +125,78 @@ class Work:
             versions=versions(),
             device=self.device.type,
             weights=dict(self.purifier.weights),
-            facts={} if strength is None else {"sigma_255": round(strength, 4)},
+            facts={**({} if strength is None else {"sigma_255": round(strength, 4)}), **facts},
         )
 
-    def compute(self, numbers: Sequence[int], on_step: OnStep | None) -> Iterator[tuple[int, Block]]:
-        """Purify the blocks of these numbers in order; the next one is decoded while one is computed."""
-        total = len(self.image_set)
-        finished = total - sum(len(self.blocks[number]) for number in numbers)
-        for number, pictures in self._decode_ahead(numbers):
-            yield number, self._purify_block(self.blocks[number], pictures)
-            finished += len(pictures)
-            if on_step:
-                on_step(StepInfo(finished, total))
+    def cut(self, number: int) -> list[list[int]]:
+        """The rows of a block in the pieces that a thread takes at a time.
 
-    def _purify_block(self, rows: range, pictures: list[Picture]) -> Block:
-        purified = purify_pictures(
-            self.purifier,
-            [picture.rgb for picture in pictures],
-            [self.image_set.ids[row] for row in rows],
-            seed=self.run.seed,
-            microbatch=self.run.microbatch,
-            batch_size=self.batch_size,
-            device=self.device,
-        )
-        labels = self.image_set.labels[rows.start : rows.stop]
-        return Block(
-            [picture.restore(rgb) for picture, rgb in zip(pictures, purified, strict=True)],
-            [hash_picture(picture.rgb, int(label)) for picture, label in zip(pictures, labels, strict=True)],
-            [picture.mode for picture in pictures],
-        )
+        On the CPU a piece is one network call, so that all cores have something to do; on an accelerator the block.
+        """
+        block = self.blocks[number]
+        if self.device.type != "cpu":
+            return [list(block)]
+        by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for row in block:
+            by_size[tuple(self.image_set.sizes[row].tolist())].append(row)
+        pieces = []
+        for (height, width), rows in by_size.items():
+            call = images_per_call(self.run.microbatch, max(1, height * width))
+            pieces += [rows[start : start + call] for start in range(0, len(rows), call)]
+        return pieces
 
-    def _decode_ahead(self, numbers: Sequence[int]) -> Iterator[tuple[int, list[Picture]]]:
-        with ThreadPoolExecutor(1) as pool:
-            coming = [pool.submit(self._decode, number) for number in numbers[:1]]
-            for position, number in enumerate(numbers):
-                pictures = coming.pop().result()
-                coming = [pool.submit(self._decode, later) for later in numbers[position + 1 : position + 2]]
-                yield number, pictures
+    def purify_rows(self, rows: Sequence[int], *, png: bool) -> list[PurifiedPicture]:
+        """Decode and purify some pictures.
 
-    def _decode(self, number: int) -> list[Picture]:
-        return [self.image_set.picture(row) for row in self.blocks[number]]
+        Args:
+            rows: which.
+            png: give them as PNG.
+
+        Raises:
+            DataError: one is broken, or has changed its size since the set was read.
+            Stopped: `stop` was called meanwhile.
+        """
+        pictures = [self._decode(row) for row in rows]
+        with self._computing:
+            purified = purify_pictures(
+                _Stoppable(self.purifier, self._stopped),
+                [picture.rgb for picture in pictures],
+                [self.image_set.ids[row] for row in rows],
+                seed=self.run.seed,
+                microbatch=self.run.microbatch,
+                batch_size=self.batch_size,
+                device=self.device,
+            )
+        labels = self.image_set.labels[list(rows)].tolist()
+        finished = zip(pictures, purified, labels, strict=True)
+        return [finish_picture(picture, rgb, label, png=png) for picture, rgb, label in finished]
+
+    def _decode(self, row: int) -> Picture:
+        picture = self.image_set.picture(row)
+        if picture.rgb.shape[:2] != tuple(self.image_set.sizes[row]):
+            raise DataError(
+                self.image_set.name,
+                "the picture has another size than at the start of the run",
+                "Let nobody change the set meanwhile, and give the command again",
+                record=self.image_set.ids[row],
+            )
+        return picture
+
+
+class Stopped(Exception):
+    """The run was given up by another thread."""
+
+
+class _Stoppable:
+    """A purifier that gives up between two network calls once the event is set."""
+
+    def __init__(self, purifier: Any, stopped: Event):
+        self._purifier, self._stopped, self.halo = purifier, stopped, purifier.halo
+
+    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+        self._check(None)
+        return self._purifier.purify(images, noise=noise, on_step=self._check)
+
+    def _check(self, _: StepInfo | None) -> None:
+        if self._stopped.is_set():
+            raise Stopped

@@ -29,6 +29,12 @@ td:nth-child(4) { width: 13%; }
 .bar i { position: absolute; top: .45rem; height: .2rem; background: #0008; }
 .bar.good b { background: var(--good); } .bar.bad b { background: var(--bad); }
 figure { margin: .4rem 0 1rem; } figure img { max-width: 100%; image-rendering: pixelated; display: block; }
+b.figure { font-size: 1.7rem; margin-right: .4rem; } span.soft { color: var(--soft); font-size: .9rem; }
+table.plain td { width: auto; padding: .2rem .6rem; overflow-wrap: anywhere; }
+table.plain td:nth-child(1) { width: 30%; padding-left: 0; } table.plain td:nth-child(3) { width: 5rem; }
+.gallery { display: flex; flex-wrap: wrap; gap: 1.2rem 2rem; } .gallery figure { margin: 0; max-width: 100%; }
+figcaption { overflow-wrap: anywhere; } figcaption b { color: var(--ink); }
+.triple { display: flex; gap: 8px; } .triple img { flex: 0 1 auto; min-width: 0; }
 .scroll { overflow-x: auto; } code { background: #f3f5f8; padding: .1rem .3rem; }
 """
 

@@ -1,0 +1,58 @@
+"""The pages that `unpoison purify` draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from unpoison.core.images import ImageSet
+    from unpoison.core.manifest import Manifest
+    from unpoison.purifiers.work import PurifyRun
+
+
+def write_preview(image_set: ImageSet, run: PurifyRun, target: Path, *, count: int, device: str) -> dict[str, Any]:
+    """Purify a few pictures and write the page that shows them.
+
+    Returns:
+        How many, their mean change, and the page.
+    """
+    from unpoison.core.errors import DataError
+    from unpoison.core.files import write_text
+    from unpoison.purifiers.previewing import preview
+    from unpoison.reporting.changes import panel, preview_page
+
+    panels = [panel(example) for example in preview(image_set, run, count=count, device=device)]
+    if not panels:
+        raise DataError(image_set.name, "it holds no pictures", "Name another set")
+    shown = preview_page(panels, name=image_set.name, total=len(image_set), settings=run.describe(), seed=run.seed)
+    write_text(target, shown)
+    mean = sum(one.change_255 for one in panels) / len(panels)
+    return {"previewed": len(panels), "images": len(image_set), "change_255": round(mean, 2), "page": str(target)}
+
+
+def preview_path(dst: Path | None) -> Path:
+    """Where the page of a preview goes: DST itself if it is a page, else beside what would be DST."""
+    if dst is None:
+        return Path("preview.html")
+    return dst if dst.suffix.lower() == ".html" else dst.with_name(f"{dst.name}.preview.html")
+
+
+def write_changes(image_set: ImageSet, dst: Path, manifest: Manifest) -> None:
+    """Draw the page of what a run changed: in the folder DST, or beside the file. The run is complete without it."""
+    from unpoison.core.files import write_text
+    from unpoison.data import default_format, read
+    from unpoison.reporting.changes import changes_page, most_changed, panel
+
+    step = manifest.steps[-1]
+    if "change_255" not in step.facts:
+        return
+    page = dst / "changes.html" if dst.is_dir() else dst.with_name(f"{dst.name}.changes.html")
+    try:
+        result = read(dst, format=default_format(image_set.format, dst))
+        panels = [panel(example) for example in most_changed(step.facts["change_255"], image_set, result)]
+        write_text(page, changes_page(manifest, panels))
+    except Exception as error:  # whatever goes wrong with a drawing, the set itself is complete and its hash written
+        click.echo(f"unpoison: {dst} is complete, but its page could not be drawn: {error}", err=True)

@@ -1,0 +1,102 @@
+"""Folders that Hugging Face's `save_to_disk` wrote: arrow files in the Hub's image layout, and JSON that names them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from unpoison.core.errors import DataError, UnsafeFileError, require
+from unpoison.core.images import ImageSet
+from unpoison.data.formats import Format, choose_split, refuse_split
+from unpoison.data.parquet_shards import RowGroup
+from unpoison.data.picture_table import read_tables
+from unpoison.data.writer import is_path
+
+_STATE, _SPLITS = "state.json", "dataset_dict.json"
+_REMEDY = "Save the set again with save_to_disk"
+
+
+class ArrowFiles:
+    """Record batches of some arrow streams, memory mapped. Satisfies `Tables`.
+
+    Args:
+        paths: the files, in order.
+    """
+
+    def __init__(self, paths: list[Path]):
+        self.paths = paths
+        self._batches: dict[RowGroup, Any] = {}
+        self.rows = 0
+        for shard, path in enumerate(paths):
+            for number, batch in enumerate(_read_batches(path)):
+                if self._batches and not batch.schema.equals(self.schema):
+                    raise DataError(path, f"its columns are not those of {paths[0].name}", _REMEDY)
+                self._batches[RowGroup(shard, number, self.rows, batch.num_rows)] = batch
+                self.rows += batch.num_rows
+        self.groups = list(self._batches)
+        if not self.rows:
+            raise DataError(paths[0] if paths else "arrow files", "there are no rows", _REMEDY)
+
+    def __reduce__(self):
+        return ArrowFiles, (self.paths,)  # mapped files do not travel to the workers of a loader
+
+    @property
+    def schema(self) -> Any:
+        """The arrow schema of the first batch."""
+        return next(iter(self._batches.values())).schema
+
+    def column(self, group: RowGroup, name: str) -> Any:
+        """One column of a batch, as an arrow array."""
+        return self._batches[group].column(name)
+
+
+def read_arrow_folder(path: Path, split: str | None) -> ImageSet:
+    """Read a saved `Dataset`, or a split of a saved `DatasetDict`.
+
+    Raises:
+        DataError: a file is broken, or holds no pictures.
+        UnsafeFileError: the folder names files outside of itself.
+    """
+    folder = path
+    if (path / _SPLITS).is_file():
+        folder = path / choose_split(path, split, tuple(_read_names(path / _SPLITS, "splits")))
+    else:
+        refuse_split(path, split)
+    tables = ArrowFiles([folder / name for name in _read_names(folder / _STATE, "_data_files")])
+    image_set = read_tables(path, tables)
+    image_set.format = "arrow"
+    return image_set
+
+
+def _read_batches(path: Path) -> list[Any]:
+    pa = require("pyarrow", extra="parquet", purpose="reading arrow files")
+    try:
+        with pa.ipc.open_stream(pa.memory_map(str(path))) as stream:
+            batches = list(stream)
+        for batch in batches:
+            batch.validate(full=True)  # otherwise a wrong offset inside would read any memory of ours
+        return batches
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(path, f"this is not an arrow file, or it is broken ({reason})", _REMEDY) from None
+
+
+def _read_names(path: Path, key: str) -> list[str]:
+    """Names of files or folders that a JSON file lists, once they are known to lie beside it."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))[key]
+        names = [entry["filename"] if isinstance(entry, dict) else str(entry) for entry in entries]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        raise DataError(path, f"it lists no '{key}' as save_to_disk does", _REMEDY) from None
+    for name in names:
+        if not isinstance(name, str) or "/" in name or not is_path(name):
+            raise UnsafeFileError(path, f"it names {name!r}, which is no file of this folder", _REMEDY)
+    return names
+
+
+def _claims(path: Path) -> bool:
+    return (path / _STATE).is_file() or (path / _SPLITS).is_file()
+
+
+FORMAT = Format(claims=_claims, read=read_arrow_folder)

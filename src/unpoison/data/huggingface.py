@@ -1,0 +1,134 @@
+"""Hugging Face's `datasets.Dataset` as an image set, and back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpoison.core.errors import DataError, SettingsError, require
+from unpoison.core.images import ImageSet, Picture
+from unpoison.data.class_numbers import name_classes
+from unpoison.data.picture_table import IMAGE_COLUMNS, LABEL_COLUMNS, ids_of_paths
+from unpoison.data.pictures import decode, measure
+
+_BATCH = 256
+_NAME = "Dataset"
+_REMEDY = "Store the picture itself, as Dataset.save_to_disk does"
+
+
+class HuggingFaceImageSet(ImageSet):
+    """The pictures of a `Dataset`, decoded on demand by our own decoder, so that they are what a file of it gives.
+
+    The id is the stored file name without extension where every picture has one of its own, else the row. Without a
+    column of labels all are unknown.
+
+    Args:
+        dataset: with one column of the feature `Image`, or one of several called `image` or `img`.
+
+    Raises:
+        SettingsError: there is no such column.
+    """
+
+    format = "huggingface"
+
+    def __init__(self, dataset: Any):
+        self.column = image_column(dataset)
+        undecoded = _datasets().Image(decode=False)
+        self._rows = dataset.with_format(None).select_columns([self.column]).cast_column(self.column, undecoded)
+        paths: list[str | None] = []
+        sizes: list[tuple[int, int]] = []
+        for start in range(0, len(dataset), _BATCH):
+            stored = self._rows[start : start + _BATCH][self.column]
+            paths += [picture["path"] if picture else None for picture in stored]
+            sizes += [_measure(picture) for picture in stored]
+        labels, class_names = _labels(dataset)
+        super().__init__(_NAME, ids_of_paths(paths), labels, class_names, np.array(sizes, np.int32))
+
+    def picture(self, index: int) -> Picture:
+        return decode(_bytes(self._rows[int(index)][self.column], index), _NAME, record=index)
+
+    def stamp(self, rows: range) -> str:
+        digest = hashlib.sha256()
+        for stored in self._rows[rows.start : rows.stop][self.column]:
+            try:
+                digest.update(hashlib.sha256(_bytes(stored, 0)).digest())
+            except DataError:
+                digest.update(b"none")  # `picture` will say why
+        return digest.hexdigest()
+
+
+def image_column(dataset: Any) -> str:
+    """Name of the column that holds the pictures.
+
+    Raises:
+        SettingsError: there is none, or none of several is called `image` or `img`.
+    """
+    kind = _datasets().Image
+    columns = [name for name, feature in dataset.features.items() if isinstance(feature, kind)]
+    chosen = columns if len(columns) == 1 else [name for name in IMAGE_COLUMNS if name in columns]
+    if not chosen:
+        raise SettingsError(
+            f"the Dataset has {len(columns)} columns of pictures among {', '.join(dataset.features)}; "
+            "cast one with cast_column('image', datasets.Image()), or select one"
+        )
+    return chosen[0]
+
+
+def replace_pictures(dataset: Any, pictures: Iterable[bytes], ids: Iterable[str]) -> Any:
+    """The same Dataset with other pictures; all other columns, their order and the format stay.
+
+    Args:
+        dataset: the Dataset.
+        pictures: one file per row, such as a PNG.
+        ids: one per row; stored as the pictures' file names.
+    """
+    pa = require("pyarrow", extra="datasets", purpose="writing a Dataset")
+    column = image_column(dataset)
+    stored = [{"bytes": picture, "path": f"{image_id}.png"} for picture, image_id in zip(pictures, ids, strict=True)]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    order, form = dataset.column_names, dataset.format
+    others = dataset.with_format(None).remove_columns(column)
+    joined = others.add_column(column, pa.array(stored, kind)).cast_column(column, _datasets().Image())
+    return joined.select_columns(order).with_format(
+        form["type"], columns=form["columns"], output_all_columns=form["output_all_columns"], **form["format_kwargs"]
+    )
+
+
+def _labels(dataset: Any) -> tuple[np.ndarray, list[str]]:
+    features = dataset.features
+    named = [name for name, feature in features.items() if isinstance(feature, _datasets().ClassLabel)]
+    column = next((name for name in (*LABEL_COLUMNS, *named) if name in features), None)
+    if column is None:
+        return np.full(len(dataset), -1), []
+    stored = dataset.with_format(None)[column]
+    try:
+        labels = np.array([-1 if label is None else label for label in stored], np.int64)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(_NAME, "it holds no whole numbers", "Cast it to ClassLabel", record=column) from None
+    return labels, list(features[column].names) if column in named else name_classes(Path(_NAME), labels)
+
+
+def _bytes(stored: dict[str, Any] | None, row: int) -> bytes:
+    """The picture's file; rows that only name one are read from the disk, as `datasets` does."""
+    stored = stored or {}
+    if stored.get("bytes") is not None:
+        return stored["bytes"]
+    try:
+        return Path(stored["path"]).read_bytes()
+    except (KeyError, TypeError, ValueError, OSError):
+        raise DataError(_NAME, "the picture is not embedded, and no file is there", _REMEDY, record=row) from None
+
+
+def _measure(stored: dict[str, Any] | None) -> tuple[int, int]:
+    try:
+        return measure(_bytes(stored, 0), _NAME)
+    except DataError:
+        return 0, 0  # `picture` will say why
+
+
+def _datasets() -> Any:
+    return require("datasets", extra="datasets", purpose="reading a Dataset")

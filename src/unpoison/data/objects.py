@@ -1,0 +1,43 @@
+"""Image sets that are objects of other libraries, told apart without importing any of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from unpoison.core.errors import SettingsError
+from unpoison.core.images import ImageSet
+
+
+def read_object(source: Any) -> ImageSet:
+    """The set that an object holds: a `datasets.Dataset`, or a map-style dataset of (picture, label).
+
+    Raises:
+        SettingsError: it is neither.
+        DataError: a row of it is bad.
+    """
+    if isinstance(source, ImageSet):
+        return source
+    if is_huggingface(source):
+        from unpoison.data.huggingface import HuggingFaceImageSet
+
+        return HuggingFaceImageSet(source)
+    if isinstance(source, Mapping):
+        raise SettingsError(
+            f"a {type(source).__name__} holds several sets; choose one of {', '.join(map(str, source))}"
+        )
+    if not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
+        raise SettingsError(
+            f"a {type(source).__name__} is no image set: name a path, or give an object with a length and rows; "
+            "what is only iterated over cannot be read twice"
+        )
+    from unpoison.data.pair_dataset import PairImageSet
+
+    return PairImageSet(source)
+
+
+def is_huggingface(value: Any) -> bool:
+    """Whether it is a `datasets.Dataset`; where the package is not loaded, nothing can be."""
+    datasets = sys.modules.get("datasets")
+    return datasets is not None and isinstance(value, datasets.Dataset)

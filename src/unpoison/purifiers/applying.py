@@ -1,0 +1,109 @@
+"""A purifier applied to what is held in memory. The bytes are those of a run into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unpoison.core.errors import SettingsError
+from unpoison.core.images import ArrayImageSet, ImageSet, row_ids
+from unpoison.core.methods import load_method
+from unpoison.core.noise import Noise
+from unpoison.data.loose_pictures import PictureListSet, from_channels
+from unpoison.nets.protocols import Denoiser
+from unpoison.purifiers.base import Purifier
+from unpoison.purifiers.blocks import PurifiedPicture
+from unpoison.purifiers.building import Chain, build_purifier
+from unpoison.purifiers.computing import images_per_call
+from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.pipeline import make_blocks
+from unpoison.purifiers.tiling import tiles
+from unpoison.purifiers.work import PurifyRun, Work
+
+
+class Application:
+    """A run without files. Its network is loaded at the first use.
+
+    Args:
+        run: what is to be done.
+        device: where to compute.
+        denoiser: a user's own model for `fast`, in place of the one that the settings name.
+
+    Raises:
+        SettingsError: an own model for another method.
+    """
+
+    def __init__(self, run: PurifyRun, *, device: torch.device, denoiser: Denoiser | None = None):
+        self.run, self.device, self.denoiser = run, device, denoiser
+        if denoiser is not None and list(run.settings) != ["fast"]:
+            raise SettingsError(
+                f"method '{run.method}' takes its model as a file; a model in memory goes with method 'fast'"
+            )
+
+    @cached_property
+    def purifier(self) -> Purifier | Chain:
+        """The purifier, with its weights."""
+        if self.denoiser is not None:
+            fast = load_method(METHODS, "fast", kind="purifier")
+            return fast(self.run.settings["fast"], device=self.device, denoiser=self.denoiser)
+        return build_purifier(self.run.settings, device=self.device)
+
+    def purify_set(self, image_set: ImageSet) -> ImageSet:
+        """Purify a set of any sizes: same ids, labels and order; grey stays grey and transparency is kept."""
+        pictures = [from_channels(array) for array in self.purify_each(image_set)]
+        about: dict[str, Any] = {"class_names": image_set.class_names, "ids": image_set.ids, "name": image_set.name}
+        one_kind = {(picture.rgb.shape, picture.mode) for picture in pictures}
+        if len(one_kind) == 1 and pictures[0].mode == "RGB":
+            return ArrayImageSet(np.stack([picture.rgb for picture in pictures]), image_set.labels, **about)
+        return PictureListSet(pictures, image_set.labels, **about)
+
+    def purify_each(self, image_set: ImageSet) -> Iterator[np.ndarray]:
+        """Purify the pictures of a set one after the other, [H, W, C] uint8 each, in the channels they had."""
+        for picture in self._purify(image_set, png=False):
+            yield np.asarray(picture.data)
+
+    def purify_to_png(self, image_set: ImageSet) -> Iterator[bytes]:
+        """Like `purify_each`, as PNG."""
+        for picture in self._purify(image_set, png=True):
+            yield bytes(picture.data)
+
+    def _purify(self, image_set: ImageSet, *, png: bool) -> Iterator[PurifiedPicture]:
+        if not len(image_set):
+            raise SettingsError(f"{image_set.name} holds no pictures to purify")
+        for row in np.flatnonzero(image_set.sizes[:, 0] == 0):
+            image_set.picture(int(row))  # says what is wrong with it, before anything is computed
+        work = Work(image_set, self.run, device=str(self.device), purifier=self.purifier)
+        with closing(make_blocks(work, range(len(work.blocks)), lambda _, __, block: block, png=png)) as blocks:
+            for block in blocks:
+                yield from block
+
+    def purify_floats(self, images: Tensor) -> Tensor:
+        """Purify images that were never 8 bits, and do not round the result to them.
+
+        Args:
+            images: [N, 3, H, W] float32 in [0, 1] on any device.
+
+        Returns:
+            [N, 3, H, W] float32 in [0, 1] on the same device.
+        """
+        ids = row_ids(len(images))
+        purified = torch.empty_like(images)  # made outside of inference mode, so that the user may train on it
+        height, width = images.shape[2:]
+        for tile in tiles(height, width, getattr(self.purifier, "halo", None)):
+            call = images_per_call(self.run.microbatch, tile.area)
+            for start in range(0, len(images), call):
+                rows = slice(start, start + call)
+                batch = images[rows, :, *tile.window].to(self.device)
+                missing = call - len(batch)  # calls of one shape, as for a file: see `purify_pictures`
+                batch = torch.cat([batch, batch[-1:].expand(missing, -1, -1, -1)])
+                noise = Noise(self.run.seed, "purify", [*ids[rows], *ids[rows][-1:] * missing], tile.place)
+                with torch.inference_mode():
+                    result = self.purifier.purify(batch, noise=noise)[: call - missing, :, *tile.inside]
+                purified[rows, :, *tile.core] = result.clamp(0, 1)
+        return purified

@@ -1,0 +1,105 @@
+"""Blocks made in threads: while some pictures are computed, others are decoded, encoded and written."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+from unpoison.core.images import BLOCK_PIXELS
+from unpoison.purifiers.blocks import Block, PurifiedPicture
+from unpoison.purifiers.work import Work
+
+T = TypeVar("T")
+
+
+def make_blocks(
+    work: Work, numbers: Sequence[int], finish: Callable[[int, str, Block], T], *, png: bool
+) -> Generator[T, None, None]:
+    """Purify the blocks of these numbers.
+
+    Memory is bounded: beyond two blocks, only as many are begun as keep all threads busy, and together they hold at
+    most twice the pixels of the largest block.
+
+    Args:
+        work: the run on its set.
+        numbers: which blocks, in the order in which they are given back.
+        finish: called in a thread of its own, block after block, with the number, the stamp that the stored pictures
+            had before they were read, and the block.
+        png: make PNGs.
+
+    Yields:
+        What `finish` returned.
+
+    Raises:
+        DataError: a picture is broken; all blocks before it were finished.
+    """
+    waiting = deque(numbers)
+    begun: deque[tuple[int, Future[T]]] = deque()  # pixels, result
+
+    with (
+        _one_core_a_call(work.device),
+        ThreadPoolExecutor(work.threads) as threads,
+        ThreadPoolExecutor(1) as last,
+    ):
+
+        def begin(number: int) -> None:
+            stamp = work.image_set.stamp(work.blocks[number])
+            pieces = work.cut(number)
+            parts = [threads.submit(work.purify_rows, rows, png=png) for rows in pieces]
+            begun.append((pixels_of(number), last.submit(_join, number, stamp, pieces, parts, finish)))
+
+        def pixels_of(number: int) -> int:
+            rows = work.blocks[number]
+            return int(work.image_set.sizes[rows.start : rows.stop].prod(axis=1, dtype="int64").sum())
+
+        def has_room() -> bool:
+            if len(begun) < 2:
+                return True
+            full = sum(pixels for pixels, _ in begun) + pixels_of(waiting[0]) > 2 * BLOCK_PIXELS
+            return len(begun) < 3 + work.threads and not full
+
+        try:
+            while waiting or begun:
+                while waiting and has_room():
+                    begin(waiting.popleft())
+                yield begun.popleft()[1].result()
+        except BaseException:
+            # What lies before the failure is through `last` already; nobody needs the rest.
+            work.stop()
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+def _join(
+    number: int,
+    stamp: str,
+    pieces: list[list[int]],
+    parts: list[Future[list[PurifiedPicture]]],
+    finish: Callable[[int, str, Block], T],
+) -> T:
+    """Wait for the pieces of a block, put them in order, and finish it."""
+    by_row: dict[int, PurifiedPicture] = {}
+    for rows, part in zip(pieces, parts, strict=True):
+        by_row.update(zip(rows, part.result(), strict=True))
+    return finish(number, stamp, [by_row[row] for row in sorted(by_row)])
+
+
+@contextmanager
+def _one_core_a_call(device: torch.device) -> Iterator[None]:
+    """Let torch use one core for each call, as long as several threads call it.
+
+    A sum that is spread over more cores is added in another order, and its last bits differ: this way the bytes do
+    not depend on how many cores there are. Nor does a call wait for a core that another process has taken.
+    """
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

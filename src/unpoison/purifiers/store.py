@@ -1,0 +1,167 @@
+"""The folder of an unfinished run: its block files, and the journals that say which of them are good."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from unpoison.core.errors import RunError
+from unpoison.core.files import atomic_path
+from unpoison.core.hashing import hash_file
+from unpoison.purifiers.blocks import Block, pack, unpack
+from unpoison.purifiers.disk import writing
+from unpoison.purifiers.journal import Journal, read_journal
+from unpoison.purifiers.parts import Part
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a journal says of a block.
+
+    Args:
+        block: its number.
+        sha256: of its file.
+        stamp: of the stored pictures that it was made from.
+    """
+
+    block: int
+    sha256: str
+    stamp: str
+
+
+class Store:
+    """Block files with one journal to write and all journals to read.
+
+    As a context manager it closes the journal.
+
+    Args:
+        folder: where they lie.
+        part: whose journal is written.
+        header: what must be the same in all journals.
+
+    Raises:
+        RunError: the folder belongs to another run, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, part: Part, header: dict[str, Any]):
+        self.folder, self._header = folder, header
+        with writing(folder):
+            self._journal = Journal(folder / f"journal{part.suffix}")
+        try:
+            self.reload()
+            if not self._journal.entries:
+                with writing(folder):
+                    self._journal.append(header)
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.close()
+
+    def reload(self) -> None:
+        """Read what all parts have done so far.
+
+        Raises:
+            RunError: a journal is of another run.
+        """
+        self._saved: dict[int, list[Saved]] = defaultdict(list)
+        for path in sorted(self.folder.glob("journal*")):
+            entries = read_journal(path)
+            if entries:
+                self._check_header(entries[0])
+            for entry in entries[1:]:
+                self._saved[entry["block"]].append(Saved(**entry))
+
+    def save(self, number: int, stamp: str, block: Block) -> Saved:
+        """Write a block and journal it."""
+        saved = write_block(self.folder, number, stamp, block)
+        self.record(saved)
+        return saved
+
+    def record(self, saved: Saved) -> None:
+        """Journal a block that is written.
+
+        Raises:
+            RunError: the disk is full, or worse.
+        """
+        with writing(self.folder):
+            self._journal.append(asdict(saved))
+        self._saved[saved.block].append(saved)
+
+    def adopt(self, saved: Saved) -> None:
+        """Journal a block that a worker has written elsewhere, once its file is seen to be what the worker says.
+
+        Raises:
+            RunError: it is not; what the worker writes is not what this process reads.
+        """
+        path = _block_file(self.folder, saved.block)
+        if not path.is_file() or hash_file(path) != saved.sha256:
+            raise RunError(f"{path} is not what a worker wrote; do all machines see the same {self.folder}?")
+        self.record(saved)
+
+    def is_recorded(self, number: int) -> bool:
+        """Whether a block was finished by anybody, and its file is there."""
+        return number in self._saved and _block_file(self.folder, number).is_file()
+
+    def read(self, number: int) -> tuple[Block, str] | None:
+        """A finished block and the stamp of its sources; None if its file is missing, or is not what was journalled."""
+        try:
+            packed = _block_file(self.folder, number).read_bytes()
+        except FileNotFoundError:
+            return None
+        digest = hashlib.sha256(packed).hexdigest()
+        # A block that was made again is in the journals twice; the file says which entry holds.
+        found = next((saved for saved in reversed(self._saved[number]) if saved.sha256 == digest), None)
+        return (unpack(packed), found.stamp) if found else None
+
+    def forget(self, number: int) -> None:
+        """Remove a block's file, so that any run, whole or in parts, makes it again."""
+        with writing(self.folder):
+            _block_file(self.folder, number).unlink(missing_ok=True)
+
+    def _check_header(self, found: dict[str, Any]) -> None:
+        different = sorted(key for key in self._header if found.get(key) != self._header[key])
+        if different == ["source"]:
+            raise RunError(
+                f"{self.folder} holds an unfinished run that began with other pictures: since then some were added, "
+                "removed, renamed or resized. Bring them back, or remove the folder to begin anew"
+            )
+        if different:
+            raise RunError(
+                f"{self.folder} holds an unfinished run with other {', '.join(different)}; "
+                "give that run's command again to finish it, or remove the folder"
+            )
+
+
+def write_block(folder: Path, number: int, stamp: str, block: Block) -> Saved:
+    """Write a block in one piece.
+
+    Raises:
+        RunError: the disk is full, or worse.
+    """
+    packed = pack(block)
+    with writing(folder), atomic_path(_block_file(folder, number)) as temporary:
+        temporary.write_bytes(packed)
+    return Saved(number, hashlib.sha256(packed).hexdigest(), stamp)
+
+
+def has_blocks(folder: Path) -> bool:
+    """Whether there is anything that a resumed run could use."""
+    return any(folder.glob("*.npz"))
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder of a run; another part may be doing the same."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _block_file(folder: Path, number: int) -> Path:
+    return folder / f"{number:08d}.npz"

@@ -1,0 +1,119 @@
+"""Workers of Ray make the bytes that one process makes, and may be lost on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray")
+
+from purifiers.conftest import Halt
+from unpoison.core.errors import DataError, RunError
+from unpoison.core.images import ArrayImageSet, Picture
+from unpoison.data import read, write
+from unpoison.purifiers.parts import Part
+from unpoison.purifiers.ray_engine import _connected
+from unpoison.purifiers.runner import purify_part, purify_to
+
+
+def _workers() -> list[int]:
+    """Processes of actors that descend from this one."""
+    parents, actors = {}, []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if (folder / "cmdline").read_bytes().startswith(b"ray::_Worker"):
+                actors.append(int(folder.name))
+        except OSError:
+            continue
+
+    def descends(pid: int) -> bool:
+        return pid == os.getpid() or (pid in parents and descends(parents[pid]))
+
+    return [pid for pid in actors if descends(pid)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
+def test_same_bytes_also_when_a_worker_is_killed(source, jpeg, tmp_path, tree, monkeypatch):
+    """Also with a relative path, a part done before, and a source in parquet."""
+    monkeypatch.chdir(tmp_path)
+    write(read(source), "in.parquet")
+    purify_to(read("in.parquet"), Path("whole"), jpeg)
+    assert purify_part(read("in.parquet"), Path("out"), jpeg, Part(4, 5)) == 4
+    killed: list[int] = []
+
+    def kill_one(info):
+        if info.step > 256 and not killed:
+            killed.append(_workers()[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    purify_to(read("in.parquet"), Path("out"), jpeg, engine="ray", workers=2, on_step=kill_one)
+    assert len(killed) == 1
+    assert tree(Path("out")) == tree(Path("whole"))
+    assert not Path("out.partial").exists()
+    assert _workers() == []
+
+
+class _Deadly(ArrayImageSet):
+    """Whoever decodes its picture 600 does not survive."""
+
+    def picture(self, index: int) -> Picture:
+        if index == 600:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().picture(index)
+
+
+@pytest.mark.slow
+def test_what_workers_stumble_over(make_set, source, jpeg, tmp_path, tree, monkeypatch):
+    import ray
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # workers load `_Deadly` from this file
+    whole = make_set(1100, side=8)
+    with _connected(ray, 2):
+        # A block that ends every worker is given up; what the others make is kept.
+        with pytest.raises(RunError, match="block 2 has ended 3 workers"):
+            purify_to(_Deadly(whole.images, whole.labels), tmp_path / "a.npz", jpeg, engine="ray", workers=2)
+        kept = {path.name for path in (tmp_path / "a.npz.partial").glob("0*.npz")}
+        assert {"00000000.npz", "00000001.npz"} <= kept
+        assert "00000002.npz" not in kept
+        purify_to(whole, tmp_path / "a.npz", jpeg, engine="ray", workers=1)
+
+        # An error is told as if it had happened here.
+        image_set = read(source)
+        path = source / f"{image_set.ids[1050]}.png"
+        content = path.read_bytes()
+        path.write_bytes(content[:60])
+        with pytest.raises(DataError, match=rf"{path.name}: the picture is broken"):
+            purify_to(image_set, tmp_path / "b", jpeg, engine="ray")
+        path.write_bytes(content)
+        purify_to(read(source), tmp_path / "b", jpeg, engine="ray")
+        purify_to(read(source), tmp_path / "reference", jpeg)
+        assert tree(tmp_path / "b") == tree(tmp_path / "reference")
+
+        # A run may change its engine.
+        def halt(info):
+            if info.step >= 512:
+                raise Halt
+
+        with pytest.raises(Halt):
+            purify_to(whole, tmp_path / "c.npz", jpeg, engine="ray", on_step=halt)
+        purify_to(whole, tmp_path / "c.npz", jpeg)
+        assert (tmp_path / "c.npz").read_bytes() == (tmp_path / "a.npz").read_bytes()
+    assert not ray.is_initialized()
+
+
+def test_a_set_that_cannot_be_sent(make_set, jpeg, tmp_path, monkeypatch):
+    import ray
+
+    image_set = make_set(4)
+    monkeypatch.setattr(ray, "put", lambda value: (_ for _ in ()).throw(TypeError("cannot pickle 'lock' object")))
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    with pytest.raises(RunError, match="cannot be sent to workers"):
+        purify_to(image_set, tmp_path / "out.npz", jpeg, engine="ray")
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {})
+    with pytest.raises(RunError, match="the Ray cluster has no CPU"):
+        purify_to(image_set, tmp_path / "out.npz", jpeg, engine="ray")
