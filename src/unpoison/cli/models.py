@@ -19,7 +19,7 @@ def models() -> None:
 @click.argument("folder", type=options.PATH, default=Path())
 @options.as_json
 def list_models(folder: Path, as_json: bool) -> None:
-    """List the weights that come with unpoison, those in FOLDER, and the checkpoints of a folder laid out as ECLIPSE's."""
+    """List the weights that come with unpoison, those in FOLDER, and checkpoints laid out as ECLIPSE's."""
     from unpoison.core.errors import ModelError
     from unpoison.data.eclipse_tree import list_tree
     from unpoison.nets.weights import read_header
