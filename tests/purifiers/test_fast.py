@@ -101,7 +101,7 @@ def test_halo_grows_with_the_calls(pocket, tiny_model):
 
 def test_noise_outside_the_training_is_refused(pocket):
     for wrong in ({"sigma": "1/255"}, {"sigma": "120/255"}):
-        with pytest.raises(SettingsError, match="outside what .* was trained for"):
+        with pytest.raises(SettingsError, match=r"outside what .* was trained for"):
             build(model=pocket, **wrong)
     with pytest.raises(SettingsError, match="field"):
         build(model=pocket, field="80/255")

@@ -53,5 +53,7 @@ def load_network(
         )
     path = weights_path(model)
     network = load_any(path).to(device).eval().requires_grad_(False)
+    if device.type == "cuda":  # tensor cores want channels together; the CPU's convolutions do not
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no such form
     network.autocast_dtype = torch.bfloat16 if precision == "bf16" else None
     return network, {path.name: hash_file(path)}

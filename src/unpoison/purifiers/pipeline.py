@@ -42,7 +42,7 @@ def make_blocks(
     begun: deque[tuple[int, Future[T]]] = deque()  # pixels, result
 
     with (
-        _one_core_a_call(work.device),
+        _same_bits(work.device),
         ThreadPoolExecutor(work.threads) as threads,
         ThreadPoolExecutor(1) as last,
     ):
@@ -90,12 +90,18 @@ def _join(
 
 
 @contextmanager
-def _one_core_a_call(device: torch.device) -> Iterator[None]:
-    """Let torch use one core for each call, as long as several threads call it.
+def _same_bits(device: torch.device) -> Iterator[None]:
+    """Keep torch from choosing arithmetic by what happens to be free or fast.
 
-    A sum that is spread over more cores is added in another order, and its last bits differ: this way the bytes do
-    not depend on how many cores there are. Nor does a call wait for a core that another process has taken.
+    On the CPU it uses one core for each call, as long as several threads call it: a sum that is spread over more cores
+    is added in another order, and its last bits differ. This way the bytes do not depend on how many cores there are,
+    nor does a call wait for a core that another process has taken. On CUDA, convolutions are the same every time, and
+    fp32 means fp32.
     """
+    if device.type == "cuda":
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+        return
     before = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(1)
