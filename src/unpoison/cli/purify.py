@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from unpoison.cli import options
 from unpoison.cli.changes import preview_path, write_changes, write_preview
 from unpoison.purifiers.methods import ENGINES, METHODS
+
+if TYPE_CHECKING:
+    from unpoison.core.images import ImageSet
 
 
 @click.command()
@@ -18,7 +21,7 @@ from unpoison.purifiers.methods import ENGINES, METHODS
 @click.option(
     "--method", default="fast", show_default=True, help=f"One of {', '.join(METHODS)}; several are joined by +."
 )
-@click.option("--model", help="Diffusion model: a file written by `fit` or `models import`.")
+@click.option("--model", help="pocket, which comes with unpoison, or a file written by `fit` or `models import`.")
 @click.option("--sigma", help="Noise to add, in [0, 1] pixel units, e.g. 26/255.")
 @click.option("--steps", type=int, help="Network calls.")
 @click.option("--batch-size", default=256, show_default=True, help="Images on a GPU at once.")
@@ -73,8 +76,16 @@ def purify(
         raise click.UsageError("name DST, the set to make; only --preview goes without")
     if part and (engine != "local" or workers):
         raise click.UsageError("--part shares the work by itself; leave --engine and --workers away")
+    from unpoison.core.device import choose_device
+    from unpoison.core.manifest import manifest_path, read_manifest
+    from unpoison.core.progress import progress_bar, write_line
     from unpoison.core.settings import parse_assignments
+    from unpoison.data import read_history
     from unpoison.purifiers.building import purifier_settings
+    from unpoison.purifiers.cost import announce_cost
+    from unpoison.purifiers.parts import Part
+    from unpoison.purifiers.photographs import warn_of_strangeness
+    from unpoison.purifiers.runner import purify_part, purify_to
     from unpoison.purifiers.work import PurifyRun
 
     overrides: dict[str, Any] = {
@@ -87,36 +98,13 @@ def purify(
         options.answer(True, "", {"method": run.method, "seed": seed, "settings": run.describe()})
         return
 
-    from unpoison.core.device import choose_device
-    from unpoison.core.manifest import manifest_path, read_manifest
-    from unpoison.core.progress import progress_bar, write_line
-    from unpoison.data import read, read_history, set_bad_aside
-    from unpoison.purifiers.cost import announce_cost
-    from unpoison.purifiers.parts import Part
-    from unpoison.purifiers.photographs import warn_of_strangeness
-    from unpoison.purifiers.runner import purify_part, purify_to
-
-    image_set = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
-    skipped: list[str] = []
-    if skip_bad:
-        everything = image_set.ids
-        image_set, bad = set_bad_aside(image_set)
-        skipped = sorted(set(everything) - set(image_set.ids))
-        for error in bad:
-            click.echo(f"unpoison: set aside: {error}", err=True)
-    if image_set.other_files:
-        click.echo(
-            f"unpoison: files in {image_set.name} that are no pictures: {image_set.other_files}; left alone", err=True
-        )
+    image_set, skipped = _read_source(src, input_format, labels_from, skip_bad)
     if warning := warn_of_strangeness(image_set, settings):
         click.echo(f"unpoison: {warning}", err=True)
     if preview is not None:
         shown = write_preview(image_set, run, preview_path(dst), count=preview, device=device)
-        options.answer(
-            as_json,
-            "{previewed} of {images} images tried, mean change {change_255} of 255 -> {page}".format(**shown),
-            shown,
-        )
+        text = "{previewed} of {images} images tried, mean change {change_255} of 255 -> {page}".format(**shown)
+        options.answer(as_json, text, shown)
         return
     assert dst is not None  # checked above
     about: dict[str, Any] = {
@@ -145,3 +133,23 @@ def purify(
         f"{manifest.count} images purified with {step.method}{strength} -> {dst}",
         {"images": manifest.count, "skipped": len(skipped), "method": step.method, "result": step.result, **step.facts},
     )
+
+
+def _read_source(
+    src: str, input_format: str | None, labels_from: str | None, skip_bad: bool
+) -> tuple[ImageSet, list[str]]:
+    """The set, and the ids that were set aside; says on stderr what is left out."""
+    from unpoison.data import read, set_bad_aside
+
+    image_set = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
+    skipped: list[str] = []
+    if skip_bad:
+        everything = image_set.ids
+        image_set, bad = set_bad_aside(image_set)
+        skipped = sorted(set(everything) - set(image_set.ids))
+        for error in bad:
+            click.echo(f"unpoison: set aside: {error}", err=True)
+    if image_set.other_files:
+        text = f"files in {image_set.name} that are no pictures: {image_set.other_files}; left alone"
+        click.echo(f"unpoison: {text}", err=True)
+    return image_set, skipped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unpoison.core.device import available_cores
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet, ImageSet, row_ids
 from unpoison.core.methods import load_method
@@ -22,8 +24,8 @@ from unpoison.purifiers.blocks import PurifiedPicture
 from unpoison.purifiers.building import Chain, build_purifier
 from unpoison.purifiers.computing import images_per_call
 from unpoison.purifiers.methods import METHODS
-from unpoison.purifiers.pipeline import make_blocks
-from unpoison.purifiers.tiling import tiles
+from unpoison.purifiers.pipeline import make_blocks, same_bits
+from unpoison.purifiers.tiling import Tile, tiles
 from unpoison.purifiers.work import PurifyRun, Work
 
 
@@ -95,15 +97,20 @@ class Application:
         ids = row_ids(len(images))
         purified = torch.empty_like(images)  # made outside of inference mode, so that the user may train on it
         height, width = images.shape[2:]
-        for tile in tiles(height, width, getattr(self.purifier, "halo", None)):
-            call = images_per_call(self.run.microbatch, tile.area)
-            for start in range(0, len(images), call):
-                rows = slice(start, start + call)
-                batch = images[rows, :, *tile.window].to(self.device)
-                missing = call - len(batch)  # calls of one shape, as for a file: see `purify_pictures`
-                batch = torch.cat([batch, batch[-1:].expand(missing, -1, -1, -1)])
-                noise = Noise(self.run.seed, "purify", [*ids[rows], *ids[rows][-1:] * missing], tile.place)
-                with torch.inference_mode():
-                    result = self.purifier.purify(batch, noise=noise)[: call - missing, :, *tile.inside]
-                purified[rows, :, *tile.core] = result.clamp(0, 1)
+
+        def one_call(tile: Tile, rows: slice, call: int) -> None:
+            batch = images[rows, :, *tile.window].to(self.device)
+            missing = call - len(batch)  # calls of one shape, as for a file: see `purify_pictures`
+            batch = torch.cat([batch, batch[-1:].expand(missing, -1, -1, -1)])
+            noise = Noise(self.run.seed, "purify", [*ids[rows], *ids[rows][-1:] * missing], tile.place)
+            with torch.inference_mode():
+                result = self.purifier.purify(batch, noise=noise)[: call - missing, :, *tile.inside]
+            purified[rows, :, *tile.core] = result.clamp(0, 1)
+
+        threads = min(torch.get_num_threads(), available_cores()) if self.device.type == "cpu" else 1
+        with same_bits(self.device), ThreadPoolExecutor(threads) as pool:
+            for tile in tiles(height, width, self.purifier.halo):
+                call = images_per_call(self.run.microbatch, tile.area)
+                starts = range(0, len(images), call)
+                list(pool.map(lambda start, t=tile, c=call: one_call(t, slice(start, start + c), c), starts))
         return purified

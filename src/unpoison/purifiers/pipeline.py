@@ -42,7 +42,7 @@ def make_blocks(
     begun: deque[tuple[int, Future[T]]] = deque()  # pixels, result
 
     with (
-        _same_bits(work.device),
+        same_bits(work.device),
         ThreadPoolExecutor(work.threads) as threads,
         ThreadPoolExecutor(1) as last,
     ):
@@ -90,7 +90,7 @@ def _join(
 
 
 @contextmanager
-def _same_bits(device: torch.device) -> Iterator[None]:
+def same_bits(device: torch.device) -> Iterator[None]:
     """Keep torch from choosing arithmetic by what happens to be free or fast.
 
     On the CPU it uses one core for each call, as long as several threads call it: a sum that is spread over more cores
