@@ -41,6 +41,25 @@ set = { epochs = 1, width = 4, batch_size = 8 }
 """
 
 
+def test_a_defence_may_have_seeds_of_its_own(root):
+    text = SUITE.replace('purify = "jpeg"', 'purify = "jpeg"\nseeds = [0, 2]').split("[defences.fast]")[0]
+    (root / "suite.toml").write_text(text.replace("[attacks.urp]\nattack", "[attacks.u]\nattack"))
+    records = run_suite(root / "suite.toml", root / "out", root=root)
+    seeds = {
+        (defence, record.settings["seed"])
+        for record in records
+        for defence in [record.settings["defence"]]
+        if record.settings["attack"] == "none"
+    }
+    assert seeds == {("none", 0), ("jpeg", 0), ("jpeg", 2)}
+    grid = read_grid(root / "out" / "small")
+    assert (grid.cells["u", "none"].seeds, grid.cells["u", "jpeg"].seeds) == (1, 2)
+    note = describe_grid(grid)
+    assert "trainings a cell: 1/2" in note
+    assert "Wilson" in note
+    assert "t intervals" in note
+
+
 @pytest.fixture
 def root(make_set, tmp_path):
     write(make_set(24), tmp_path / "train.npz")

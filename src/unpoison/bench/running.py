@@ -54,8 +54,13 @@ def run_suite(
     write_text(folder / "suite.toml", path.read_text(encoding="utf-8"))
     sets = {name: suite.read_set(name, root) for name in suite.sets}
     bench = _Bench(suite, folder, sets, Workshop(folder / "cache", device=device, bar=bar))
+    seeds = sorted({*suite.seeds, *(seed for defence in suite.defences.values() for seed in defence.seeds or ())})
     cells = [
-        _Cell(attack, defence, seed) for seed in suite.seeds for attack in suite.attacks for defence in suite.defences
+        _Cell(attack, name, seed)
+        for seed in seeds
+        for attack in suite.attacks
+        for name, defence in suite.defences.items()
+        if seed in (suite.seeds if defence.seeds is None else defence.seeds)
     ]
     records: dict[_Cell, TrialRecord] = {}
     while len(records) < len(cells):

@@ -55,12 +55,18 @@ class Defence(_Part):
         model: name of one of the suite's models, for purifiers that need one.
         set: fields of the purifier's settings.
         train_profile: profiles of `classify` on top of the suite's, e.g. `compensation`.
+        seeds: of this column, where they are not the suite's.
     """
 
     purify: str = ""
     model: str = ""
     set: dict[str, Any] = {}
     train_profile: list[str] = []
+    seeds: list[int] | None = None
+
+    def is_none(self) -> bool:
+        """Whether this is the undefended run."""
+        return not self.purify and not self.train_profile
 
 
 class Training(_Part):
@@ -117,7 +123,7 @@ class Suite(_Part):
                 )
         if all(attack.attack for attack in self.attacks.values()):
             raise SettingsError(f"suite {self.name}: [attacks] needs a clean control, an entry without `attack`")
-        if not any(defence == Defence() for defence in self.defences.values()):
+        if not any(defence.is_none() for defence in self.defences.values()):
             raise SettingsError(f"suite {self.name}: [defences] needs an undefended run, an entry without fields")
 
     def read_set(self, name: str, root: Path | None) -> ImageSet:

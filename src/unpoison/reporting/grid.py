@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unpoison.bench.suite import Defence, Suite, read_suite
+from unpoison.bench.suite import Suite, read_suite
 from unpoison.core.errors import SettingsError
 from unpoison.core.records import Metric, TrialRecord, read_records
 from unpoison.scoring.intervals import mean_over_trials
@@ -94,7 +94,7 @@ def clean_control(suite: Suite) -> str:
 
 def undefended(suite: Suite) -> str:
     """Name of the column without a defence."""
-    return next(name for name, defence in suite.defences.items() if defence == Defence())
+    return next(name for name, defence in suite.defences.items() if defence.is_none())
 
 
 def _over_seeds(metrics: Sequence[Metric]) -> Metric:

@@ -24,12 +24,13 @@ def describe_grid(grid: Grid) -> str:
     seeds = sorted({cell.seeds for cell in grid.cells.values()})
     images = grid.records[0].metrics["accuracy"].n
     train = grid.records[0].details["train_images"]
-    interval = (
-        "Intervals are 95 % Wilson intervals over the test images of one training; the spread between trainings is not "
-        "in them."
-        if seeds == [1]
-        else "Intervals are 95 % t intervals over trainings."
+    over_images = (
+        "95 % Wilson intervals over the test images of one training; the spread between trainings is not in them"
     )
+    over_trainings = "95 % t intervals over trainings"
+    interval = f"Intervals are {over_images if seeds == [1] else over_trainings}."
+    if seeds[0] == 1 and len(seeds) > 1:
+        interval = f"Intervals of cells with one training are {over_images}; of the others, {over_trainings}."
     return (
         f"Accuracy in % after the last epoch: share of {images:,} clean test images named correctly, "
         f"{train:,} training images, trainings a cell: {'/'.join(map(str, seeds))}. {interval} "
