@@ -145,7 +145,7 @@ def test_dry_run_prints_what_results(run, tmp_path):
         (["purify", "digits", "out", "--method", "jpg"], "did you mean 'jpeg'?"),
         (["purify", "digits", "out", "--method", "jpeg", "--sigma", "8/255"], "no setting 'sigma'"),
         (["purify", "digits", "out", "--method", "eclipse"], "eclipse needs a diffusion model: name one with --model"),
-        (["purify", "digits", "out", "--method", "eclipse", "--model", "none.safetensors"], "none.safetensors: there is no such file"),
+        (["purify", "digits", "out", "--model", "none.safetensors"], "none.safetensors: there is no such file"),
         (["purify", "digits", "out", "--method", "jpeg", "--set", "quality=0"], "quality=0"),
         (["purify", "digits", "out", "--method", "jpeg", "--device", "quantum"], "device 'quantum'"),
         (["poison", "digits", "out", "--attack", "lsq"], "did you mean 'lsp'?"),
