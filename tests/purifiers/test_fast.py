@@ -7,6 +7,7 @@ import torch
 
 from unpoison.core.errors import ModelError, SettingsError
 from unpoison.core.noise import Noise
+from unpoison.core.settings import bound_value
 from unpoison.dynamics.fields import ColouredNoise
 from unpoison.nets.denoiser import CallableDenoiser
 from unpoison.nets.pocket import PocketUNet
@@ -110,3 +111,12 @@ def test_noise_outside_the_training_is_refused(pocket):
 def test_eclipse_refuses_a_network_without_a_schedule(pocket):
     with pytest.raises(ModelError, match="steps of a schedule"):
         build_purifier(purifier_settings("eclipse", overrides={"model": pocket}), device=CPU)
+
+
+def test_profiles_set_the_strength_and_normal_is_the_default():
+    found = {name: purifier_settings("fast", profiles=[name])["fast"] for name in ("light", "normal", "strong")}
+    assert found["normal"] == FastSettings()
+    noise_of = {name: bound_value(settings.sigma) for name, settings in found.items()}
+    assert noise_of["light"] < noise_of["normal"] < noise_of["strong"]
+    for settings in found.values():
+        FastPurifier(settings, device=CPU)  # the denoiser in the package is good for all of them

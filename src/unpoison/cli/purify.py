@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "--method", default="fast", show_default=True, help=f"One of {', '.join(METHODS)}; several are joined by +."
 )
 @click.option("--model", help="pocket, which comes with unpoison, or a file written by `fit` or `models import`.")
-@click.option("--sigma", help="Noise to add, in [0, 1] pixel units, e.g. 26/255.")
+@click.option("--sigma", help="Noise to add, in [0, 1] pixel units, e.g. 25/255.")
 @click.option("--steps", type=int, help="Network calls.")
 @click.option("--batch-size", default=256, show_default=True, help="Images on a GPU at once.")
 @click.option("--labels-from", help="A second set that holds the labels of a flat numbered folder.")

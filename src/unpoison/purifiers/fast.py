@@ -34,8 +34,8 @@ class FastSettings(Settings):
     """
 
     model: str = "pocket"
-    sigma: Bound = "26/255"
-    field: Bound = "0/255"
+    sigma: Bound = "25/255"
+    field: Bound = "16/255"
     steps: int = Field(1, ge=1, le=100)
     sampler: Literal["ddim", "heun"] = "ddim"
     precision: Precision = "bf16"
