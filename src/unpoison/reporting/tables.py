@@ -5,16 +5,22 @@ from __future__ import annotations
 from unpoison.reporting.grid import Cell, Grid
 
 
+_MOST_COLUMNS = 8  # a wider table is turned: defences down, attacks across
+
+
 def accuracy_table(grid: Grid) -> str:
-    """Test accuracy in % ± half the width of the 95 % interval; attacks down, defences across."""
-    defences = list(grid.suite.defences)
+    """Test accuracy in % ± half the width of the 95 % interval; attacks down, defences across if they are few."""
+    attacks, defences = list(grid.suite.attacks), list(grid.suite.defences)
+    turned = len(defences) > _MOST_COLUMNS
+    down, across = (defences, attacks) if turned else (attacks, defences)
+
+    def show(row: str, column: str) -> str:
+        return _show(grid.cells.get((column, row) if turned else (row, column)))
+
     lines = [
-        f"| attack | {' | '.join(defences)} |",
-        f"|---|{'---|' * len(defences)}",
-        *(
-            f"| {attack} | {' | '.join(_show(grid.cells.get((attack, defence))) for defence in defences)} |"
-            for attack in grid.suite.attacks
-        ),
+        f"| {'defence' if turned else 'attack'} | {' | '.join(across)} |",
+        f"|---|{'---|' * len(across)}",
+        *(f"| {row} | {' | '.join(show(row, column) for column in across)} |" for row in down),
     ]
     return "\n".join(lines) + "\n"
 

@@ -1,0 +1,36 @@
+"""The table of a suite: few defences across, many of them down."""
+
+from __future__ import annotations
+
+from unpoison.bench.suite import Attack, Defence, Suite
+from unpoison.core.records import Metric
+from unpoison.reporting.grid import Cell, Grid
+from unpoison.reporting.tables import accuracy_table
+
+
+def make_grid(defences: int) -> Grid:
+    names = [f"d{number}" for number in range(defences)]
+    suite = Suite(
+        name="s",
+        sets={"train": "a", "test": "b"},
+        attacks={"none": Attack(), "lsp": Attack(attack="lsp")},
+        defences={name: Defence() for name in names},
+    )
+    cells = {("lsp", name): Cell(Metric(value=0.5, n=100, low=0.4, high=0.6), 0.5, 1, None) for name in names[1:]}
+    return Grid(suite, cells, [])
+
+
+def test_few_defences_stand_across_and_a_missing_cell_is_marked():
+    lines = accuracy_table(make_grid(3)).splitlines()
+    assert lines[0] == "| attack | d0 | d1 | d2 |"
+    assert lines[3].startswith("| lsp | ")
+    assert lines[3].count("50.0") == 2
+    assert lines[2].count("50.0") == 0
+
+
+def test_many_defences_stand_down():
+    lines = accuracy_table(make_grid(12)).splitlines()
+    assert lines[0] == "| defence | none | lsp |"
+    assert len(lines) == 14
+    assert lines[-1].startswith("| d11 | ")
+    assert lines[-1].endswith("50.0 ± 10.0 |")
