@@ -1,10 +1,10 @@
-"""Six variants of the denoiser `pocket`: error per noise against images a second. One decides which is shipped.
+"""Variants of the denoiser `pocket`: error per noise against images a second. They decided which is shipped.
 
     python benchmarks/pocket_variants.py CLEAN HELD_OUT --out results/pocket-variants
 
 CLEAN and HELD_OUT are image sets (here Tiny-ImageNet, 64 pixels). Every variant is fitted for the same few steps; a
-variant with a record is not fitted again, and several processes may run at once. `--time` adds the speeds, on an idle
-machine, and the weights that come with unpoison, and writes the table.
+variant with a record is not fitted again, and several processes may run at once. `--time` fits nothing: on an idle
+machine it measures speeds, adds the weights that come with unpoison, and writes the table.
 """
 
 from __future__ import annotations
@@ -42,11 +42,10 @@ VARIANTS = {
     "96 channels, blocks 0-3-0": {"channels": 96, "blocks": [0, 3, 0]},
     "96 channels, blocks 1-2-1": {"channels": 96, "blocks": [1, 2, 1]},
     "64 channels, blocks 0-3-0": {"channels": 64, "blocks": [0, 3, 0]},
-    "64 channels, blocks 2-1-2": {"channels": 64, "blocks": [2, 1, 2]},
     "96 channels, blocks 1-2-1, separable": {"channels": 96, "blocks": [1, 2, 1]},
 }
 CHOSEN = "64 channels, blocks 0-3-0"
-SHIPPED_ROW = "as shipped: 64 channels, blocks 0-3-0, fitted on"
+SHIPPED_ROW = "as shipped: 64 channels, blocks 0-3-0, 6,000 steps of 128"
 # The network that lost is kept here, not in the package.
 METHODS["pocket-separable"] = "pocket_variants:SeparablePocket"
 STEPS = {"iterations": 1500, "batch_size": 64, "checkpoint_every": 250, "plots": False}
@@ -83,6 +82,12 @@ def architecture(name: str) -> str:
 @click.option("--time", "timed", is_flag=True, help="Measure speeds and write the table; on an idle machine.")
 def main(clean: str, held_out: str, out: Path, timed: bool) -> None:
     held = read(held_out)
+    if timed:
+        header = read_header(weights_path("pocket"))
+        facts = describe(load_model(weights_path("pocket")), held)
+        write_json(out / "shipped.json", {"variant": SHIPPED_ROW, "arguments": header.arguments, **facts})
+        write_text(out / "table.md", table(out))
+        return
     for name, arguments in VARIANTS.items():
         path = out / f"{name.replace(', ', '-').replace(' ', '_')}.json"
         if path.exists():
@@ -95,12 +100,6 @@ def main(clean: str, held_out: str, out: Path, timed: bool) -> None:
                 )
         except Timeout:
             continue
-    if timed:
-        shipped = load_model(weights_path("pocket"))
-        header = read_header(weights_path("pocket"))
-        facts = describe(shipped, held)
-        write_json(out / "shipped.json", {"variant": SHIPPED_ROW, "arguments": header.arguments, **facts})
-        write_text(out / "table.md", table(out))
 
 
 def measure(name: str, arguments: dict, clean: ImageSet, held_out: ImageSet, weights: Path) -> dict:
@@ -187,9 +186,12 @@ def table(out: Path) -> str:
         "|---|---|" + "---|" * (len(NOISES) + 1),
     ]
     for name in [*VARIANTS, SHIPPED_ROW]:
-        record = records[name]
-        errors = " | ".join(f"{record['errors'][f'{white}+{field}']:.2f}" for white, field in NOISES)
-        lines.append(f"| {name} | {record['parameters']:,} | {errors} | {speeds.get(name, speeds[CHOSEN]):,} |")
+        rate = speeds.get(name, speeds[CHOSEN])
+        if name in records:
+            errors = " | ".join(f"{records[name]['errors'][f'{white}+{field}']:.2f}" for white, field in NOISES)
+            lines.append(f"| {name} | {records[name]['parameters']:,} | {errors} | {rate:,} |")
+        else:
+            lines.append(f"| {name}: not fitted | | {' | ' * (len(NOISES) - 1)} | {rate:,} |")
     return "\n".join(lines) + "\n"
 
 
