@@ -29,8 +29,9 @@ def test_tables_are_made_from_the_records(folder):
     assert (folder / "table.md").read_text() == f"{accuracy_table(grid)}\n{describe_grid(grid)}\n"
 
 
-def test_the_readme_shows_the_table_of_the_records():
-    assert (ROOT / "results" / "cifar10-eclipse" / "table.md").read_text() in README
+@pytest.mark.parametrize("suite", ["cifar10-eclipse", "fast-test"])
+def test_the_readme_shows_the_table_of_the_records(suite):
+    assert (ROOT / "results" / suite / "table.md").read_text() in README
 
 
 def test_links_of_the_readme_lead_somewhere():

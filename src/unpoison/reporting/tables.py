@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from unpoison.reporting.grid import Cell, Grid
 
-
 _MOST_COLUMNS = 8  # a wider table is turned: defences down, attacks across
 
 
