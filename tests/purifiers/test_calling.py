@@ -219,8 +219,8 @@ class Halver(torch.nn.Module):
 
 def test_own_networks_and_functions(images):
     network = Halver().eval()
-    by_network = unpoison.purify(images, model=network, sigma="10/255")
-    by_function = unpoison.purify(images, model=lambda x, sigma: 0.5 * x, sigma="10/255")
+    by_network = unpoison.purify(images, model=network, sigma="10/255", field="0")
+    by_function = unpoison.purify(images, model=lambda x, sigma: 0.5 * x, sigma="10/255", field="0")
     assert np.array_equal(by_network, by_function)
     assert abs(by_network.astype(int) - images / 2).max() < 255 * 5 * 10 / 255 / 2
     with pytest.raises(ModelError, match="training mode"):
