@@ -15,23 +15,6 @@ from unpoison.cli import main as cli
 from unpoison.data import read, write
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs a command line in this process: (exit code, stdout, stderr)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["unpoison", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
 def test_help_is_fast_and_needs_no_torch():
     script = "import sys, unpoison.cli.main as m\ntry:\n    m.cli(['--help'])\nexcept SystemExit:\n    pass\n"
     script += "assert 'torch' not in sys.modules and 'pydantic' not in sys.modules"

@@ -1,0 +1,26 @@
+"""What the tests of the command line share."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from unpoison.cli import main as cli
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a command line in this process: (exit code, stdout, stderr)."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["unpoison", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
