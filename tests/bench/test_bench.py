@@ -42,7 +42,8 @@ set = { epochs = 1, width = 4, batch_size = 8 }
 
 
 def test_a_defence_may_have_seeds_of_its_own(root):
-    text = SUITE.replace('purify = "jpeg"', 'purify = "jpeg"\nseeds = [0, 2]').split("[defences.fast]")[0]
+    text = SUITE.replace('purify = "jpeg"', 'purify = "jpeg"\nseeds = [0, 2]')
+    text = text.split("[defences.fast]")[0] + "[train]" + text.split("[train]")[1]
     (root / "suite.toml").write_text(text.replace("[attacks.urp]\nattack", "[attacks.u]\nattack"))
     records = run_suite(root / "suite.toml", root / "out", root=root)
     seeds = {
@@ -89,7 +90,7 @@ def test_every_cell_once_and_resumed(root, monkeypatch):
     lost.unlink()
     again = run_suite(root / "suite.toml", root / "out", root=root)
     assert [record.metrics for record in again] == [record.metrics for record in records]
-    monkeypatch.setattr("unpoison.bench.running.train", fail)
+    monkeypatch.setattr("unpoison.bench.trials.train", fail)
     monkeypatch.setattr("unpoison.bench.workshop.fit", fail)
     run_suite(root / "suite.toml", root / "out", root=root)
 
@@ -112,7 +113,7 @@ def test_every_cell_once_and_resumed(root, monkeypatch):
     [
         ("[attacks.none]\n", "", "needs a clean control"),
         ("[defences.none]\n", "", "needs an undefended run"),
-        ('model = "net"', 'model = "nett"', "names the model 'nett'"),
+        ('model = "net"', 'model = "nett"', "\\[models\\] lacks 'nett'"),
         ('fit = "sparse"', 'fit = "spares"', "lacks 'spares'"),
         ("[train]", "[trian]", "trian"),
         ('name = "small"', "name = small", "not valid TOML"),

@@ -26,10 +26,12 @@ def on_meta(name: str, classes: int = 10, width: int = 64) -> nn.Module:
     [
         ("resnet18", 11_173_962),
         ("resnet50", 23_520_842),
+        ("vgg11", 9_231_114),
         ("vgg16", 14_728_266),
         ("vgg19", 20_040_522),
         ("densenet121", 6_956_298),
         ("densenet121-eclipse", 6_956_426),
+        ("mobilenetv2", 2_296_922),
     ],
 )
 def test_parameter_counts(name, parameters):
@@ -70,6 +72,23 @@ def test_parameter_counts(name, parameters):
                 "classifier.weight": (10, 512),
             },
         ),
+        (
+            "vgg11",
+            {"features.8.weight": (256, 128, 3, 3), "features.26.bias": (512,), "classifier.weight": (10, 512)},
+        ),
+        (
+            "mobilenetv2",
+            {
+                "conv1.weight": (32, 3, 3, 3),
+                "layers.0.conv2.weight": (32, 1, 3, 3),
+                "layers.0.shortcut.0.weight": (16, 32, 1, 1),
+                "layers.1.conv1.weight": (96, 16, 1, 1),
+                "layers.3.conv2.weight": (144, 1, 3, 3),
+                "layers.16.bn3.weight": (320,),
+                "conv2.weight": (1280, 320, 1, 1),
+                "linear.weight": (10, 1280),
+            },
+        ),
         ("vgg19", {"features.49.weight": (512, 512, 3, 3), "classifier.bias": (10,)}),
         (
             "densenet121",
@@ -96,6 +115,8 @@ def test_state_dicts_have_as_many_entries_as_published():
     assert {name: len(on_meta(name).state_dict()) for name in METHODS if name != "densenet121-eclipse"} == {
         "resnet18": 122,
         "resnet50": 320,
+        "mobilenetv2": 350,
+        "vgg11": 58,
         "vgg16": 93,
         "vgg19": 114,
         "densenet121": 722,
@@ -147,3 +168,12 @@ def test_weights_follow_the_seed_and_leave_the_global_generator_alone():
 def test_unknown_architecture():
     with pytest.raises(SettingsError, match="did you mean 'resnet18'"):
         build_net("resnet-18", classes=3, width=8, seed=0)
+
+
+def test_mobilenet_halves_the_picture_three_times():
+    net = build_net("mobilenetv2", classes=3, width=8, seed=0)
+    shapes = []
+    for block in net.layers:
+        block.register_forward_hook(lambda _, __, output: shapes.append(output.shape[2]))
+    net(torch.zeros(2, 3, 32, 32))
+    assert shapes == [32] * 3 + [16] * 3 + [8] * 7 + [4] * 4

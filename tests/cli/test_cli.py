@@ -118,7 +118,7 @@ def test_dry_run_prints_what_results(run, tmp_path):
     code, out, _ = run("fit", "diffusion", "in", "--out", "b", "--profile", "eclipse", "--dry-run")
     assert json.loads(out)["settings"]["iterations"] == 250000
     code, out, _ = run("poison", "in", "out", "--attack", "lsp", "--epsilon", "3/255", "--dry-run")
-    assert json.loads(out)["settings"]["epsilon"] == "3/255"
+    assert json.loads(out)["settings"]["lsp"]["epsilon"] == "3/255"
 
 
 @pytest.mark.parametrize(

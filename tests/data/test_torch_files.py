@@ -89,3 +89,11 @@ def test_not_torch(tmp_path):
     np.savez(tmp_path / "x.npz", a=1)
     with pytest.raises(DataError, match=r"not a file of torch\.save"):
         read_torch(tmp_path / "x.npz")
+
+
+def test_tensors_larger_than_any_room_beside_the_pickle(tmp_path):
+    whole = torch.zeros(24, 2**20)  # 96 MiB
+    whole[5, 3] = 7
+    assert _read(tmp_path, whole)[5, 3] == 7
+    with pytest.raises(UnsafeFileError, match="far more than the file holds"):
+        _read(tmp_path, [torch.zeros(1).expand(2**24) for _ in range(3)])  # 4 bytes that become 192 MiB

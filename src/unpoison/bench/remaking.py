@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from unpoison.classify.classifier import Classifier
+from unpoison.classify.saving import hash_classifier, load_classifier
 from unpoison.core.device import versions
 from unpoison.core.errors import ModelError, RunError
 from unpoison.core.hashing import hash_file
@@ -16,7 +18,9 @@ from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Step, read_manifest
 from unpoison.core.progress import OnStep
 from unpoison.data import read
-from unpoison.poisons.crafting import attack_settings, poison, write_poisoned
+from unpoison.poisons.base import Resources
+from unpoison.poisons.crafting import PoisonResult, poison_parts, write_poisoned
+from unpoison.poisons.parts import attack_parts
 from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.runner import purify_in_memory, purify_to
 from unpoison.purifiers.work import PurifyRun
@@ -59,6 +63,7 @@ def remake(
     *,
     source: str | None = None,
     models: Sequence[Path] = (),
+    others: Sequence[str] = (),
     device: str = "auto",
     on_step: OnStep | None = None,
 ) -> Comparison:
@@ -68,7 +73,8 @@ def remake(
         path: the manifest.
         target: new folder or file.
         source: a set that occurs in the history; the one named in the manifest, beside it, if left out.
-        models: weight files that the steps used; searched beside the manifest too.
+        models: weight files, and folders of classifiers, that the steps used; searched beside the manifest too.
+        others: further sets that an attacker used, e.g. the one with the target picture.
         device: where to compute.
         on_step: called as the last step goes on.
 
@@ -82,16 +88,16 @@ def remake(
         raise RunError(f"{target} is already there; remove it or choose another name")
     image_set = read(source or str(_beside(made, manifest.name)))
     steps = _steps_from(image_set, manifest.steps, manifest.name)
-    weights = {file.name: file for file in (*made.parent.glob("*.safetensors"), *models)}
+    things = _Things([*made.parent.glob("*.safetensors"), *models], [read(other) for other in others], device)
     for step in steps[:-1]:
-        image_set = _do(step, image_set, weights, device)
+        image_set = _do(step, image_set, things)
     history = manifest.steps[: len(manifest.steps) - len(steps)] + steps[:-1]
     last = steps[-1]
     if last.action == "poison":
-        result = _poison(last, image_set)
+        result = _poison(last, image_set, things)
         write_poisoned(result, image_set, target, history=history)
     else:
-        purify_to(image_set, target, _run(last, weights), device=device, history=history, on_step=on_step)
+        purify_to(image_set, target, _run(last, things), device=device, history=history, on_step=on_step)
     return _compare(read(str(target)), last, made)
 
 
@@ -113,36 +119,79 @@ def _steps_from(image_set: ImageSet, steps: list[Step], name: str) -> list[Step]
     return steps[start:]
 
 
-def _do(step: Step, image_set: ImageSet, weights: dict[str, Path], device: str) -> ImageSet:
+@dataclass(frozen=True)
+class _Things:
+    """What the steps may have used besides their source.
+
+    Args:
+        paths: weight files and folders of classifiers.
+        sets: further image sets.
+        device: where to compute.
+    """
+
+    paths: Sequence[Path]
+    sets: Sequence[ImageSet]
+    device: str
+
+    def file(self, name: str, digest: str) -> str:
+        """The path of a file with this content."""
+        for path in self.paths:
+            if path.is_file() and hash_file(path) == digest:
+                return str(path)
+        raise ModelError(f"the run used the file {name} (sha256 {digest[:16]}...); name that file with --model")
+
+    def classifier(self, digest: str) -> Classifier:
+        """The classifier with these weights."""
+        for path in self.paths:
+            if path.is_dir() and hash_classifier(found := load_classifier(path)) == digest:
+                return found
+        raise ModelError(f"the attack used a classifier (sha256 {digest[:16]}...); name its folder with --model")
+
+    def image_set(self, used: Mapping[str, str] | None) -> ImageSet | None:
+        """The further set that a step tells of; None if it tells of none."""
+        if used is None:
+            return None
+        for found in self.sets:
+            if found.content_hash == used["hash"]:
+                return found
+        raise RunError(f"the attack used the set '{used['name']}' too; name it with --with")
+
+
+def _do(step: Step, image_set: ImageSet, things: _Things) -> ImageSet:
     if step.action == "poison":
-        return _poison(step, image_set).image_set
-    return purify_in_memory(image_set, _run(step, weights), device=device)[0]
+        return _poison(step, image_set, things).image_set
+    return purify_in_memory(image_set, _run(step, things), device=things.device)[0]
 
 
-def _poison(step: Step, image_set: ImageSet):
-    fields = dict(step.settings)
-    fraction = fields.pop("fraction")
-    settings = attack_settings(step.method, overrides=fields)
-    return poison(image_set, step.method, settings=settings, fraction=fraction, seed=step.seed)
+def _poison(step: Step, image_set: ImageSet, things: _Things) -> PoisonResult:
+    if step.method.startswith("published:"):
+        raise RunError(
+            f"the set was read from a published file ({step.method}); apply that file again with `poison --from`"
+        )
+    fields = step.settings
+    if "+" in step.method:
+        fields = {f"{part}.{name}": value for part, own in step.settings.items() for name, value in own.items()}
+    files = {name: things.file(name, digest) for name, digest in step.weights.items() if "surrogate-" not in name}
+    fields = {key: files.get(value, value) if isinstance(value, str) else value for key, value in fields.items()}
+    resources = Resources(
+        surrogates=[things.classifier(digest) for name, digest in step.weights.items() if "surrogate-" in name],
+        auxiliary=things.image_set(step.facts.get("auxiliary")),
+        target_set=things.image_set(step.facts.get("target_set")),
+        device=things.device,
+    )
+    return poison_parts(image_set, attack_parts(step.method, overrides=fields), seed=step.seed, resources=resources)
 
 
-def _run(step: Step, weights: dict[str, Path]) -> PurifyRun:
+def _run(step: Step, things: _Things) -> PurifyRun:
     overrides: dict[str, Any] = {}
     for link in step.method.split("+"):
         fields = dict(step.settings[link])
         if fields.get("model"):
-            fields["model"] = str(_find_weights(fields["model"], step.weights[fields["model"]], weights))
+            fields["model"] = things.file(fields["model"], step.weights[fields["model"]])
         prefix = f"{link}." if "+" in step.method else ""
         overrides.update({f"{prefix}{name}": value for name, value in fields.items()})
     settings = purifier_settings(step.method, overrides=overrides)
     return PurifyRun(settings, seed=step.seed, microbatch=step.settings["microbatch"])
-
-
-def _find_weights(name: str, digest: str, weights: dict[str, Path]) -> Path:
-    for path in weights.values():
-        if path.is_file() and hash_file(path) == digest:
-            return path
-    raise ModelError(f"the run used the weights {name} (sha256 {digest[:16]}...); name that file with --model")
 
 
 def _compare(again: ImageSet, step: Step, made: Path) -> Comparison:

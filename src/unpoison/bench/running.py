@@ -5,21 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from unpoison.bench.suite import Suite, read_suite
-from unpoison.bench.workshop import Bar, Busy, Made, Workshop
-from unpoison.classify.settings import TrainSettings
-from unpoison.classify.training import train
-from unpoison.core.device import choose_device, describe_device, versions
+from unpoison.bench.suite import read_suite
+from unpoison.bench.trials import Cell, Trials
+from unpoison.bench.workshop import Bar, Busy, Workshop
 from unpoison.core.files import write_text
-from unpoison.core.images import ImageSet
 from unpoison.core.progress import OnStep, progress_bar
-from unpoison.core.records import TrialRecord, read_records, trial_id, write_record
-from unpoison.core.settings import build_settings
-from unpoison.scoring.accuracy import score
+from unpoison.core.records import TrialRecord
 
 _WAIT_SECONDS = 2.0  # between looks at what other processes have finished
 
@@ -53,128 +46,25 @@ def run_suite(
     folder = out / suite.name
     write_text(folder / "suite.toml", path.read_text(encoding="utf-8"))
     sets = {name: suite.read_set(name, root) for name in suite.sets}
-    bench = _Bench(suite, folder, sets, Workshop(folder / "cache", device=device, bar=bar))
+    trials = Trials(suite, folder, sets, Workshop(folder / "cache", device=device, bar=bar))
     seeds = sorted({*suite.seeds, *(seed for defence in suite.defences.values() for seed in defence.seeds or ())})
     cells = [
-        _Cell(attack, name, seed)
+        Cell(attack, name, seed, number)
         for seed in seeds
         for attack in suite.attacks
+        for number in range(len(suite.attacks[attack].each_case()))
         for name, defence in suite.defences.items()
         if seed in (suite.seeds if defence.seeds is None else defence.seeds)
     ]
-    records: dict[_Cell, TrialRecord] = {}
+    records: dict[Cell, TrialRecord] = {}
     while len(records) < len(cells):
         before = len(records)
         for cell in cells:
             if cell not in records:
                 try:
-                    records[cell] = bench.run(cell)
+                    records[cell] = trials.run(cell)
                 except Busy:
                     continue  # another process is at it; look again on the next round
         if len(records) == before:
             time.sleep(_WAIT_SECONDS)
     return [records[cell] for cell in cells]
-
-
-@dataclass(frozen=True)
-class _Cell:
-    attack: str
-    defence: str
-    seed: int
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """A suite with its sets and its workshop."""
-
-    suite: Suite
-    folder: Path
-    sets: dict[str, ImageSet]
-    workshop: Workshop
-
-    def run(self, cell: _Cell) -> TrialRecord:
-        """The record of a cell: found, or made."""
-        with self.workshop.claim(f"{cell.attack}-{cell.defence}-{cell.seed}"):
-            defence = self.suite.defences[cell.defence]
-            poisoned = self.workshop.poison(self.suite.attacks[cell.attack], self.sets["train"], cell.seed)
-            model = None
-            if defence.model:
-                fitted = self.suite.models[defence.model]
-                model = self.workshop.fit(fitted, self.sets[fitted.fit])
-            purified = self.workshop.purify(defence, model, poisoned, cell.seed)
-            settings = self._settings(cell, poisoned, purified, model)
-            inputs = {
-                "poisoned": poisoned.digest,
-                "purified": purified.digest,
-                "test": self.sets["test"].content_hash,
-                **({"model": model.digest} if model else {}),
-            }
-            identity = trial_id(settings, inputs)
-            known = {record.id: record for record in read_records(self.folder)}
-            if identity in known:
-                return known[identity]
-            record = self._train(cell, identity, settings, inputs, poisoned, purified, model)
-            write_record(self.folder, record)
-            return record
-
-    def _settings(self, cell: _Cell, poisoned: Made, purified: Made, model: Made | None) -> dict[str, Any]:
-        return {
-            "attack": cell.attack,
-            "defence": cell.defence,
-            "poison": poisoned.settings,
-            "purify": purified.settings,
-            "fit": model.settings if model else {},
-            "train": {"model": self.suite.train.model, **self._training(cell).model_dump(mode="json")},
-            "seed": cell.seed,
-        }
-
-    def _training(self, cell: _Cell) -> TrainSettings:
-        return build_settings(
-            TrainSettings,
-            profiles=[*self.suite.train.profile, *self.suite.defences[cell.defence].train_profile],
-            room="unpoison.classify",
-            overrides=self.suite.train.set,
-        )
-
-    def _train(
-        self,
-        cell: _Cell,
-        identity: str,
-        settings: dict[str, Any],
-        inputs: dict[str, str],
-        poisoned: Made,
-        purified: Made,
-        model: Made | None,
-    ) -> TrialRecord:
-        test_set = self.sets["test"]
-        with self.workshop.bar(f"train {cell.attack} / {cell.defence}", "step") as on_step:
-            trained = train(
-                purified.value,
-                test_set=test_set,
-                model=self.suite.train.model,
-                settings=self._training(cell),
-                seed=cell.seed,
-                device=self.workshop.device,
-                on_step=on_step,
-            )
-        scored = score(trained, test_set)
-        return TrialRecord(
-            id=identity,
-            suite=self.suite.name,
-            settings=settings,
-            inputs=inputs,
-            metrics={"accuracy": scored.accuracy},
-            details={
-                "peak_accuracy": scored.peak,
-                "per_class": {name: metric.value for name, metric in scored.per_class.items()},
-                "train_images": len(purified.value),
-            },
-            versions=versions(),
-            device=describe_device(choose_device(self.workshop.device)),
-            seconds={
-                "poison": round(poisoned.seconds, 2),
-                "fit": round(model.seconds, 2) if model else 0.0,
-                "purify": round(purified.seconds, 2),
-                "train": round(trained.seconds, 2),
-            },
-        )

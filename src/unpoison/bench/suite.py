@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.data import read
+from unpoison.poisons.parts import Part, attack_parts
 
 
 class _Part(BaseModel):
@@ -21,14 +23,38 @@ class Attack(_Part):
     """One attack of the grid, or none.
 
     Args:
-        attack: name of the attack; empty leaves the set clean.
-        set: fields of its settings.
-        fraction: share of every class that is poisoned.
+        attack: name of the attack, or a mixture like `lsp+tap`; empty leaves the set clean.
+        profile: profiles of `poisons`, in order.
+        set: fields of its settings; in a mixture `attack.field`.
+        fraction: share of every class that is poisoned; for a mixture set `attack.fraction`.
+        classes: names of the classes that are poisoned; all if left out.
+        cases: one field -> values: the attack is run once for each, e.g. for several target classes or targets, and
+            the table gathers them in one row.
+        surrogates: names of the suite's classifiers that the attacker has.
+        auxiliary: name of the set that he trains on besides, for Narcissus.
+        target_set: name of the set that holds the pictures to be misread.
     """
 
     attack: str = ""
+    profile: list[str] = []
     set: dict[str, Any] = {}
     fraction: float = 1.0
+    classes: list[str] = []
+    cases: dict[str, list[Any]] = Field(default={}, max_length=1)
+    surrogates: list[str] = []
+    auxiliary: str = ""
+    target_set: str = ""
+
+    def each_case(self) -> list[dict[str, Any]]:
+        """The field and value of every case; one empty case if there are none."""
+        return [{field: value} for field, values in self.cases.items() for value in values] or [{}]
+
+    def parts(self, case: dict[str, Any]) -> list[Part]:
+        """What is done in a case."""
+        shares: dict[str, Any] = {}
+        if "+" not in self.attack:
+            shares = {"fraction": self.fraction, "classes": tuple(self.classes)}
+        return attack_parts(self.attack, profiles=self.profile, overrides={**shares, **self.set, **case})
 
 
 class Model(_Part):
@@ -76,11 +102,35 @@ class Training(_Part):
         model: architecture.
         profile: profiles of `classify`, in order.
         set: fields of its settings.
+        mode: `scratch`; or `linear` or `fine-tune`, which put a new head on a trained body.
+        body: one of the suite's classifiers, for these two.
     """
 
     model: str = "resnet18"
     profile: list[str] = ["fast"]
     set: dict[str, Any] = {}
+    mode: Literal["scratch", "linear", "fine-tune"] = "scratch"
+    body: str = ""
+
+
+class ClassifierFit(_Part):
+    """A classifier that is trained once: a surrogate that attackers have, or a body for transfer.
+
+    Args:
+        fit: which of the suite's sets it is trained on.
+        test: which it is tested on.
+        model: architecture.
+        profile: profiles of `classify`, in order.
+        set: fields of its settings.
+        seed: of the training.
+    """
+
+    fit: str
+    test: str = "test"
+    model: str = "resnet18"
+    profile: list[str] = ["fast"]
+    set: dict[str, Any] = {}
+    seed: int = 0
 
 
 class Suite(_Part):
@@ -93,6 +143,7 @@ class Suite(_Part):
         sets: `train`, `test` and whatever the models are fitted on: name -> source as `read` takes it; paths are
             relative to the root given when the suite is run.
         models: diffusion models to fit.
+        classifiers: classifiers to train beforehand.
         attacks: rows of the grid; one of them without an attack is the clean control.
         defences: columns; one of them without a defence is the undefended run.
         train: the classifier.
@@ -103,6 +154,7 @@ class Suite(_Part):
     seeds: list[int] = [0]
     sets: dict[str, str]
     models: dict[str, Model] = {}
+    classifiers: dict[str, ClassifierFit] = {}
     attacks: dict[str, Attack]
     defences: dict[str, Defence]
     train: Training = Training()
@@ -113,18 +165,25 @@ class Suite(_Part):
         Raises:
             SettingsError: a set, model or control is missing.
         """
-        for needed in ("train", "test", *(model.fit for model in self.models.values())):
-            if needed not in self.sets:
-                raise SettingsError(f"suite {self.name}: [sets] lacks '{needed}'")
-        for name, defence in self.defences.items():
-            if defence.model and defence.model not in self.models:
-                raise SettingsError(
-                    f"suite {self.name}: defence {name} names the model '{defence.model}', not in [models]"
-                )
+        attacks = self.attacks.values()
+        sets = ["train", "test", *(model.fit for model in self.models.values())]
+        sets += [name for fitted in self.classifiers.values() for name in (fitted.fit, fitted.test)]
+        sets += [name for attack in attacks for name in (attack.auxiliary, attack.target_set) if name]
+        self._require(sets, self.sets, "sets")
+        self._require([defence.model for defence in self.defences.values() if defence.model], self.models, "models")
+        classifiers = [name for attack in attacks for name in attack.surrogates]
+        if self.train.mode != "scratch":
+            classifiers.append(self.train.body)
+        self._require(classifiers, self.classifiers, "classifiers")
         if all(attack.attack for attack in self.attacks.values()):
             raise SettingsError(f"suite {self.name}: [attacks] needs a clean control, an entry without `attack`")
         if not any(defence.is_none() for defence in self.defences.values()):
             raise SettingsError(f"suite {self.name}: [defences] needs an undefended run, an entry without fields")
+
+    def _require(self, names: Iterable[str], table: Mapping[str, Any], section: str) -> None:
+        for name in names:
+            if name not in table:
+                raise SettingsError(f"suite {self.name}: [{section}] lacks '{name}', which another part of it names")
 
     def read_set(self, name: str, root: Path | None) -> ImageSet:
         """Read one of its sets."""

@@ -6,23 +6,29 @@ Several processes may share a folder: whoever comes first makes a thing, the oth
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from unpoison.bench.suite import Attack, Defence, Model
+from unpoison.bench.suite import ClassifierFit, Defence, Model
+from unpoison.classify.saving import hash_classifier, load_classifier, save_classifier
+from unpoison.classify.settings import TrainSettings
+from unpoison.classify.training import train
 from unpoison.core.hashing import hash_file, hash_json
 from unpoison.core.images import ImageSet
+from unpoison.core.manifest import manifest_path
 from unpoison.core.progress import OnStep
 from unpoison.core.settings import build_settings
-from unpoison.data import read, write
+from unpoison.data import read
 from unpoison.fitting.diffusion import fit
 from unpoison.fitting.settings import FitSettings
-from unpoison.poisons.crafting import attack_settings, poison
+from unpoison.poisons.base import Resources
+from unpoison.poisons.crafting import poison_parts, sets_used, write_poisoned
+from unpoison.poisons.parts import Part
 from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.networks import SHIPPED, weights_path
 from unpoison.purifiers.runner import purify_to
@@ -41,16 +47,18 @@ class Made:
     """A set or model with what went into it.
 
     Args:
-        value: the image set, or the path of the model.
-        digest: content hash, or sha256 of the file.
+        value: the image set, the path of the model, or the classifier.
+        digest: content hash, or sha256 of the weights.
         settings: every setting that it was made with.
         seconds: time to make it; 0 if it was there.
+        manifest: of a set that was made.
     """
 
     value: Any
     digest: str
     settings: dict[str, Any]
     seconds: float
+    manifest: Path | None = None
 
 
 class Workshop:
@@ -78,21 +86,47 @@ class Workshop:
         seconds = self._make_once(path, make)
         return Made(path, hash_file(path), {**asked, "images": len(clean)}, seconds)
 
-    def poison(self, attack: Attack, clean: ImageSet, seed: int) -> Made:
-        """Poison the training set, or give the clean one back."""
-        if not attack.attack:
-            return Made(clean, clean.content_hash, {}, 0.0)
-        settings = attack_settings(attack.attack, overrides=attack.set)
-        asked = {
-            "attack": attack.attack,
-            "fraction": attack.fraction,
-            "seed": seed,
-            **settings.model_dump(mode="json"),
-        }
+    def train(self, fitted: ClassifierFit, train_set: ImageSet, test_set: ImageSet) -> Made:
+        """Train a classifier of the suite."""
+        settings = build_settings(
+            TrainSettings, profiles=fitted.profile, room="unpoison.classify", overrides=fitted.set
+        )
+        asked = {"model": fitted.model, **settings.model_dump(mode="json"), "seed": fitted.seed}
+        path = self.folder / "classifiers" / hash_json([train_set.content_hash, asked])[:16]
 
         def make(path: Path) -> None:
-            result = poison(clean, attack.attack, settings=settings, fraction=attack.fraction, seed=seed)
-            write(result.image_set, path)
+            with self.bar(f"train {fitted.model}", "step") as on_step:
+                trained = train(
+                    train_set,
+                    test_set=test_set,
+                    model=fitted.model,
+                    settings=settings,
+                    seed=fitted.seed,
+                    device=self.device,
+                    on_step=on_step,
+                )
+            save_classifier(path, trained)
+
+        seconds = self._make_once(path, make)
+        classifier = load_classifier(path)
+        return Made(classifier, hash_classifier(classifier), {**asked, "images": len(train_set)}, seconds)
+
+    def poison(self, parts: Sequence[Part], clean: ImageSet, seed: int, resources: Resources | None = None) -> Made:
+        """Poison the training set, or give the clean one back if there are no parts."""
+        if not parts:
+            return Made(clean, clean.content_hash, {}, 0.0)
+        resources = resources or Resources(device=self.device)
+        name = "+".join(part.attack for part in parts)
+        described = {part.attack: part.describe() for part in parts}
+        asked = {"attack": name, "seed": seed, **(described if len(parts) > 1 else described[name])}
+        asked.update({f"{used} of": found["hash"] for used, found in sets_used(resources).items()})
+        if resources.surrogates:
+            asked["surrogates"] = [hash_classifier(net) for net in resources.surrogates]
+
+        def make(path: Path) -> None:
+            with self.bar(f"poison {name}", "step") as on_step:
+                result = poison_parts(clean, parts, seed=seed, resources=replace(resources, on_step=on_step))
+            write_poisoned(result, clean, path)
 
         return self._set(asked, clean.content_hash, make)
 
@@ -118,16 +152,17 @@ class Workshop:
 
     def _set(self, asked: dict[str, Any], source: str, make: Callable[[Path], None]) -> Made:
         path = self.folder / "sets" / f"{hash_json([source, asked])[:16]}.npz"
-        seconds = self._make_once(path, make)
+        seconds = self._make_once(path, make, last=manifest_path(path))
         image_set = read(path)
-        return Made(image_set, image_set.content_hash, asked, seconds)
+        return Made(image_set, image_set.content_hash, asked, seconds, manifest_path(path))
 
-    def _make_once(self, path: Path, make: Callable[[Path], None]) -> float:
-        """Make a file unless it is there; the seconds that took."""
+    def _make_once(self, path: Path, make: Callable[[Path], None], *, last: Path | None = None) -> float:
+        """Make a file unless it is there; the seconds that took. `last` is what is written last, if not the file."""
         with self.claim(f"{path.parent.name}-{path.stem}"):
-            if path.exists():
+            if (last or path).exists():
                 return 0.0
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
             started = time.perf_counter()
             make(path)
             return time.perf_counter() - started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -56,6 +57,15 @@ def save_classifier(folder: Path, trained: TrainedClassifier) -> None:
     with atomic_path(folder / _WEIGHTS) as temporary:
         save_file(weights, temporary, metadata={_KEY: description.model_dump_json()})
     write_json(folder / "history.json", [asdict(epoch) for epoch in trained.history])
+
+
+def hash_classifier(classifier: Classifier) -> str:
+    """sha256 over names and values of the weights, and what the input is normalised with, hexadecimal."""
+    digest = hashlib.sha256(classifier.architecture.encode())
+    for name, value in classifier.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_classifier(folder: Path) -> Classifier:

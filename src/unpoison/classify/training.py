@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -23,6 +24,12 @@ from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import generator
 from unpoison.core.progress import OnStep, StepInfo
+
+# From a net, a batch [N, 3, H, W] float32 in [0, 1] and its labels [N] to the batch that the net learns from.
+Perturb = Callable[[Classifier, Tensor, Tensor], Tensor]
+OnEpoch = Callable[[int, Classifier], None]
+# From a batch of stored inputs and its labels to what is learnt from.
+View = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,8 @@ def train(
     settings: TrainSettings | None = None,
     seed: int = 0,
     device: str = "auto",
+    perturb: Perturb | None = None,
+    on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> TrainedClassifier:
     """Train a classifier from scratch with SGD, and test it.
@@ -82,6 +91,8 @@ def train(
         settings: those of the profile `fast` if left out.
         seed: of weights, order and augmentation, each with a stream of its own.
         device: `auto`, `cpu`, `cuda`, ...
+        perturb: changes each augmented batch just before the net learns from it, as adversarial training does.
+        on_epoch: called after each epoch with its number and the net, which it must not change.
         on_step: called after each step with its loss.
 
     Returns:
@@ -95,28 +106,76 @@ def train(
     check_sets(train_set, test_set)
     started = time.perf_counter()
     place = choose_device(device)
-    pictures, test_pictures = train_set.array(), test_set.array()
-    net = _build(model, train_set, pictures, settings, seed).to(place)
-    # Pictures stay in 8 bits on the device: a quarter of the memory, and no loader is needed.
-    images = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))).to(place)
-    labels = torch.from_numpy(train_set.labels).to(place)
-    order = generator(seed, "classify.order")
-    randomness = torch.Generator(place).manual_seed(generator(seed, "classify.augment").initial_seed())
-    optimiser = torch.optim.SGD(
-        net.parameters(),
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        weight_decay=settings.weight_decay,
+    net = new_classifier(model, train_set, settings=settings, seed=seed).to(place)
+    randomness = augmentation_source(seed, place)
+
+    def view(batch: Tensor, labels: Tensor) -> Tensor:
+        augmented = augment(batch, settings, randomness)
+        return perturb(net, augmented, labels) if perturb else augmented
+
+    trained = fit(
+        net,
+        on_device(train_set, place),
+        torch.from_numpy(train_set.labels).to(place),
+        test_set=test_set,
+        learner=net,
+        optimiser=sgd(net.parameters(), settings),
+        factor=lambda step, total: schedule_factor(settings.schedule, step, total),
+        view=view,
+        settings=settings,
+        seed=seed,
+        on_epoch=on_epoch,
+        on_step=on_step,
     )
-    total = settings.epochs * len(_batches(torch.arange(len(images)), settings.batch_size))
-    schedule = LambdaLR(optimiser, lambda step: schedule_factor(settings.schedule, step, total))
+    return replace(trained, seconds=time.perf_counter() - started)
+
+
+def fit(
+    net: Classifier,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    test_set: ImageSet,
+    learner: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    factor: Callable[[int, int], float],
+    view: View,
+    settings: TrainSettings,
+    seed: int,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+) -> TrainedClassifier:
+    """The epochs of a training, from scratch or not.
+
+    Args:
+        net: the classifier that is tested; changed in place.
+        inputs: [N, ...] what batches are cut from, on the device of the net.
+        labels: [N] int64, on the same device.
+        test_set: labelled pictures.
+        learner: maps a viewed batch to logits: the net itself, or the part of it that learns.
+        optimiser: of the learner.
+        factor: what the learning rate is multiplied by, from steps done and steps in all.
+        view: what the learner is shown of a batch, e.g. augmented pictures.
+        settings: epochs, batch size, smoothing and precision.
+        seed: of the order.
+        on_epoch: called after each epoch with its number and the net.
+        on_step: called after each step with its loss.
+
+    Raises:
+        RunError: the loss left the finite numbers.
+    """
+    started = time.perf_counter()
+    test_pictures = test_set.array()
+    order = generator(seed, "classify.order")
+    total = settings.epochs * len(_batches(torch.arange(len(inputs)), settings.batch_size))
+    schedule = LambdaLR(optimiser, lambda step: factor(step, total))
 
     history, step = [], 0
     for epoch in range(1, settings.epochs + 1):
         losses = []
-        for rows in _batches(torch.randperm(len(images), generator=order).to(place), settings.batch_size):
-            loss = _step(net, optimiser, images[rows], labels[rows], settings, randomness)
+        for rows in _batches(torch.randperm(len(inputs), generator=order).to(inputs.device), settings.batch_size):
+            batch = view(inputs[rows], labels[rows])
+            loss = _step(learner, optimiser, batch, labels[rows], settings)
             schedule.step()
             losses.append(loss)
             step += 1
@@ -130,7 +189,30 @@ def train(
             predictions = predict(net, test_pictures)
             accuracy = float(np.mean(predictions == test_set.labels))
         history.append(EpochResult(epoch, train_loss, accuracy))
+        if on_epoch:
+            on_epoch(epoch, net)
     return TrainedClassifier(net.eval(), history, predictions, settings, seed, time.perf_counter() - started)
+
+
+def on_device(image_set: ImageSet, device: torch.device) -> Tensor:
+    """The pictures [N, 3, H, W] uint8 on the device: a quarter of the memory of floats, and no loader is needed."""
+    return torch.from_numpy(np.ascontiguousarray(image_set.array().transpose(0, 3, 1, 2))).to(device)
+
+
+def augmentation_source(seed: int, device: torch.device) -> torch.Generator:
+    """The stream that augmentation draws from, on the device."""
+    return torch.Generator(device).manual_seed(generator(seed, "classify.augment").initial_seed())
+
+
+def sgd(parameters: Iterable[nn.Parameter], settings: TrainSettings) -> torch.optim.SGD:
+    """The optimiser that the settings describe."""
+    return torch.optim.SGD(
+        parameters,
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        weight_decay=settings.weight_decay,
+    )
 
 
 def schedule_factor(schedule: str, step: int, total: int) -> float:
@@ -147,34 +229,23 @@ def schedule_factor(schedule: str, step: int, total: int) -> float:
     return 0.2 + 0.8 * progress / 0.2 if progress < 0.2 else (1 - progress) / 0.8
 
 
-def _build(model: str, train_set: ImageSet, pictures: np.ndarray, settings: TrainSettings, seed: int) -> Classifier:
+def new_classifier(model: str, train_set: ImageSet, *, settings: TrainSettings, seed: int) -> Classifier:
+    """An untrained classifier of a set's classes, on the CPU, its weights given by the seed.
+
+    Args:
+        model: name of an architecture.
+        train_set: gives the classes and, with `normalise`, the channel statistics.
+        settings: width and normalisation.
+        seed: of the weights.
+    """
     names = train_set.class_names
-    mean, std = channel_statistics(pictures) if settings.normalise else IDENTITY
+    mean, std = channel_statistics(train_set.array()) if settings.normalise else IDENTITY
     net = build_net(model, classes=len(names), width=settings.width, seed=seed)
     return Classifier(net, architecture=model, width=settings.width, class_names=names, mean=mean, std=std)
 
 
-@torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-def _step(
-    net: Classifier,
-    optimiser: torch.optim.Optimizer,
-    images: Tensor,
-    labels: Tensor,
-    settings: TrainSettings,
-    randomness: torch.Generator,
-) -> Tensor:
-    """One update from [N, 3, H, W] uint8; gives the loss."""
-    batch = _augment(images, settings, randomness)
-    with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
-        logits = net.train()(batch)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
-    optimiser.zero_grad()
-    loss.backward()
-    optimiser.step()
-    return loss.detach()
-
-
-def _augment(images: Tensor, settings: TrainSettings, randomness: torch.Generator) -> Tensor:
+def augment(images: Tensor, settings: TrainSettings, randomness: torch.Generator) -> Tensor:
+    """Crop, mirror and, where the settings say so, corrupt [N, 3, H, W] uint8; gives float32 in [0, 1]."""
     cropped = crop_and_flip(images, padding=settings.crop_padding, flip=settings.flip, generator=randomness)
     batch = cropped.float().div_(255)
     if not settings.grayscale_probability and not settings.noise_sigma:
@@ -185,6 +256,24 @@ def _augment(images: Tensor, settings: TrainSettings, randomness: torch.Generato
         noise_sigma=settings.noise_sigma,
         generator=randomness,
     )
+
+
+@torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+def _step(
+    learner: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batch: Tensor,
+    labels: Tensor,
+    settings: TrainSettings,
+) -> Tensor:
+    """One update from a batch as the learner takes it; gives the loss."""
+    with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
+        logits = learner.train()(batch)
+    loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.detach()
 
 
 def _batches(rows: Tensor, batch_size: int) -> list[Tensor]:

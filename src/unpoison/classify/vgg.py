@@ -13,6 +13,11 @@ from unpoison.core.errors import SettingsError
 _MULTIPLES = (1, 2, 4, 8, 8)  # channels of the five stages, in units of the width
 
 
+def vgg11(classes: int, width: int = 64) -> nn.Module:
+    """VGG-11: 9,231,114 parameters at 10 classes and width 64."""
+    return VGG((1, 1, 2, 2, 2), classes, width)
+
+
 def vgg16(classes: int, width: int = 64) -> nn.Module:
     """VGG-16: 14,728,266 parameters at 10 classes and width 64."""
     return VGG((2, 2, 3, 3, 3), classes, width)

@@ -22,13 +22,13 @@ def bench(suite: Path, out: Path, root: Path | None, device: str, as_json: bool)
     from unpoison.bench.running import run_suite
     from unpoison.bench.suite import read_suite
     from unpoison.reporting.grid import make_grid
-    from unpoison.reporting.tables import accuracy_table, describe_grid
+    from unpoison.reporting.tables import grid_tables
 
     records = run_suite(suite, out, root=root, device=device)
     grid = make_grid(read_suite(suite), records)
     options.answer(
         as_json,
-        f"{accuracy_table(grid)}\n{describe_grid(grid)}",
+        grid_tables(grid).rstrip(),
         {"trials": len(records), "records": [record.id for record in records]},
     )
 
@@ -42,11 +42,11 @@ def report(folder: Path, as_json: bool) -> None:
     from unpoison.reporting.eclipse_export import eclipse_rows
     from unpoison.reporting.grid import read_grid
     from unpoison.reporting.pages import grid_page
-    from unpoison.reporting.tables import accuracy_table, describe_grid
+    from unpoison.reporting.tables import grid_tables
     from unpoison.scoring.eclipse_csv import write_rows
 
     grid = read_grid(folder)
-    write_text(folder / "table.md", f"{accuracy_table(grid)}\n{describe_grid(grid)}\n")
+    write_text(folder / "table.md", grid_tables(grid))
     write_text(folder / "report.html", grid_page(grid))
     write_rows(folder / "results.csv", eclipse_rows(grid))
     options.answer(

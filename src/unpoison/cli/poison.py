@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,50 +19,89 @@ from unpoison.poisons.methods import METHODS
 @click.option(
     "--epsilon", help="Bound of the perturbation in [0, 1] units, e.g. 8/255; what it bounds is the attack's."
 )
-@click.option("--fraction", default=1.0, show_default=True, help="Share of every class that is poisoned.")
-@options.together(
-    options.seed, options.profile, options.assignments, options.input_format, options.dry_run, options.as_json
+@click.option("--fraction", type=float, help="Share of every class that is poisoned.  [default: 1.0]")
+@click.option("--classes", help="Names of the classes that are poisoned, with commas.  [default: all]")
+@click.option(
+    "--surrogate",
+    type=options.PATH,
+    multiple=True,
+    help="Folder of a classifier made by `train` that the attacker has; else the attack trains its own.",
 )
+@click.option("--auxiliary", help="Labelled set of other classes that the attacker trains on (narcissus).")
+@click.option("--target-set", help="Clean set with the picture to be misread (bullseye, gradient-matching).")
+@click.option(
+    "--to", "output_format", help="Format of DST, if its suffix does not say: folder, numbered, npz, parquet."
+)
+@options.computing
 def poison(
     src: str,
     dst: Path,
     attack: str,
     epsilon: str | None,
-    fraction: float,
+    fraction: float | None,
+    classes: str | None,
+    surrogate: tuple[Path, ...],
+    auxiliary: str | None,
+    target_set: str | None,
+    output_format: str | None,
     seed: int,
+    device: str,
     profile: str,
     assignments: tuple[str, ...],
     input_format: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Poison the image set SRC into DST, as a published attack would: to test a defence."""
-    from unpoison.core.settings import parse_assignments
-    from unpoison.poisons.crafting import attack_settings
+    """Poison the image set SRC into DST, as a published attack would: to test a defence.
 
-    overrides = {"epsilon": epsilon} if epsilon else {}
-    settings = attack_settings(
-        attack, profiles=options.split_profiles(profile), overrides={**overrides, **parse_assignments(assignments)}
+    Several attacks joined by + share the set out between them; --set lsp.fraction=0.3 gives one its share. The
+    profiles are `paper`, the default, and `small`, which runs on two cores in minutes.
+    """
+    from unpoison.core.settings import parse_assignments
+    from unpoison.poisons.parts import attack_parts
+
+    given = {"epsilon": epsilon, "fraction": fraction, "classes": classes}
+    shorthands = {name: value for name, value in given.items() if value is not None}
+    parts = attack_parts(
+        attack, profiles=options.split_profiles(profile), overrides={**shorthands, **parse_assignments(assignments)}
     )
     if dry_run:
-        options.answer(
-            True, "", {"attack": attack, "seed": seed, "fraction": fraction, "settings": settings.model_dump()}
-        )
+        described = {part.attack: part.describe() for part in parts}
+        options.answer(True, "", {"attack": attack, "seed": seed, "settings": described})
         return
 
     import unpoison.poisons.crafting as crafting
+    from unpoison.classify.saving import load_classifier
     from unpoison.core.errors import RunError
+    from unpoison.core.progress import progress_bar
     from unpoison.data import read, read_history
+    from unpoison.poisons.base import Resources
 
     if dst.exists():
         raise RunError(f"{dst} is already there; remove it or choose another name")
     source = read(src, format=input_format)
-    result = crafting.poison(source, attack, settings=settings, fraction=fraction, seed=seed)
-    crafting.write_poisoned(result, source, dst, history=read_history(src))
+    with progress_bar(f"poison {attack}", unit="step") as on_step:
+        resources = Resources(
+            surrogates=[load_classifier(folder) for folder in surrogate],
+            auxiliary=read(auxiliary) if auxiliary else None,
+            target_set=read(target_set) if target_set else None,
+            device=device,
+            on_step=on_step,
+        )
+        result = crafting.poison_parts(source, parts, seed=seed, resources=resources)
+    crafting.write_poisoned(result, source, dst, format=output_format, history=read_history(src))
     facts = result.step.facts
+    lines = [_describe(part.attack, facts if len(parts) == 1 else facts[part.attack]) for part in parts]
     options.answer(
         as_json,
-        f"{len(result.poisoned.ids)} of {len(source)} images poisoned with {attack}: at most {facts['linf_255']}/255 a "
-        f"value, L2 {facts['l2_mean']:.3f} on average -> {dst}",
-        {"images": len(source), "poisoned": len(result.poisoned.ids), "result": result.step.result, **facts},
+        "\n".join([*lines, f"{len(result.ids)} of {len(source)} images are poisoned -> {dst}"]),
+        {"images": len(source), "poisoned": len(result.ids), "result": result.step.result, **facts},
+    )
+
+
+def _describe(attack: str, facts: Mapping[str, Any]) -> str:
+    """What an attack did, in a line."""
+    return (
+        f"{attack} ({facts['kind']}): {facts['images']} images, at most {facts['linf_255']}/255 a value, "
+        f"L2 {facts['l2_mean']:.3f} on average"
     )

@@ -14,14 +14,26 @@ from unpoison.cli import options
 @click.option("--out", type=options.PATH, required=True, help="New folder or file for the set made again.")
 @click.option("--source", help="The set it was made from, or any set earlier in its history.  [default: beside it]")
 @click.option(
-    "--model", type=options.PATH, multiple=True, help="Weight file that the run used, if it is not beside it."
+    "--model",
+    type=options.PATH,
+    multiple=True,
+    help="Weight file, or folder of a classifier, that the run used, if it is not beside it.",
 )
+@click.option("--with", "others", multiple=True, help="A further set that an attack used.")
 @options.together(options.device, options.as_json)
-def rerun(manifest: Path, out: Path, source: str | None, model: tuple[Path, ...], device: str, as_json: bool) -> None:
+def rerun(
+    manifest: Path,
+    out: Path,
+    source: str | None,
+    model: tuple[Path, ...],
+    others: tuple[str, ...],
+    device: str,
+    as_json: bool,
+) -> None:
     """Make the set that MANIFEST describes again, and compare it with the one that was made."""
     from unpoison.bench.remaking import remake
     from unpoison.core.progress import progress_bar
 
     with progress_bar("rerun", unit="img") as on_step:
-        comparison = remake(manifest, out, source=source, models=model, device=device, on_step=on_step)
+        comparison = remake(manifest, out, source=source, models=model, others=others, device=device, on_step=on_step)
     options.answer(as_json, f"{comparison.describe()} -> {out}", comparison.facts())

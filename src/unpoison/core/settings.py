@@ -22,9 +22,9 @@ class Settings(BaseModel):
 
 def _check_bound(text: str) -> str:
     try:
-        value = Fraction(text.replace(" ", ""))
+        value = bound_value(text)
     except (ValueError, ZeroDivisionError):
-        raise ValueError("write it as a fraction like 8/255, or as a number") from None
+        raise ValueError("write it as a fraction like 8/255 or 0.4/255, or as a number") from None
     if value < 0:
         raise ValueError("must not be negative")
     return text.replace(" ", "")
@@ -37,8 +37,13 @@ S = TypeVar("S", bound=Settings)
 
 
 def bound_value(bound: str) -> float:
-    """The number that a `Bound` stands for."""
-    return float(Fraction(bound))
+    """The number that a `Bound` stands for.
+
+    >>> bound_value("0.5"), bound_value("0.4/255") == 0.4 / 255
+    (0.5, True)
+    """
+    top, _, bottom = bound.replace(" ", "").partition("/")
+    return float(Fraction(top) / Fraction(bottom or 1))
 
 
 def build_settings(

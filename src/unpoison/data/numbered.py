@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,8 +27,28 @@ class NumberedPictures(PictureFiles):
         """Per picture its number: the row of the set that the poison was made from."""
         return [int(image_id) for image_id in self.ids]
 
+    def labelled(self, labels: np.ndarray, class_names: Sequence[str]) -> NumberedPictures:
+        """The same pictures with labels."""
+        return NumberedPictures(self.root, self.files, labels, class_names, other_files=self.other_files)
 
-def read_numbered(path: Path, split: str | None) -> ImageSet:
+
+@runtime_checkable
+class Unlabelled(Protocol):
+    """A set whose pictures know which row of another set has their label."""
+
+    name: str
+
+    @property
+    def numbers(self) -> list[int]:
+        """Per picture that row, ascending."""
+        ...
+
+    def labelled(self, labels: np.ndarray, class_names: Sequence[str]) -> ImageSet:
+        """The same pictures with labels."""
+        ...
+
+
+def read_numbered(path: Path, split: str | None) -> NumberedPictures:
     """Read a flat numbered folder; the labels are -1.
 
     Raises:
@@ -51,25 +73,19 @@ def label_by_number(image_set: ImageSet, labels_from: ImageSet) -> ImageSet:
     """Give a numbered set the labels of another: picture 17 gets the label of row 17.
 
     Raises:
-        SettingsError: the set is not a flat numbered folder.
+        SettingsError: the set brings its own labels.
         DataError: a number is beyond the other set.
     """
-    if not isinstance(image_set, NumberedPictures):
-        raise SettingsError(f"{image_set.name} is not a flat numbered folder; it keeps its own labels")
+    if not isinstance(image_set, Unlabelled):
+        raise SettingsError(f"{image_set.name} is not a flat numbered folder or the like; it keeps its own labels")
     numbers = image_set.numbers
     if numbers[-1] >= len(labels_from):
         raise DataError(
-            image_set.root / image_set.files[-1],
+            image_set.root / image_set.files[-1] if isinstance(image_set, NumberedPictures) else image_set.name,
             f"{labels_from.name} has only {len(labels_from)} labels",
             "Take the labels from the set that the pictures were made from",
         )
-    return NumberedPictures(
-        image_set.root,
-        image_set.files,
-        labels_from.labels[numbers],
-        labels_from.class_names,
-        other_files=image_set.other_files,
-    )
+    return image_set.labelled(labels_from.labels[numbers], labels_from.class_names)
 
 
 class NumberedWriter(Writer):

@@ -77,6 +77,7 @@ def read_torch(path: Path) -> Any:
             },
             constants={("torch", name): code for name, code in _STORAGES.items()},
             persistent=load_storage,
+            size_outside=sum(member.file_size for member in archive.infolist()),
         )
 
 

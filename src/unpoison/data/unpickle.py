@@ -75,6 +75,7 @@ def unpickle(
     calls: Mapping[tuple[str, str], Callable] | None = None,
     constants: Mapping[tuple[str, str], Any] | None = None,
     persistent: Callable[[Any], Any] | None = None,
+    size_outside: int = 0,
 ) -> Any:
     """Read a stranger's pickle from memory; see `read_pickle`.
 
@@ -85,10 +86,12 @@ def unpickle(
         calls: further functions that it may call, by module and name; they take a `Budget` first.
         constants: further values that it may name.
         persistent: turns persistent ids into values, for formats that have them.
+        size_outside: bytes that those values hold; they vouch for what it builds, like the bytes of the pickle itself.
     """
     try:
         _scan(data)
-        loader = _Unpickler(data, file, record, calls or {}, constants or {}, persistent)
+        budget = Budget(4 * (len(data) + size_outside) + _ROOM)
+        loader = _Unpickler(data, file, record, calls or {}, constants or {}, persistent, budget)
         return loader.load()
     except DataError as error:
         if error.file == str(file):
@@ -110,11 +113,12 @@ class _Unpickler(pickle.Unpickler):
         calls: Mapping[tuple[str, str], Callable],
         constants: Mapping[tuple[str, str], Any],
         persistent: Callable[[Any], Any] | None,
+        budget: Budget,
     ):
         # Python 2 text may be bytes in truth; latin1 keeps every byte.
         super().__init__(io.BytesIO(data), encoding="latin1")
         self._file, self._record, self._persistent = file, record, persistent
-        self._budget = Budget(4 * len(data) + _ROOM)
+        self._budget = budget
         self._calls, self._constants = {**_CALLS, **calls}, constants
 
     def find_class(self, module: str, name: str) -> Any:

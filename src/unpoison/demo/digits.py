@@ -69,7 +69,7 @@ def _pictures(grid: Grid, out: Path, device: str) -> list[Strip]:
     clean = suite.read_set("train", None)
     seed = suite.seeds[0]
     model = workshop.fit(suite.models["denoiser"], suite.read_set("sparse", None))
-    poisoned = workshop.poison(suite.attacks["lsp"], clean, seed)
+    poisoned = workshop.poison(suite.attacks["lsp"].parts({}), clean, seed)
     purified = workshop.purify(suite.defences["purified"], model, poisoned, seed)
     rows = [int(np.flatnonzero(clean.labels == label)[0]) for label in range(len(clean.class_names))]
     before = np.stack(clean.load(rows))

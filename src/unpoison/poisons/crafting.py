@@ -1,26 +1,28 @@
-"""Poisoning a set: choose the images, craft, measure what was stored, write it down."""
+"""Poisoning a set: choose the pictures, craft, measure what was stored, write it down."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
+from PIL import Image
 
-from unpoison.core.device import versions
+from unpoison.classify.saving import hash_classifier
+from unpoison.core.device import choose_device, versions
 from unpoison.core.errors import SettingsError
 from unpoison.core.files import atomic_path, write_text
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.manifest import Manifest, Step, manifest_path, write_manifest
 from unpoison.core.methods import load_method
 from unpoison.core.noise import generator
-from unpoison.core.settings import Settings, build_settings
+from unpoison.core.settings import Settings
 from unpoison.data import write
-from unpoison.poisons.base import PoisonedSet
+from unpoison.poisons.base import PoisonedSet, Resources, Target, Trigger
+from unpoison.poisons.measuring import measure
 from unpoison.poisons.methods import METHODS
+from unpoison.poisons.parts import Part, choose_rows, nearest_profile
 
 
 @dataclass(frozen=True)
@@ -28,39 +30,50 @@ class PoisonResult:
     """A poisoned set with what was done.
 
     Args:
-        image_set: all images in the order of the source, with ids and labels of the source.
-        poisoned: what the attack returned, over the whole set.
+        image_set: all pictures in the order of the source, with its ids and labels.
+        parts: what each attack did, by its name.
         step: the entry for the manifest.
     """
 
     image_set: ImageSet
-    poisoned: PoisonedSet
+    parts: dict[str, PoisonedSet]
     step: Step
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of all poisoned pictures, in the order of the set."""
+        poisoned = {image_id for part in self.parts.values() for image_id in part.ids}
+        return tuple(image_id for image_id in self.image_set.ids if image_id in poisoned)
 
-def attack_settings(
-    attack: str, *, profiles: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
-) -> Settings:
-    """Settings of an attack from profiles and single values.
+    @property
+    def trigger(self) -> Trigger | None:
+        """The trigger, if one of the attacks has one."""
+        return next((part.trigger for part in self.parts.values() if part.trigger), None)
 
-    Raises:
-        SettingsError: unknown attack, profile or field.
-    """
-    model = load_method(METHODS, attack, kind="attack").Settings
-    return build_settings(model, profiles=profiles, room="unpoison.poisons", overrides=overrides)
+    @property
+    def target(self) -> Target | None:
+        """The picture to be misread, if one of the attacks has one."""
+        return next((part.target for part in self.parts.values() if part.target), None)
 
 
 def poison(
-    image_set: ImageSet, attack: str = "lsp", *, settings: Settings | None = None, fraction: float = 1.0, seed: int = 0
+    image_set: ImageSet,
+    attack: str = "lsp",
+    *,
+    settings: Settings | None = None,
+    fraction: float = 1.0,
+    seed: int = 0,
+    resources: Resources | None = None,
 ) -> PoisonResult:
     """Poison a set, as its attacker would have.
 
     Args:
-        image_set: labelled images of one size.
+        image_set: labelled pictures of one size.
         attack: name of the attack.
         settings: its settings; the paper's if left out.
         fraction: share of every class that is poisoned, above 0 and up to 1.
-        seed: decides which images, and the perturbation.
+        seed: decides which pictures, and the perturbation.
+        resources: what else the attacker has: trained classifiers, further sets, a device.
 
     Returns:
         The poisoned set, in the order of the source.
@@ -70,50 +83,101 @@ def poison(
     """
     if not 0 < fraction <= 1:
         raise SettingsError(f"fraction is {fraction}; it must lie above 0 and not above 1")
-    method = load_method(METHODS, attack, kind="attack")()
-    settings = settings or method.Settings()
-    chosen = _choose(image_set, fraction, generator(seed, f"{attack}/choice"))
-    crafted = method.craft(image_set.subset(chosen), settings, generator=generator(seed, attack))
+    settings = settings or load_method(METHODS, attack, kind="attack").Settings()
+    return poison_parts(image_set, [Part(attack, settings, fraction)], seed=seed, resources=resources)
+
+
+def poison_parts(
+    image_set: ImageSet, parts: Sequence[Part], *, seed: int = 0, resources: Resources | None = None
+) -> PoisonResult:
+    """Poison a set with one attack or several. No picture is poisoned twice; every surrogate learns from clean ones.
+
+    Args:
+        image_set: labelled pictures of one size.
+        parts: the attacks; those that choose their pictures themselves choose first.
+        seed: decides which pictures, and the perturbations.
+        resources: what else the attacker has.
+
+    Raises:
+        SettingsError: an attack cannot be used on the set, or the parts do not leave each other enough pictures.
+    """
+    resources = replace(resources or Resources(), clean_set=image_set)
     clean = image_set.array()
     images = clean.copy()
-    images[chosen] = crafted.images
+    rows_of = {image_id: row for row, image_id in enumerate(image_set.ids)}
+    free = np.ones(len(image_set), bool)
+    crafted: dict[str, PoisonedSet] = {}
+    for part in sorted(parts, key=_poisons_all):
+        method = load_method(METHODS, part.attack, kind="attack")()
+        if method.chooses and part.fraction < 1 and len(parts) == 1:
+            raise SettingsError(f"{part.attack} chooses its pictures itself and takes no fraction; see its settings")
+        chosen = np.flatnonzero(free)
+        if not method.chooses:
+            chosen = choose_rows(image_set, part, free, generator(seed, f"{part.attack}/choice"))
+        poisoned = method.craft(
+            image_set.subset(chosen), part.settings, generator=generator(seed, part.attack), resources=resources
+        )
+        rows = [rows_of[image_id] for image_id in poisoned.ids]
+        images[rows] = poisoned.images
+        free[rows] = False
+        crafted[part.attack] = poisoned
+    name = "+".join(part.attack for part in parts)
     result = ArrayImageSet(
         images,
         image_set.labels,
         class_names=image_set.class_names,
         ids=image_set.ids,
-        name=f"{image_set.name}-{attack}",
+        name=f"{image_set.name}-{name}",
     )
+    facts = {
+        part.attack: {
+            **nearest_profile(part.attack, part.settings),
+            **measure(crafted[part.attack], clean[[rows_of[image_id] for image_id in crafted[part.attack].ids]]),
+        }
+        for part in parts
+    }
+    described = {part.attack: part.describe() for part in parts}
+    one = parts[0].attack if len(parts) == 1 else None
     step = Step(
         action="poison",
-        method=attack,
-        settings={**settings.model_dump(mode="json"), "fraction": fraction},
+        method=name,
+        settings=described[one] if one else described,
         seed=seed,
         source=image_set.content_hash,
         result=result.content_hash,
         versions=versions(),
-        device="cpu",
+        device=choose_device(resources.device).type,
+        weights={
+            **{f"surrogate-{number}": hash_classifier(net) for number, net in enumerate(resources.surrogates)},
+            **{name: digest for part in parts for name, digest in part.files().items()},
+        },
         facts={
-            "kind": crafted.kind,
-            "poisoned": "all" if len(chosen) == len(image_set) else "poisoned_ids.txt",
-            "target": crafted.target,
-            **_achieved(clean[chosen], crafted.images),
+            "poisoned": "all" if not free.any() else "poisoned_ids.txt",
+            **sets_used(resources),
+            **(facts[one] if one else facts),
         },
     )
-    whole = PoisonedSet(images, crafted.ids, crafted.kind, crafted.trigger, crafted.target)
-    return PoisonResult(result, whole, step)
+    return PoisonResult(result, crafted, step)
 
 
-def write_poisoned(result: PoisonResult, source: ImageSet, target: Path, *, history: Sequence[Step] = ()) -> Manifest:
-    """Write a poisoned set with its manifest, list of poisoned ids and trigger.
+def write_poisoned(
+    result: PoisonResult,
+    source: ImageSet,
+    target: Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    history: Sequence[Step] = (),
+) -> Manifest:
+    """Write a poisoned set with its manifest, list of poisoned ids, trigger and target.
 
     Args:
         result: what `poison` returned.
         source: the set it was made from; its name and format go into the manifest.
         target: new folder or file.
+        format: of the target, where its name does not say it.
         history: steps that made the source.
     """
-    write(result.image_set, target)
+    write(result.image_set, target, format=format)
     manifest = Manifest(
         name=source.name,
         format=source.format,
@@ -123,29 +187,34 @@ def write_poisoned(result: PoisonResult, source: ImageSet, target: Path, *, hist
     )
     path = manifest_path(target)
     beside = path.name.removesuffix("manifest.json")
-    if result.step.facts["poisoned"] != "all":
-        write_text(path.with_name(f"{beside}poisoned_ids.txt"), "\n".join(result.poisoned.ids) + "\n")
-    if result.poisoned.trigger is not None:
+    if result.step.facts["poisoned"] != "all" or len(result.parts) > 1:
+        write_text(path.with_name(f"{beside}poisoned_ids.txt"), _list_ids(result))
+    if result.trigger is not None:
         with atomic_path(path.with_name(f"{beside}trigger.npy")) as temporary, open(temporary, "wb") as file:
-            np.save(file, result.poisoned.trigger)
+            np.save(file, result.trigger.delta)
+    if result.target is not None:
+        with atomic_path(path.with_name(f"{beside}target.png")) as temporary:
+            Image.fromarray(result.target.image).save(temporary, format="png")
     write_manifest(path, manifest)
     return manifest
 
 
-def _choose(image_set: ImageSet, fraction: float, source: torch.Generator) -> np.ndarray:
-    """Rows to poison, ascending: the same share of every class, at least one image of each."""
-    if fraction == 1:
-        return np.arange(len(image_set))
-    rows = []
-    for label in np.unique(image_set.labels):
-        members = np.flatnonzero(image_set.labels == label)
-        count = max(1, round(fraction * len(members)))
-        rows.append(members[torch.randperm(len(members), generator=source)[:count].numpy()])
-    return np.sort(np.concatenate(rows))
+def _poisons_all(part: Part) -> bool:
+    """Whether an attack takes what it is given; those that choose come before it."""
+    return not load_method(METHODS, part.attack, kind="attack").chooses
 
 
-def _achieved(clean: np.ndarray, stored: np.ndarray) -> dict[str, float]:
-    """Norms of the stored perturbation: largest level change, mean and largest L2 in [0, 1] units."""
-    delta = stored.astype(np.int16) - clean
-    l2 = np.sqrt((delta.astype(np.float64) ** 2).sum(axis=(1, 2, 3))) / 255
-    return {"linf_255": int(np.abs(delta).max()), "l2_mean": float(l2.mean()), "l2_max": float(l2.max())}
+def _list_ids(result: PoisonResult) -> str:
+    """One id a line, in the order of the set; in a mixture, a tab and the attack after it."""
+    who = {image_id: attack for attack, part in result.parts.items() for image_id in part.ids}
+    mixed = len(result.parts) > 1
+    return "".join(f"{image_id}\t{who[image_id]}\n" if mixed else f"{image_id}\n" for image_id in result.ids)
+
+
+def sets_used(resources: Resources) -> dict[str, dict[str, str]]:
+    """Name and hash of the further sets, so that the step can be done again."""
+    return {
+        name: {"name": found.name, "hash": found.content_hash}
+        for name in ("auxiliary", "target_set")
+        if (found := getattr(resources, name)) is not None
+    }

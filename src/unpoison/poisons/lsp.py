@@ -8,7 +8,8 @@ import torch
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Bound, Settings, bound_value
-from unpoison.poisons.base import PoisonedSet, Quantise, add_and_quantise, require_labels
+from unpoison.poisons.base import PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
+from unpoison.poisons.chunks import slices
 
 _SEPARATION = 10.0  # half the side of the hypercube whose corners are the class centres
 
@@ -40,8 +41,11 @@ class LspPoison:
     """
 
     Settings = LspSettings
+    chooses = False
 
-    def craft(self, image_set: ImageSet, settings: LspSettings, *, generator: torch.Generator) -> PoisonedSet:
+    def craft(
+        self, image_set: ImageSet, settings: LspSettings, *, generator: torch.Generator, resources: Resources
+    ) -> PoisonedSet:
         require_labels(image_set, "lsp")
         images = image_set.array()
         rows, columns = (_cells(side, settings.patch) for side in images.shape[1:3])
@@ -51,12 +55,18 @@ class LspPoison:
             members = np.flatnonzero(image_set.labels == label)
             mixing = 2 * torch.rand(features, features, generator=generator) - 1
             samples = torch.randn(len(members), features, generator=generator) @ mixing + center
-            mosaic = samples.numpy().reshape(-1, rows, columns, 3)
-            delta = mosaic.repeat(settings.patch, axis=1).repeat(settings.patch, axis=2)
-            rms = np.sqrt(np.mean(delta**2, axis=(1, 2, 3), keepdims=True))
-            delta = delta * (bound_value(settings.epsilon) / rms)
-            poisoned[members] = add_and_quantise(images[members], delta, settings.quantise)
+            mosaics = samples.numpy().reshape(-1, rows, columns, 3)
+            for part in slices(len(members), images.shape[1:]):
+                delta = _spread(mosaics[part], settings)
+                poisoned[members[part]] = add_and_quantise(images[members[part]], delta, settings.quantise)
         return PoisonedSet(poisoned, image_set.ids, "availability")
+
+
+def _spread(mosaics: np.ndarray, settings: LspSettings) -> np.ndarray:
+    """Mosaics [n, rows, columns, 3] as perturbations [n, H, W, 3] of the root mean square asked for."""
+    delta = mosaics.repeat(settings.patch, axis=1).repeat(settings.patch, axis=2)
+    rms = np.sqrt(np.mean(delta**2, axis=(1, 2, 3), keepdims=True))
+    return delta * (bound_value(settings.epsilon) / rms)
 
 
 def _cells(side: int, patch: int) -> int:

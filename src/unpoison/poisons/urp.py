@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Bound, Settings, bound_value
-from unpoison.poisons.base import PoisonedSet, Quantise, add_and_quantise, require_labels
+from unpoison.poisons.base import PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
+from unpoison.poisons.chunks import class_chunks, slices
 
 
 class UrpSettings(Settings):
@@ -38,16 +40,23 @@ class UrpPoison:
     """
 
     Settings = UrpSettings
+    chooses = False
 
-    def craft(self, image_set: ImageSet, settings: UrpSettings, *, generator: torch.Generator) -> PoisonedSet:
+    def craft(
+        self, image_set: ImageSet, settings: UrpSettings, *, generator: torch.Generator, resources: Resources
+    ) -> PoisonedSet:
         images = image_set.array()
         shape = images.shape[1:]
+        poisoned = np.empty_like(images)
         if settings.per == "class":
             require_labels(image_set, "urp")
-            noise = _draw(len(image_set.class_names), shape, settings, generator)[torch.from_numpy(image_set.labels)]
+            noise = _draw(len(image_set.class_names), shape, settings, generator)
+            for label, rows in class_chunks(images, image_set.labels):
+                poisoned[rows] = add_and_quantise(images[rows], noise[label].numpy(), settings.quantise)
         else:
-            noise = _draw(len(images), shape, settings, generator)
-        poisoned = add_and_quantise(images, noise.numpy(), settings.quantise)
+            for part in slices(len(images), shape):
+                noise = _draw(len(images[part]), shape, settings, generator)
+                poisoned[part] = add_and_quantise(images[part], noise.numpy(), settings.quantise)
         return PoisonedSet(poisoned, image_set.ids, "availability")
 
 

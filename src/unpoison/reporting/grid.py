@@ -9,7 +9,9 @@ from pathlib import Path
 
 from unpoison.bench.suite import Suite, read_suite
 from unpoison.core.errors import SettingsError
+from unpoison.core.hashing import canonical_json
 from unpoison.core.records import Metric, TrialRecord, read_records
+from unpoison.reporting.success import Success, gather_success
 from unpoison.scoring.intervals import mean_over_trials
 from unpoison.scoring.recovery import recovery
 
@@ -21,16 +23,19 @@ class Cell:
     """One attack under one defence.
 
     Args:
-        accuracy: mean over seeds with its interval; with one seed the interval speaks of the test images only.
-        peak: best test of any epoch, mean over seeds.
+        accuracy: mean over trainings (seeds and cases) with its interval; with one training the interval speaks of the
+            test images only.
+        peak: best test of any epoch, mean over trainings.
         seeds: how many trainings.
         recovery: share of the damage undone; None for the controls, or where the poison did no harm that shows.
+        success: how often a triggered or triggerless attack got what it wanted.
     """
 
     accuracy: Metric
     peak: float
     seeds: int
     recovery: float | None
+    success: Success | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def make_grid(suite: Suite, records: Sequence[TrialRecord]) -> Grid:
         if (
             attack not in suite.attacks
             or defence not in suite.defences
-            or len({r.settings["seed"] for r in cell}) < len(cell)
+            or len({canonical_json([r.settings["seed"], r.settings.get("case")]) for r in cell}) < len(cell)
         ):
             raise SettingsError(
                 f"the records of {attack} / {defence} in {suite.name} come from different versions of the suite; "
@@ -81,6 +86,7 @@ def make_grid(suite: Suite, records: Sequence[TrialRecord]) -> Grid:
             sum(record.details["peak_accuracy"] for record in cell) / len(cell),
             len(cell),
             _recovery(accuracy, key, control=clean_control(suite), undefended=undefended(suite)),
+            gather_success(cell),
         )
         for key, cell in trials.items()
     }

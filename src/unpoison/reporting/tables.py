@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from unpoison.reporting.grid import Cell, Grid
+from unpoison.reporting.success import describe_success, success_table
 
 _MOST_COLUMNS = 8  # a wider table is turned: defences down, attacks across
+
+
+def grid_tables(grid: Grid) -> str:
+    """All that a suite's table.md says: accuracies, attack success where there is any, and what the figures are."""
+    found = {key: cell.success for key, cell in grid.cells.items()}
+    table = success_table(grid.suite, found)
+    text = f"{accuracy_table(grid)}\n{describe_grid(grid)}\n"
+    if table:
+        text += f"\n{table}\n{describe_success([success for success in found.values() if success])}\n"
+    return text
 
 
 def accuracy_table(grid: Grid) -> str:

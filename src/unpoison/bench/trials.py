@@ -1,0 +1,219 @@
+"""One trial of a suite: poison, purify, train and score, and the record of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unpoison.bench.suite import Suite
+from unpoison.bench.workshop import Made, Workshop
+from unpoison.classify.classifier import Classifier
+from unpoison.classify.saving import load_classifier, save_classifier
+from unpoison.classify.settings import TrainSettings
+from unpoison.classify.training import TrainedClassifier, train
+from unpoison.classify.transfer import TransferSettings, transfer
+from unpoison.core.device import choose_device, describe_device, versions
+from unpoison.core.hashing import hash_json
+from unpoison.core.images import ImageSet
+from unpoison.core.manifest import read_manifest
+from unpoison.core.records import Metric, TrialRecord, read_records, trial_id, write_record
+from unpoison.core.settings import build_settings
+from unpoison.poisons.base import Resources
+from unpoison.poisons.reading_back import read_attack
+from unpoison.scoring.accuracy import score
+from unpoison.scoring.success import attack_success, success_rate, targeted_success
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One trial of the grid.
+
+    Args:
+        attack: name of the row.
+        defence: name of the column.
+        seed: of poison, purification and training.
+        case: which of the attack's cases.
+    """
+
+    attack: str
+    defence: str
+    seed: int
+    case: int = 0
+
+
+@dataclass(frozen=True)
+class _Materials:
+    """What a trial is made from."""
+
+    poisoned: Made
+    purified: Made
+    model: Made | None
+    body: Made | None
+
+    def digests(self) -> dict[str, str]:
+        optional = {"model": self.model, "body": self.body}
+        return {
+            "poisoned": self.poisoned.digest,
+            "purified": self.purified.digest,
+            **{name: made.digest for name, made in optional.items() if made},
+        }
+
+
+@dataclass(frozen=True)
+class Trials:
+    """A suite with its sets and its workshop.
+
+    Args:
+        suite: the grid.
+        folder: where its records lie.
+        sets: its image sets by name.
+        workshop: makes what trials need.
+    """
+
+    suite: Suite
+    folder: Path
+    sets: dict[str, ImageSet]
+    workshop: Workshop
+
+    def run(self, cell: Cell) -> TrialRecord:
+        """The record of a cell: found, or made."""
+        with self.workshop.claim(f"{cell.attack}-{cell.defence}-{cell.seed}-{cell.case}"):
+            materials = self._prepare(cell)
+            settings = self._settings(cell, materials)
+            inputs = {**materials.digests(), "test": self.sets["test"].content_hash}
+            identity = trial_id(settings, inputs)
+            known = {record.id: record for record in read_records(self.folder)}
+            if identity in known:
+                return known[identity]
+            record = self._measure(cell, identity, settings, inputs, materials)
+            write_record(self.folder, record)
+            return record
+
+    def _prepare(self, cell: Cell) -> _Materials:
+        attack, defence = self.suite.attacks[cell.attack], self.suite.defences[cell.defence]
+        parts = attack.parts(attack.each_case()[cell.case]) if attack.attack else []
+        resources = Resources(
+            surrogates=[self._classifier(name).value for name in attack.surrogates],
+            auxiliary=self.sets.get(attack.auxiliary),
+            target_set=self.sets.get(attack.target_set),
+            device=self.workshop.device,
+        )
+        poisoned = self.workshop.poison(parts, self.sets["train"], cell.seed, resources)
+        model = None
+        if defence.model:
+            fitted = self.suite.models[defence.model]
+            model = self.workshop.fit(fitted, self.sets[fitted.fit])
+        purified = self.workshop.purify(defence, model, poisoned, cell.seed)
+        training = self.suite.train
+        body = None if training.mode == "scratch" else self._classifier(training.body)
+        return _Materials(poisoned, purified, model, body)
+
+    def _classifier(self, name: str) -> Made:
+        fitted = self.suite.classifiers[name]
+        return self.workshop.train(fitted, self.sets[fitted.fit], self.sets[fitted.test])
+
+    def _settings(self, cell: Cell, materials: _Materials) -> dict[str, Any]:
+        training = self.suite.train
+        case = self.suite.attacks[cell.attack].each_case()[cell.case]
+        mode = {"mode": training.mode, "body": materials.body.settings} if materials.body else {}
+        return {
+            "attack": cell.attack,
+            "defence": cell.defence,
+            "poison": materials.poisoned.settings,
+            "purify": materials.purified.settings,
+            "fit": materials.model.settings if materials.model else {},
+            "train": {"model": training.model, **self._training(cell).model_dump(mode="json"), **mode},
+            "seed": cell.seed,
+            **({"case": case} if case else {}),
+        }
+
+    def _training(self, cell: Cell) -> TrainSettings:
+        return build_settings(
+            TrainSettings if self.suite.train.mode == "scratch" else TransferSettings,
+            profiles=[*self.suite.train.profile, *self.suite.defences[cell.defence].train_profile],
+            room="unpoison.classify",
+            overrides=self.suite.train.set,
+        )
+
+    def _train(self, cell: Cell, materials: _Materials) -> TrainedClassifier:
+        """Train on what the defence left of the cell's set."""
+        training = self.suite.train
+        with self.workshop.bar(f"train {cell.attack} / {cell.defence}", "step") as on_step:
+            common: dict[str, Any] = {
+                "test_set": self.sets["test"],
+                "settings": self._training(cell),
+                "seed": cell.seed,
+                "device": self.workshop.device,
+                "on_step": on_step,
+            }
+            if materials.body is None or training.mode == "scratch":
+                return train(materials.purified.value, model=training.model, **common)
+            return transfer(materials.body.value, materials.purified.value, mode=training.mode, **common)
+
+    def _measure(
+        self, cell: Cell, identity: str, settings: dict[str, Any], inputs: dict[str, str], materials: _Materials
+    ) -> TrialRecord:
+        test_set = self.sets["test"]
+        trained = self._train(cell, materials)
+        scored = score(trained, test_set)
+        if not self.suite.attacks[cell.attack].attack:
+            save_classifier(self._control_folder(cell), trained)
+        success, facts = self._score_attack(cell, trained, materials.poisoned)
+        made = {"poison": materials.poisoned, "fit": materials.model, "purify": materials.purified}
+        return TrialRecord(
+            id=identity,
+            suite=self.suite.name,
+            settings=settings,
+            inputs=inputs,
+            metrics={"accuracy": scored.accuracy, **success},
+            details={
+                "peak_accuracy": scored.peak,
+                "per_class": {name: metric.value for name, metric in scored.per_class.items()},
+                "train_images": len(materials.purified.value),
+                **({"poison": facts} if facts else {}),
+            },
+            versions=versions(),
+            device=describe_device(choose_device(self.workshop.device)),
+            seconds={
+                **{name: round(thing.seconds, 2) if thing else 0.0 for name, thing in made.items()},
+                "train": round(trained.seconds, 2),
+            },
+        )
+
+    def _score_attack(
+        self, cell: Cell, trained: TrainedClassifier, poisoned: Made
+    ) -> tuple[dict[str, Metric], dict[str, Any]]:
+        """How often the attack gets what it wants, here and from the control that never saw it; and its facts."""
+        if poisoned.manifest is None:
+            return {}, {}
+        facts = read_manifest(poisoned.manifest).steps[-1].facts
+        trigger, target = read_attack(poisoned.manifest)
+        if trigger is None and target is None:
+            return {}, facts
+        metrics: dict[str, Metric] = {}
+        for prefix, net in (("", trained.net), ("clean_", self._control(cell))):
+            if trigger is not None:
+                reached = attack_success(net, self.sets["test"], trigger)
+                metrics |= {f"{prefix}success_x{scale:g}": metric for scale, metric in reached.success.items()}
+                if not prefix:
+                    metrics["target_class_accuracy"] = reached.target_accuracy
+            if target is not None:
+                metrics[f"{prefix}success"] = success_rate([targeted_success(net, target)])
+        return metrics, facts
+
+    def _control(self, cell: Cell) -> Classifier:
+        """The classifier that was trained in the same way on the clean set."""
+        name = next(name for name, attack in self.suite.attacks.items() if not attack.attack)
+        control = Cell(name, cell.defence, cell.seed)
+        folder = self._control_folder(control)
+        with self.workshop.claim(f"control-{folder.name}"):
+            if not folder.exists():
+                save_classifier(folder, self._train(control, self._prepare(control)))
+            return load_classifier(folder).to(choose_device(self.workshop.device))
+
+    def _control_folder(self, control: Cell) -> Path:
+        """Where the classifier of a clean cell is kept for those that are compared with it."""
+        materials = self._prepare(control)
+        named = hash_json([self._settings(control, materials), materials.digests()])[:16]
+        return self.workshop.folder / "controls" / named
