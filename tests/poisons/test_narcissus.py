@@ -26,7 +26,9 @@ TOY = NarcissusSettings(
     step_size="0.05",
     batch_size=8,
 )
-TINY = TOY.model_copy(update={"auxiliary_images": 5, "width": 4, "epochs": 1, "warmup_epochs": 1, "warmup_rate": 1e-3})
+TINY = TOY.model_copy(
+    update={"auxiliary_images": 5, "width": 4, "epochs": 1, "warmup_epochs": 1, "warmup_rate": 1e-3, "rounds": 6}
+)
 
 
 class RedNotBlue(nn.Module):

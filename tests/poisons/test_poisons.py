@@ -8,14 +8,15 @@ import pytest
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import read_manifest
+from unpoison.core.methods import load_method
 from unpoison.core.noise import generator
 from unpoison.core.settings import bound_value
 from unpoison.data import read
 from unpoison.poisons.base import Resources
-from unpoison.poisons.crafting import poison, write_poisoned
+from unpoison.poisons.crafting import poison, poison_parts, write_poisoned
 from unpoison.poisons.lsp import LspPoison, LspSettings
 from unpoison.poisons.methods import METHODS
-from unpoison.poisons.parts import attack_settings
+from unpoison.poisons.parts import attack_parts, attack_settings
 
 
 @pytest.fixture
@@ -25,10 +26,32 @@ def grey():
 
 
 # The smallest settings with which an attack works on pictures of 16 pixels.
-SMALL = {
+NARROW = {"width": 4, "steps": 1}
+SMALL: dict[str, dict] = {
+    "adp": {**NARROW, "rounds": 1},
+    "bullseye": {"width": 4, "epochs": 1, "iterations": 2, "poisons": 3},
+    "em": {**NARROW, "rounds": 1},
+    "entf": {**NARROW, "epochs": 1, "reference_steps": 1},
+    "gradient-matching": {"width": 4, "epochs": 1, "iterations": 2, "restarts": 1, "poisons": 3},
+    "hypo": {**NARROW, "epochs": 1, "restarts": 2},
     "lsp": {"patch": 4},
-    "tap": {"steps": 2, "step_size": "4/255", "width": 4, "epochs": 1},
+    "narcissus": {
+        "width": 4,
+        "epochs": 1,
+        "warmup_epochs": 1,
+        "rounds": 12,
+        "images": 3,
+        "batch_size": 8,
+        "step_size": "0.05",
+    },
+    "rem": {**NARROW, "training_steps": 1, "transforms": 1, "adversary_steps": 1},
+    "sep": {**NARROW, "epochs": 2, "checkpoints": 2, "inner_steps": 1},
+    "tap": {**NARROW, "epochs": 1, "restarts": 1, "step_size": "4/255"},
 }
+
+
+def _resources(make_set) -> Resources:
+    return Resources(auxiliary=make_set(12, seed=5), target_set=make_set(9, seed=6), device="cpu")
 
 
 def _delta(result, image_set) -> np.ndarray:
@@ -40,24 +63,95 @@ def test_contract(attack, make_set):
     image_set = make_set(30)
     before = image_set.images.copy()
     settings = attack_settings(attack, overrides=SMALL.get(attack, {}))
-    first, again, other = (poison(image_set, attack, settings=settings, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (
+        poison(image_set, attack, settings=settings, seed=seed, resources=_resources(make_set)) for seed in (0, 0, 1)
+    )
     assert np.array_equal(image_set.images, before)
     assert first.image_set.ids == image_set.ids
     assert first.image_set.labels.tolist() == image_set.labels.tolist()
     assert np.array_equal(first.image_set.images, again.image_set.images)
-    assert not np.array_equal(first.image_set.images, other.image_set.images)
+    assert attack == "ops" or not np.array_equal(first.image_set.images, other.image_set.images)
+    changed = {int(row) for row in np.flatnonzero((first.image_set.images != before).any(axis=(1, 2, 3)))}
+    assert changed
+    assert changed <= {image_set.ids.index(image_id) for image_id in first.ids}
+    facts = first.step.facts
+    assert facts["images"] == len(first.ids)
+    if hasattr(settings, "epsilon") and attack not in ("lsp", "ar"):
+        assert facts["linf_255"] <= round(255 * bound_value(settings.epsilon))
+    assert facts["profile"] in ("paper", "small", "class-wise", "small,class-wise")
+    assert set(facts["changed"]) <= set(type(settings).model_fields)
     assert type(settings).model_validate_json(settings.model_dump_json()) == settings
 
 
 @pytest.mark.parametrize("attack", METHODS)
-def test_a_fraction_leaves_the_others_alone(attack, grey):
-    settings = attack_settings(attack, overrides=SMALL.get(attack, {}))
-    result = poison(grey, attack, settings=settings, fraction=0.25, seed=1)
-    chosen = {grey.ids.index(image_id) for image_id in result.ids}
-    counts = np.bincount(grey.labels[sorted(chosen)], minlength=5)
-    assert counts.tolist() == [3] * 5
-    changed = {int(row) for row in np.flatnonzero((result.image_set.images != grey.images).any(axis=(1, 2, 3)))}
-    assert changed == chosen
+def test_a_fraction_leaves_the_others_alone(attack, make_set):
+    image_set, settings = make_set(60, classes=5), attack_settings(attack, overrides=SMALL.get(attack, {}))
+    resources = _resources(lambda *args, **kwargs: make_set(*args, classes=5, **kwargs))
+    if load_method(METHODS, attack, kind="attack").chooses:
+        with pytest.raises(SettingsError, match="chooses its pictures itself"):
+            poison(image_set, attack, settings=settings, fraction=0.25, resources=resources)
+        return
+    result = poison(image_set, attack, settings=settings, fraction=0.25, seed=1, resources=resources)
+    chosen = {image_set.ids.index(image_id) for image_id in result.ids}
+    assert np.bincount(image_set.labels[sorted(chosen)], minlength=5).tolist() == [3] * 5
+    changed = {int(row) for row in np.flatnonzero((result.image_set.images != image_set.images).any(axis=(1, 2, 3)))}
+    assert changed <= chosen
+    assert len(changed) >= len(chosen) - 3  # a picture may show the pixel of `ops` already
+
+
+def test_a_mixture_poisons_no_picture_twice_and_says_who_is_who(make_set, tmp_path):
+    image_set = make_set(60)
+    parts = attack_parts(
+        "urp+narcissus+ops",
+        overrides={
+            "urp.fraction": 0.5,
+            "ops.fraction": 0.2,
+            "ops.classes": "c1,c2",
+            **{f"narcissus.{name}": value for name, value in SMALL["narcissus"].items()},
+        },
+    )
+    result = poison_parts(image_set, parts, seed=3, resources=_resources(make_set))
+    sizes = {name: len(part.ids) for name, part in result.parts.items()}
+    assert sizes == {"urp": 30, "narcissus": 3, "ops": 8}
+    assert len(result.ids) == len(set(result.ids)) == 41
+    ops = [image_set.labels[image_set.ids.index(image_id)] for image_id in result.parts["ops"].ids]
+    assert sorted(set(ops)) == [1, 2]
+    write_poisoned(result, image_set, tmp_path / "mixed.npz")
+    lines = (tmp_path / "mixed.npz.poisoned_ids.txt").read_text().splitlines()
+    assert {tuple(line.split("\t")) for line in lines} == {
+        (image_id, name) for name, part in result.parts.items() for image_id in part.ids
+    }
+    step = read_manifest(tmp_path / "mixed.npz.manifest.json").steps[0]
+    assert (step.method, step.settings["ops"]["classes"]) == ("urp+narcissus+ops", ["c1", "c2"])
+    assert step.facts["narcissus"]["kind"] == "triggered"
+    assert (tmp_path / "mixed.npz.trigger.npy").is_file()
+
+
+def test_a_mixture_shares_evenly_and_refuses_more_than_there_is(grey):
+    result = poison_parts(grey, attack_parts("urp+lsp"))
+    assert {name: len(part.ids) for name, part in result.parts.items()} == {"urp": 30, "lsp": 30}
+    with pytest.raises(SettingsError, match="the others leave"):
+        poison_parts(grey, attack_parts("urp+lsp", overrides={"urp.fraction": 0.7, "lsp.fraction": 0.5}))
+    with pytest.raises(SettingsError, match=r"write one of urp.field, lsp.field"):
+        attack_parts("urp+lsp", overrides={"fraction": 0.2})
+    with pytest.raises(SettingsError, match="names an attack twice"):
+        attack_parts("urp+urp")
+    with pytest.raises(SettingsError, match="no class 'cow'"):
+        poison_parts(grey, attack_parts("urp", overrides={"classes": "cow"}))
+
+
+def test_profiles_are_the_attack_s_own():
+    assert attack_settings("tap", profiles=["small"]).restarts == 1
+    with pytest.raises(SettingsError, match="lsp has no profile 'small'"):
+        attack_settings("lsp", profiles=["small"])
+
+
+def test_no_path_of_this_machine_in_a_manifest(make_set, tmp_path):
+    """A file that the settings name is in the manifest by its name and its hash."""
+    part = attack_parts("ar", overrides={"coefficients": str(tmp_path / "tables.npy")})[0]
+    np.save(tmp_path / "tables.npy", np.zeros(3))
+    assert part.describe()["coefficients"] == "tables.npy"
+    assert list(part.files()) == ["tables.npy"]
 
 
 def test_lsp_has_the_published_norm_and_separates_linearly(grey):
@@ -106,8 +200,8 @@ def test_manifest_and_lists_lie_with_the_set(grey, tmp_path):
 
 
 def test_errors_name_what_is_wrong(grey):
-    with pytest.raises(SettingsError, match="no attack 'lps'; did you mean 'lsp'"):
-        poison(grey, "lps")
+    with pytest.raises(SettingsError, match="no attack 'lspp'; did you mean 'lsp'"):
+        poison(grey, "lspp")
     with pytest.raises(SettingsError, match="cannot be cut into cells of 7"):
         poison(grey, "lsp", settings=LspSettings(patch=7))
     with pytest.raises(SettingsError, match="fraction is 0"):

@@ -129,11 +129,12 @@ def test_tables_keep_the_rules_of_the_search():
         assert (response[:label] > 5).all()
 
 
-def test_the_facts_hold_the_tables_unless_they_are_many(grey):
+def test_the_facts_hold_the_tables_unless_they_are_many(grey, tmp_path):
     tables = np.array(craft(grey, "ar").facts["coefficients"])
     assert tables.shape == (5, 3, 3, 3)
+    np.save(tmp_path / "many.npy", tables.repeat(20, axis=0))
     many = ArrayImageSet(grey.images, grey.labels, class_names=[str(label) for label in range(100)])
-    assert list(craft(many, "ar").facts) == ["coefficients_sha256"]
+    assert list(craft(many, "ar", coefficients=str(tmp_path / "many.npy")).facts) == ["coefficients_sha256"]
 
 
 def save(path, tables, *, form):
@@ -167,7 +168,11 @@ def test_files_that_hold_no_tables_are_refused(tmp_path, grey):
     save(tmp_path / "flat.pt", tables.flatten(1), form="array")
     with pytest.raises(DataError, match=r"shape \[4, 27\]"):
         read_tables(tmp_path / "flat.pt")
-    for wrong in (2 * tables, tables / tables.new_zeros(1), tables.flip(3)):
+    tables[2, 1, 0, 0] = torch.nan
+    save(tmp_path / "early.pt", tables, form="array")
+    with pytest.raises(DataError, match="class 2: a table holds values that are no numbers"):
+        read_tables(tmp_path / "early.pt")
+    for wrong in (2 * tables, tables.flip(3)):
         save(tmp_path / "wrong.pt", wrong, form="list")
         with pytest.raises(DataError, match=r"class 0: a table does not have sum 1 and 0 at its end"):
             read_tables(tmp_path / "wrong.pt")

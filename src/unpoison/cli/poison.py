@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from unpoison.cli import options
 from unpoison.poisons.methods import METHODS
+from unpoison.poisons.published.methods import METHODS as PUBLISHED
+
+if TYPE_CHECKING:
+    from unpoison.poisons.crafting import PoisonResult
 
 
 @click.command()
 @click.argument("src")
 @click.argument("dst", type=options.PATH)
-@click.option("--attack", required=True, help=f"One of {', '.join(METHODS)}.")
+@click.option("--attack", help=f"One of {', '.join(METHODS)}; several are joined by +.")
+@click.option(
+    "--from",
+    "published",
+    metavar="FILE",
+    help=f"In place of --attack: a published poison of SRC, in one of the formats {', '.join(PUBLISHED)}; "
+    "FILE#NAME chooses one of several.",
+)
+@click.option("--published-format", help="Format of that file, if it is not detected.")
 @click.option(
     "--epsilon", help="Bound of the perturbation in [0, 1] units, e.g. 8/255; what it bounds is the attack's."
 )
@@ -36,7 +48,9 @@ from unpoison.poisons.methods import METHODS
 def poison(
     src: str,
     dst: Path,
-    attack: str,
+    attack: str | None,
+    published: str | None,
+    published_format: str | None,
     epsilon: str | None,
     fraction: float | None,
     classes: str | None,
@@ -55,13 +69,32 @@ def poison(
     """Poison the image set SRC into DST, as a published attack would: to test a defence.
 
     Several attacks joined by + share the set out between them; --set lsp.fraction=0.3 gives one its share. The
-    profiles are `paper`, the default, and `small`, which runs on two cores in minutes.
+    profiles are `paper`, the default, and `small`, which runs on two cores in minutes. With --from, a published poison
+    is applied to the clean set SRC that it was made from, or aligned with it.
     """
+    if (attack is None) == (published is None):
+        raise click.UsageError("name an attack with --attack, or a published file with --from")
     from unpoison.core.settings import parse_assignments
     from unpoison.poisons.parts import attack_parts
 
     given = {"epsilon": epsilon, "fraction": fraction, "classes": classes}
     shorthands = {name: value for name, value in given.items() if value is not None}
+    if published is not None:
+        if shorthands or profile or surrogate or auxiliary or target_set:
+            raise click.UsageError("a published file is what it is: with --from, only --set goes, for its format")
+        _apply(
+            src,
+            dst,
+            published,
+            published_format,
+            parse_assignments(assignments),
+            seed,
+            output_format,
+            input_format,
+            as_json,
+        )
+        return
+    assert attack is not None
     parts = attack_parts(
         attack, profiles=options.split_profiles(profile), overrides={**shorthands, **parse_assignments(assignments)}
     )
@@ -72,13 +105,11 @@ def poison(
 
     import unpoison.poisons.crafting as crafting
     from unpoison.classify.saving import load_classifier
-    from unpoison.core.errors import RunError
     from unpoison.core.progress import progress_bar
     from unpoison.data import read, read_history
     from unpoison.poisons.base import Resources
 
-    if dst.exists():
-        raise RunError(f"{dst} is already there; remove it or choose another name")
+    _refuse_existing(dst)
     source = read(src, format=input_format)
     with progress_bar(f"poison {attack}", unit="step") as on_step:
         resources = Resources(
@@ -90,12 +121,47 @@ def poison(
         )
         result = crafting.poison_parts(source, parts, seed=seed, resources=resources)
     crafting.write_poisoned(result, source, dst, format=output_format, history=read_history(src))
-    facts = result.step.facts
-    lines = [_describe(part.attack, facts if len(parts) == 1 else facts[part.attack]) for part in parts]
+    _report(result, dst, as_json)
+
+
+def _apply(
+    src: str,
+    dst: Path,
+    published: str,
+    published_format: str | None,
+    overrides: Mapping[str, Any],
+    seed: int,
+    output_format: str | None,
+    input_format: str | None,
+    as_json: bool,
+) -> None:
+    """Bring a published poison onto the clean set."""
+    from unpoison.data import read, read_history
+    from unpoison.poisons.crafting import write_poisoned
+    from unpoison.poisons.published.loading import load_published
+
+    _refuse_existing(dst)
+    source = read(src, format=input_format)
+    result = load_published(published, source, format=published_format, overrides=overrides, seed=seed)
+    write_poisoned(result, source, dst, format=output_format, history=read_history(src))
+    _report(result, dst, as_json)
+
+
+def _refuse_existing(dst: Path) -> None:
+    from unpoison.core.errors import RunError
+
+    if dst.exists():
+        raise RunError(f"{dst} is already there; remove it or choose another name")
+
+
+def _report(result: PoisonResult, dst: Path, as_json: bool) -> None:
+    facts, names = result.step.facts, list(result.parts)
+    lines = [_describe(name, facts if len(names) == 1 else facts[name]) for name in names]
+    total = len(result.image_set)
     options.answer(
         as_json,
-        "\n".join([*lines, f"{len(result.ids)} of {len(source)} images are poisoned -> {dst}"]),
-        {"images": len(source), "poisoned": len(result.ids), "result": result.step.result, **facts},
+        "\n".join([*lines, f"{len(result.ids)} of {total} images are poisoned -> {dst}"]),
+        {"images": total, "poisoned": len(result.ids), "result": result.step.result, **facts},
     )
 
 

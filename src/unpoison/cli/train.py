@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -74,18 +75,35 @@ def train(
 @click.command()
 @click.argument("folder", type=options.PATH)
 @click.option("--test", "test_src", required=True, help="Clean labelled set.")
+@click.option(
+    "--manifest", type=options.PATH, help="Of the poisoned set: scores its trigger or its target too, if it has one."
+)
 @options.together(options.device, options.as_json)
-def score(folder: Path, test_src: str, device: str, as_json: bool) -> None:
+def score(folder: Path, test_src: str, manifest: Path | None, device: str, as_json: bool) -> None:
     """Score the classifier in FOLDER on a clean test set."""
     from unpoison.classify.saving import load_classifier
     from unpoison.core.device import choose_device
     from unpoison.data import read
+    from unpoison.poisons.reading_back import read_attack
     from unpoison.scoring.accuracy import score as score_accuracy
+    from unpoison.scoring.success import attack_success, targeted_success
 
-    classifier = load_classifier(folder).to(choose_device(device))
-    scored = score_accuracy(classifier, read(test_src))
+    trigger, target = read_attack(manifest) if manifest else (None, None)
+    classifier, test_set = load_classifier(folder).to(choose_device(device)), read(test_src)
+    scored = score_accuracy(classifier, test_set)
     per_class = {name: round(metric.value, 4) for name, metric in scored.per_class.items()}
-    lines = [f"  {name}: {100 * value:.1f} %" for name, value in per_class.items()]
-    options.answer(
-        as_json, "\n".join([scored.describe(), *lines]), {**scored.accuracy.model_dump(), "per_class": per_class}
-    )
+    lines = [scored.describe(), *(f"  {name}: {100 * value:.1f} %" for name, value in per_class.items())]
+    facts: dict[str, Any] = {**scored.accuracy.model_dump(), "per_class": per_class}
+    if trigger is not None:
+        reached = attack_success(classifier, test_set, trigger)
+        lines.append(reached.describe())
+        facts["attack_success"] = {f"x{scale:g}": rate.model_dump() for scale, rate in reached.success.items()}
+    if target is not None:
+        facts["target_misread"] = targeted_success(classifier, target)
+        true, intended = (test_set.class_names[label] for label in (target.true_class, target.intended_class))
+        lines.append(
+            f"the target, of class '{true}', is {'' if facts['target_misread'] else 'not '}taken for '{intended}'"
+        )
+    if manifest and trigger is None and target is None:
+        lines.append("the poison is of availability: it has no trigger and no target, accuracy tells its effect")
+    options.answer(as_json, "\n".join(lines), facts)

@@ -9,6 +9,7 @@ https://arxiv.org/abs/2101.04898.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.settings import Settings
 from unpoison.data.opcodes import outline_torch
 from unpoison.data.torch_files import read_torch
-from unpoison.poisons.base import Quantise, add_and_quantise
+from unpoison.poisons.base import Quantise
 from unpoison.poisons.published.base import Published, PublishedFormat
 from unpoison.poisons.published.noise import add_noise, noise_by_row
 
@@ -47,8 +48,14 @@ def read_em(
             raise DataError(
                 path, "the noise has a value that is not a number from -1 to 1", "Fetch it again", record=row
             )
-    rows, images = add_noise(clean, noise, which, lambda x, delta: add_and_quantise(x, delta, settings.quantise))
+    rows, images = add_noise(clean, noise, which, partial(_add, quantise=settings.quantise))
     return Published(rows, images, (path,), facts={"per": per, "alignment": "the file holds noise only: not measured"})
+
+
+def _add(images: np.ndarray, delta: np.ndarray, quantise: Quantise) -> np.ndarray:
+    """As the original loader, to the last bit: the sum in float32, clipped, then made whole."""
+    levels = np.clip(images + 255 * delta, 0, 255)
+    return (np.rint(levels) if quantise == "round" else np.floor(levels)).astype(np.uint8)
 
 
 def _claims(path: Path) -> bool:
