@@ -170,7 +170,7 @@ def test_files_that_hold_no_tables_are_refused(tmp_path, grey):
         read_tables(tmp_path / "flat.pt")
     tables[2, 1, 0, 0] = torch.nan
     save(tmp_path / "early.pt", tables, form="array")
-    with pytest.raises(DataError, match="class 2: a table holds values that are no numbers"):
+    with pytest.raises(DataError, match="class 2: a table does not have sum 1"):
         read_tables(tmp_path / "early.pt")
     for wrong in (2 * tables, tables.flip(3)):
         save(tmp_path / "wrong.pt", wrong, form="list")
