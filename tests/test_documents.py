@@ -11,7 +11,7 @@ from unpoison.classify.methods import METHODS as CLASSIFIERS
 from unpoison.poisons.methods import METHODS as ATTACKS
 from unpoison.purifiers.methods import METHODS as PURIFIERS
 from unpoison.reporting.grid import read_grid
-from unpoison.reporting.tables import accuracy_table, grid_tables
+from unpoison.reporting.tables import grid_tables
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

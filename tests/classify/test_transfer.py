@@ -11,10 +11,11 @@ from unpoison.classify.features import features, head
 from unpoison.classify.saving import load_classifier, save_classifier
 from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import train
-from unpoison.classify.transfer import RECIPES, TransferSettings, decay_factor, transfer, with_new_head
+from unpoison.classify.transfer import TransferSettings, decay_factor, transfer, with_new_head
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.pixels import to_float
+from unpoison.core.settings import build_settings
 
 from .toy import toy_set
 
@@ -94,12 +95,12 @@ def test_same_seed_same_head(body):
 
 
 def test_the_rate_falls_after_the_epochs_of_the_recipe():
-    settings = RECIPES["puregen-linear"]
+    settings = build_settings(TransferSettings, profiles=["puregen-linear"], room="unpoison.classify")
     factors = [decay_factor(settings, step, 400) for step in range(400)]
     assert [factors[step] for step in (0, 149, 150, 249, 250, 349, 350)] == pytest.approx(
         [1, 1, 0.1, 0.1, 0.01, 0.01, 1e-3]
     )
-    benchmark = RECIPES["benchmark"]
+    benchmark = TransferSettings()
     assert (benchmark.epochs, benchmark.learning_rate, benchmark.decay_epochs) == (40, 0.01, (30,))
 
 

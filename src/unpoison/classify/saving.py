@@ -122,7 +122,8 @@ def import_classifier(
     """
     weights = _read_weights(path)
     with torch.device("meta"):
-        names = list(load_method(METHODS, model, kind="classifier")(10, 64).state_dict())
+        published = load_method(METHODS, model, kind="classifier")(10, 64).state_dict()
+    names = list(published)
     absent = [name for name in (names[0], names[-1]) if name not in weights]
     if absent:
         raise ModelError(f"{path} has no tensor '{absent[0]}', so it is no {model}; name the right architecture")
@@ -130,7 +131,7 @@ def import_classifier(
         path,
         weights,
         architecture=model,
-        width=len(weights[names[0]]),
+        width=64 * len(weights[names[0]]) // len(published[names[0]]),
         class_names=[str(label) for label in range(len(weights[names[-1]]))],
         mean=mean,
         std=std,

@@ -33,7 +33,7 @@ Mode = Literal["linear", "fine-tune"]
 
 
 class TransferSettings(TrainSettings):
-    """How a body is transferred. The defaults are those of the poisoning benchmark.
+    """How a body is transferred. The defaults are those of the poisoning benchmark; profiles have PureGen's.
 
     `width` and `normalise` are the body's own and not looked at here.
 
@@ -52,28 +52,6 @@ class TransferSettings(TrainSettings):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     precision: Literal["fp32", "bf16"] = "fp32"
     test_every: int = Field(default=20, ge=1)
-
-
-BENCHMARK = TransferSettings()
-PUREGEN_LINEAR = TransferSettings(
-    optimiser="adam",
-    decay_epochs=(15, 25, 35),
-    batch_size=64,
-    learning_rate=0.1,
-    weight_decay=5e-4,
-    crop_padding=0,
-    flip=False,
-)
-PUREGEN_FINE_TUNE = TransferSettings(
-    optimiser="adam",
-    decay_epochs=(15, 30, 45),
-    epochs=60,
-    learning_rate=1e-4,
-    weight_decay=5e-4,
-    crop_padding=0,
-    flip=False,
-)
-RECIPES = {"benchmark": BENCHMARK, "puregen-linear": PUREGEN_LINEAR, "puregen-fine-tune": PUREGEN_FINE_TUNE}
 
 
 def transfer(
@@ -113,7 +91,7 @@ def transfer(
         Bhat et al., PureGen: universal data purification for train-time poison defense, NeurIPS 2024,
         https://arxiv.org/abs/2405.18627
     """
-    settings = settings or BENCHMARK
+    settings = settings or TransferSettings()
     check_sets(train_set, test_set)
     if mode not in ("linear", "fine-tune"):
         raise SettingsError(f"mode is '{mode}'; choose linear or fine-tune")

@@ -9,25 +9,27 @@ from unpoison.nets.half_resolution import HalfResolutionUNet
 
 
 def unet(classes: int, width: int = 64) -> nn.Module:
-    """A U-Net whose output has a plane for each class, averaged over the picture."""
+    """The U-Net: 1.1 million parameters at width 64."""
     return UNetClassifier(classes, width)
 
 
 class UNetClassifier(HalfResolutionUNet):
-    """The body of the compact denoiser, with class planes in place of colours and no time.
+    """The body of the compact denoiser without its time, its planes averaged over the picture, and a linear head.
 
     Args:
         classes: number of classes.
-        width: channels at half resolution.
+        width: channels at half resolution, and planes before the head.
 
     References:
-        ECLIPSE, section 4.4, turns its own denoiser into a classifier in this way,
+        ECLIPSE, section 4.4, turns its own denoiser into a classifier by a convolution and global average pooling,
         https://arxiv.org/abs/2406.15093
     """
 
     def __init__(self, classes: int, width: int):
-        super().__init__(in_channels=3, out_channels=classes, channels=width, blocks=(1, 2, 1), embedding=1)
+        super().__init__(in_channels=3, out_channels=width, channels=width, blocks=(1, 2, 1), embedding=1)
+        self.leave.reset_parameters()  # a denoiser's begins at zero
+        self.linear = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map pictures [N, 3, H, W] to logits [N, classes]."""
-        return self.transform(x, torch.zeros(1, 1, device=x.device)).mean(dim=(2, 3))
+        return self.linear(self.transform(x, torch.zeros(1, 1, device=x.device)).mean(dim=(2, 3)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -16,6 +16,13 @@ from unpoison.cli import options
 @click.option("--test", "test_src", required=True, help="Clean labelled set to test on.")
 @click.option("--out", type=options.PATH, required=True, help="New folder for the weights.")
 @click.option("--model", default="resnet18", show_default=True, help=f"One of {', '.join(METHODS)}.")
+@click.option("--init", type=options.PATH, help="Folder of a trained classifier, whose body gets a new head.")
+@click.option(
+    "--mode",
+    type=click.Choice(["scratch", "linear", "fine-tune"]),
+    help="Train everything from scratch; or, with --init, the new head alone, or the body with it.  "
+    "[default: scratch, or linear with --init]",
+)
 @click.option("--compensation", is_flag=True, help="ECLIPSE's random grayscale and noise, the profile `compensation`.")
 @options.computing
 def train(
@@ -23,6 +30,8 @@ def train(
     test_src: str,
     out: Path,
     model: str,
+    init: Path | None,
+    mode: str | None,
     compensation: bool,
     seed: int,
     device: str,
@@ -32,16 +41,24 @@ def train(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Train a classifier from scratch on SRC and test it.
+    """Train a classifier on SRC and test it.
 
-    The default profile is `fast`; `eclipse` is the paper's 80 epochs.
+    From scratch, the default profile is `fast`; `eclipse` is the paper's 80 epochs. With --init the defaults are the
+    poisoning benchmark's, and the profiles `puregen-linear` and `puregen-fine-tune`.
     """
+    mode = mode or ("linear" if init else "scratch")
+    if (mode == "scratch") != (init is None):
+        raise click.UsageError(
+            "--mode linear and fine-tune start from a classifier, named with --init; scratch has none"
+        )
     from unpoison.classify.settings import TrainSettings
+    from unpoison.classify.transfer import Mode, TransferSettings, transfer
     from unpoison.core.settings import build_settings, parse_assignments
 
+    profiles = options.split_profiles(profile) or (["fast"] if mode == "scratch" else [])
     settings = build_settings(
-        TrainSettings,
-        profiles=[*options.split_profiles(profile or "fast"), *(["compensation"] if compensation else [])],
+        TrainSettings if mode == "scratch" else TransferSettings,
+        profiles=[*profiles, *(["compensation"] if compensation else [])],
         room="unpoison.classify",
         overrides=parse_assignments(assignments),
     )
@@ -50,7 +67,7 @@ def train(
         return
 
     import unpoison.classify.training as training
-    from unpoison.classify.saving import save_classifier
+    from unpoison.classify.saving import load_classifier, save_classifier
     from unpoison.core.errors import RunError
     from unpoison.core.progress import progress_bar
     from unpoison.data import read
@@ -60,9 +77,17 @@ def train(
         raise RunError(f"{out} is already there; remove it or choose another name")
     train_set, test_set = read(src, format=input_format), read(test_src)
     with progress_bar(f"train {model}", unit="step") as on_step:
-        trained = training.train(
-            train_set, test_set=test_set, model=model, settings=settings, seed=seed, device=device, on_step=on_step
-        )
+        common: dict[str, Any] = {
+            "test_set": test_set,
+            "settings": settings,
+            "seed": seed,
+            "device": device,
+            "on_step": on_step,
+        }
+        if init:
+            trained = transfer(load_classifier(init), train_set, mode=cast(Mode, mode), **common)
+        else:
+            trained = training.train(train_set, model=model, **common)
     save_classifier(out, trained)
     scored = score_accuracy(trained, test_set)
     options.answer(
