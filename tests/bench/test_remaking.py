@@ -7,10 +7,15 @@ import json
 import pytest
 
 from unpoison.bench.remaking import remake
+from unpoison.classify.saving import load_classifier, save_classifier
+from unpoison.classify.settings import TrainSettings
+from unpoison.classify.training import train
 from unpoison.core.errors import ModelError, RunError
 from unpoison.core.hashing import hash_file
 from unpoison.data import read, write
-from unpoison.poisons.crafting import poison, write_poisoned
+from unpoison.poisons.base import Resources
+from unpoison.poisons.crafting import poison, poison_parts, write_poisoned
+from unpoison.poisons.parts import attack_parts, attack_settings
 from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.runner import purify_to
 from unpoison.purifiers.work import PurifyRun
@@ -53,6 +58,32 @@ def test_a_difference_is_counted(chain, tiny_model):
     assert not comparison.same
     assert comparison.pixels > 0
     assert "torch 1.0 ->" in comparison.describe()
+
+
+def test_an_attack_that_used_a_classifier_and_a_set_is_made_again(make_set, tmp_path):
+    for seed, name in enumerate(("clean", "test")):
+        write(make_set(24, seed=seed), tmp_path / f"{name}.npz")
+    clean, test = (read(str(tmp_path / f"{name}.npz")) for name in ("clean", "test"))
+    body = train(clean, test_set=test, settings=TrainSettings(epochs=1, width=4), device="cpu")
+    save_classifier(tmp_path / "body", body)
+    resources = Resources(surrogates=[load_classifier(tmp_path / "body")], target_set=test, device="cpu")
+    settings = attack_settings("bullseye", overrides={"poisons": 3, "iterations": 2})
+    write_poisoned(poison(clean, "bullseye", settings=settings, resources=resources), clean, tmp_path / "bad.npz")
+    manifest = tmp_path / "bad.npz.manifest.json"
+    given = {"models": [tmp_path / "body"], "others": [str(tmp_path / "test.npz")]}
+    assert remake(manifest, tmp_path / "again.npz", **given).same
+    with pytest.raises(RunError, match=r"used the set 'test.npz' too; name it with --with"):
+        remake(manifest, tmp_path / "more.npz", models=given["models"])
+    with pytest.raises(ModelError, match=r"used a classifier .*--model"):
+        remake(manifest, tmp_path / "more.npz", others=given["others"])
+
+
+def test_a_mixture_is_made_again(make_set, tmp_path):
+    write(make_set(12), tmp_path / "clean.npz")
+    clean = read(str(tmp_path / "clean.npz"))
+    parts = attack_parts("urp+lsp", overrides={"lsp.patch": 4, "urp.classes": "c0,c1"})
+    write_poisoned(poison_parts(clean, parts, seed=1), clean, tmp_path / "bad.npz")
+    assert remake(tmp_path / "bad.npz.manifest.json", tmp_path / "again.npz").same
 
 
 def test_errors_name_what_is_wrong(chain, make_set, tiny_model):
