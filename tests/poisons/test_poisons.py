@@ -199,6 +199,18 @@ def test_manifest_and_lists_lie_with_the_set(grey, tmp_path):
     assert read_manifest(tmp_path / "bad.npz.manifest.json").steps == manifest.steps
 
 
+@pytest.mark.parametrize("format", ["numbered", "folder"])
+def test_what_lies_beside_the_pictures_is_not_taken_for_one(make_set, tmp_path, format):  # noqa: A002
+    image_set = make_set(12)
+    settings = attack_settings("bullseye", overrides=SMALL["bullseye"])
+    result = poison(image_set, "bullseye", settings=settings, resources=_resources(make_set))
+    write_poisoned(result, image_set, tmp_path / "bad", format=format)
+    assert (tmp_path / "bad" / "target.png").is_file()
+    found = read(tmp_path / "bad", labels_from=image_set if format == "numbered" else None)
+    assert found.content_hash == result.step.result
+    assert found.other_files == 0
+
+
 def test_errors_name_what_is_wrong(grey):
     with pytest.raises(SettingsError, match="no attack 'lspp'; did you mean 'lsp'"):
         poison(grey, "lspp")

@@ -12,7 +12,7 @@ import numpy as np
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.data.formats import Format, refuse_split
-from unpoison.data.picture_files import PictureFiles, count_others
+from unpoison.data.picture_files import OWN_FILES, PictureFiles, count_others
 from unpoison.data.pictures import SUFFIXES
 from unpoison.data.writer import Writer
 
@@ -109,7 +109,10 @@ def _list_pictures(path: Path) -> list[Path]:
     return [
         entry
         for entry in path.iterdir()
-        if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and not entry.is_dir()
+        if entry.suffix.lower() in SUFFIXES
+        and entry.name not in OWN_FILES
+        and not entry.name.startswith(".")
+        and not entry.is_dir()
     ]
 
 

@@ -14,7 +14,9 @@ from unpoison.core.images import ImageSet, Picture
 from unpoison.data.pictures import decode, measure
 
 # What our own runs put beside the pictures.
-OWN_FILES = frozenset({"manifest.json", "changes.html", "class_names.txt"})
+OWN_FILES = frozenset(
+    {"manifest.json", "changes.html", "class_names.txt", "poisoned_ids.txt", "trigger.npy", "target.png"}
+)
 _HEAD_BYTES = 65_536  # holds nearly every header; reading whole files would read a set of photographs twice
 
 
