@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import torch
+from pydantic import BeforeValidator
 
 from unpoison.classify.classifier import Classifier
 from unpoison.core.errors import SettingsError
@@ -17,6 +18,8 @@ from unpoison.core.settings import Settings
 
 Kind = Literal["availability", "triggered", "triggerless"]
 Quantise = Literal["round", "truncate"]
+# Name or number of a class; a number may come as one.
+ClassName = Annotated[str, BeforeValidator(str)]
 
 
 @dataclass(frozen=True)

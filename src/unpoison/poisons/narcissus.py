@@ -22,7 +22,15 @@ from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.pixels import to_float
 from unpoison.core.progress import StepInfo
 from unpoison.core.settings import Bound, bound_value
-from unpoison.poisons.base import PoisonedSet, Resources, Trigger, add_and_quantise, class_number, require_labels
+from unpoison.poisons.base import (
+    ClassName,
+    PoisonedSet,
+    Resources,
+    Trigger,
+    add_and_quantise,
+    class_number,
+    require_labels,
+)
 from unpoison.poisons.pgd import Ball, cross_entropy
 from unpoison.poisons.surrogates import SurrogateSettings, frozen, surrogates
 
@@ -48,7 +56,7 @@ class NarcissusSettings(SurrogateSettings):
         precision: `bf16`, or `fp32`, in which the network computes.
     """
 
-    target_class: str = "0"
+    target_class: ClassName = "0"
     epsilon: Bound = "16/255"
     images: int = Field(default=25, ge=1)
     choose: Literal["random", "last"] = "random"

@@ -10,7 +10,7 @@ from pydantic import Field
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Settings
-from unpoison.poisons.base import Resources, Target
+from unpoison.poisons.base import ClassName, Resources, Target
 from unpoison.poisons.setups import Setup, draw_setup, read_setups
 
 
@@ -28,7 +28,7 @@ class TargetSettings(Settings):
     setups: str | None = None
     setup: int = Field(default=0, ge=0)
     target_index: int | None = Field(default=None, ge=0)
-    intended_class: str | None = None
+    intended_class: ClassName | None = None
     poisons: int = Field(default=25, ge=1)
 
 
