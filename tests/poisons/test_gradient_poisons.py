@@ -149,8 +149,7 @@ def test_hypo_makes_the_surrogate_surer_of_the_truth(surrogate, clean):
 SMALL = {"width": 8, "steps": 3, "training_batch": 16}
 
 
-def test_em_noise_is_learnt_at_once_and_says_the_class(make_set):
-    """A network that sees the noise alone, on grey, still names the classes it was made for."""
+def test_em_leaves_its_surrogate_no_error_and_stops_when_told(make_set):
     image_set = make_set(60)
     settings = attack_settings("em", overrides={**SMALL, "step_size": "2/255", "rounds": 8, "stop_error": 0.0})
     result = poison(image_set, "em", settings=settings)
