@@ -46,10 +46,10 @@ def main(folder: Path, root: Path | None, out: Path) -> None:
     columns = ["attack", "profile", "largest change", "L2, mean", "pixels changed", "linear probe", "AR filters"]
     head = f"| {' | '.join(columns)} |"
     note = (
-        "Perturbations of the training images as they were stored; largest change in levels of 255. Linear probe: share "
-        "in % of the perturbations of one half of the images whose class is named by a ridge regression on those of the "
-        "other half, which sees no image. AR filters: share that the poison's own filters name. 95 % Wilson intervals; "
-        "chance is 10."
+        "Perturbations of the training images as they were stored; largest change in levels of 255. Linear probe: "
+        "share in % of the perturbations of one half of the images whose class is named by a ridge regression on those "
+        "of the other half, which sees no image. AR filters: share that the poison's own filters name. 95 % Wilson "
+        "intervals; chance is 10."
     )
     write_json(out / "probes.json", {"suite": suite.name, "attacks": found, "versions": versions()})
     write_text(out / "table.md", "\n".join([head, "|---|---|---|---|---|---|---|", *rows]) + f"\n\n{note}\n")
