@@ -11,7 +11,9 @@ import torch
 
 from unpoison.core.images import ArrayImageSet
 from unpoison.nets.compact import CompactUNet
+from unpoison.nets.energy import SnganEnergy
 from unpoison.nets.epsilon import EpsilonModel
+from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.schedules import Schedule
 from unpoison.nets.weights import save_model
 
@@ -60,4 +62,30 @@ def tiny_model(tmp_path_factory) -> Path:
     model = EpsilonModel(net, schedule=Schedule("cosine", 4000), time_scale=0.25)
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
     save_model(path, model, architecture="compact", arguments=arguments, kind="ema", settings={})
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_energy(tmp_path_factory) -> Path:
+    """A weight file of a tiny energy model, random."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = PixelEnergy(SnganEnergy(width=8))
+    path = tmp_path_factory.mktemp("models") / "tiny-energy.safetensors"
+    save_model(path, model, architecture="sngan-energy", arguments={"width": 8}, kind="raw", settings={})
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_ddpm(tmp_path_factory) -> Path:
+    """A weight file of a tiny DDPM[250]: linear schedule, no learned variance, random but not zero."""
+    arguments = {"channels": 8, "blocks": [1, 1, 1], "learned_variance": False}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        net = CompactUNet(**arguments)
+        for parameter in net.parameters():
+            torch.nn.init.normal_(parameter, std=0.05)
+    model = EpsilonModel(net, schedule=Schedule("linear", 1000), max_index=249, learned_variance=False)
+    path = tmp_path_factory.mktemp("models") / "tiny-ddpm.safetensors"
+    save_model(path, model, architecture="compact", arguments=arguments, kind="raw", settings={})
     return path

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from unpoison.classify.classifier import build_net
+from unpoison.classify.classifier import Classifier, build_net
+from unpoison.classify.features import features, head
 from unpoison.classify.methods import METHODS
 from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import train
@@ -25,6 +26,7 @@ def on_meta(name: str, classes: int = 10, width: int = 64) -> nn.Module:
     ("name", "parameters"),
     [
         ("resnet18", 11_173_962),
+        ("resnet34", 21_282_122),
         ("resnet50", 23_520_842),
         ("vgg11", 9_231_114),
         ("vgg16", 14_728_266),
@@ -32,6 +34,11 @@ def on_meta(name: str, classes: int = 10, width: int = 64) -> nn.Module:
         ("densenet121", 6_956_298),
         ("densenet121-eclipse", 6_956_426),
         ("mobilenetv2", 2_296_922),
+        ("hlb-s", 1_972_816),
+        ("hlb-m", 4_606_544),
+        ("hlb-l", 12_721_232),
+        ("airbench94", 1_972_792),
+        ("vit", 9_523_722),
     ],
 )
 def test_parameter_counts(name, parameters):
@@ -52,6 +59,10 @@ def test_parameter_counts(name, parameters):
                 "layer4.1.bn2.weight": (512,),
                 "linear.weight": (10, 512),
             },
+        ),
+        (
+            "resnet34",
+            {"layer1.2.conv2.weight": (64, 64, 3, 3), "layer3.5.bn2.bias": (256,), "linear.weight": (10, 512)},
         ),
         (
             "resnet50",
@@ -89,6 +100,21 @@ def test_parameter_counts(name, parameters):
                 "linear.weight": (10, 1280),
             },
         ),
+        (
+            "vit",
+            {
+                "pos_embedding": (1, 65, 512),
+                "cls_token": (1, 1, 512),
+                "to_patch_embedding.1.weight": (512, 48),
+                "transformer.layers.0.0.norm.weight": (512,),
+                "transformer.layers.0.0.fn.to_qkv.weight": (1536, 512),
+                "transformer.layers.5.0.fn.to_out.0.bias": (512,),
+                "transformer.layers.5.1.fn.net.0.weight": (512, 512),
+                "transformer.layers.5.1.fn.net.3.bias": (512,),
+                "mlp_head.0.weight": (512,),
+                "mlp_head.1.weight": (10, 512),
+            },
+        ),
         ("vgg19", {"features.49.weight": (512, 512, 3, 3), "classifier.bias": (10,)}),
         (
             "densenet121",
@@ -113,15 +139,19 @@ def test_names_and_shapes_are_those_of_pytorch_cifar(name, shapes):
 
 def test_state_dicts_have_as_many_entries_as_published():
     assert {
-        name: len(on_meta(name).state_dict()) for name in METHODS if name not in ("densenet121-eclipse", "unet")
+        name: len(on_meta(name).state_dict())
+        for name in METHODS
+        if name not in ("densenet121-eclipse", "unet", "airbench94") and not name.startswith("hlb")
     } == {
         "resnet18": 122,
+        "resnet34": 218,
         "resnet50": 320,
         "mobilenetv2": 344,
         "vgg11": 58,
         "vgg16": 93,
         "vgg19": 114,
         "densenet121": 722,
+        "vit": 74,
     }
 
 
@@ -134,7 +164,7 @@ def test_logits_and_gradients(name):
     logits.square().sum().backward()
     assert images.grad is not None
     assert images.grad.abs().sum() > 0
-    assert all(parameter.grad is not None for parameter in net.parameters())
+    assert all(parameter.grad is not None for parameter in net.parameters() if parameter.requires_grad)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -152,6 +182,16 @@ def test_small_pictures(name):
 def test_vgg_refuses_small_pictures():
     with pytest.raises(SettingsError, match="at least 32x32 pixels, got 31x40"):
         build_net("vgg16", classes=3, width=8, seed=0)(torch.zeros(2, 3, 40, 31))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_head_is_found(name):
+    net = build_net(name, classes=7, width=8, seed=0).eval()
+    classifier = Classifier(net, architecture=name, width=8, class_names="abcdefg", mean=[0] * 3, std=[1] * 3)
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    scale = 1 / 9 if name.startswith(("hlb", "airbench")) else 1
+    with torch.no_grad():
+        torch.testing.assert_close(scale * head(classifier)(features(classifier, images)), classifier(images))
 
 
 def test_eclipse_densenet_halves_the_picture_first():

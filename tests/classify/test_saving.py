@@ -7,11 +7,12 @@ import pickle
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from unpoison.classify.classifier import build_net, predict
 from unpoison.classify.saving import import_classifier, load_classifier, save_classifier
-from unpoison.classify.settings import TrainSettings
+from unpoison.classify.settings import ScratchSettings, TrainSettings
 from unpoison.classify.training import train
 from unpoison.core.errors import DataError, ModelError
 
@@ -36,7 +37,7 @@ def test_round_trip(tmp_path):
     assert [epoch["test_accuracy"] for epoch in history] == [None, trained.history[1].test_accuracy]
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vgg16", "densenet121"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "mobilenetv2", "vgg16", "densenet121", "vit", "hlb-s"])
 def test_published_form_is_read(name, tmp_path):
     net = build_net(name, classes=7, width=8, seed=0)
     path = tmp_path / "ckpt.pth"
@@ -56,6 +57,35 @@ def test_plain_and_half_safetensors_are_read(tmp_path):
     loaded = import_classifier(tmp_path / "net.safetensors")
     assert loaded.width == 8
     assert loaded(torch.zeros(1, 3, 16, 16)).dtype == torch.float32
+
+
+def test_bodies_of_the_transfer_split_are_read(tmp_path):
+    """As PureGen's `ckpt-*-4800.t7`: written long ago, statistics kept as parameters, older ones without a counter."""
+    net = build_net("resnet18", classes=10, width=8, seed=0)
+    for value in (net.bn1.running_mean, net.layer3[0].bn1.running_var):
+        value.add_(torch.rand(value.shape, generator=torch.Generator().manual_seed(0)))
+    state = {
+        f"module.{name}": torch.nn.Parameter(value, requires_grad=False)
+        for name, value in net.state_dict().items()
+        if "num_batches" not in name
+    }
+    path = tmp_path / "ckpt-ResNet18-4800.t7"
+    torch.save({"net": state, "acc": 94.2, "epoch": 199}, path, _use_new_zipfile_serialization=False)
+    body = import_classifier(path)
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(body(images), net.eval()(images))
+    assert {name for name, _ in body.net.named_parameters()} == {name for name, _ in net.named_parameters()}
+    assert all(parameter.requires_grad for parameter in body.parameters())
+
+
+def test_settings_of_every_kind_are_written_in_full(tmp_path):
+    settings = ScratchSettings(epochs=1, batch_size=32, width=8, schedule="cosine", cutout=3, decay_epochs=(1,))
+    trained = train(toy_set(60), test_set=toy_set(30), settings=settings, device="cpu")
+    save_classifier(tmp_path, trained)
+    assert (predict(load_classifier(tmp_path), toy_set(30).array()) == trained.predictions).all()
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
+        described = json.loads(file.metadata()["unpoison.classifier"])
+    assert described["settings"] == settings.model_dump(mode="json")
 
 
 class _Evil:
@@ -83,7 +113,7 @@ def test_wrong_architecture_is_named(tmp_path):
     torch.save(build_net("resnet18", classes=3, width=8, seed=0).state_dict(), path)
     with pytest.raises(ModelError, match=r"has no tensor 'features.0.weight', so it is no vgg16"):
         import_classifier(path, model="vgg16")
-    with pytest.raises(ModelError, match="does not fit resnet50 of width 8: Missing key"):
+    with pytest.raises(ModelError, match="does not fit resnet50 of width 2: Missing key"):
         import_classifier(path, model="resnet50")
 
 

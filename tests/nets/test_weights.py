@@ -12,6 +12,7 @@ from unpoison.core.errors import ModelError, UnsafeFileError
 from unpoison.core.methods import load_method
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.methods import METHODS
+from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.schedules import Schedule
 from unpoison.nets.weights import load_any, load_model, read_header, read_torch_state, save_model
@@ -19,7 +20,11 @@ from unpoison.nets.weights import load_any, load_model, read_header, read_torch_
 SMALL = {
     "compact": {"channels": 16},
     "pocket": {"channels": 16},
+    "sngan-energy": {"width": 8},
+    "conv-energy": {"width": 4},
     "eclipse-unet": {"channels": 32, "multipliers": [1, 2], "blocks": 1, "attention_levels": [1], "head_dim": 16},
+    "puregen-unet": {"channels": 4, "norm_groups": 2, "head_dim": 4},
+    "diffusers-unet": {"block_out_channels": [32, 32, 32, 32]},
 }
 
 
@@ -34,14 +39,17 @@ class Evil:
 
 
 def build(architecture):
-    if architecture == "eclipse-unet":
+    if architecture.endswith("unet"):
         pytest.importorskip("diffusers")
     net = load_method(METHODS, architecture, kind="architecture")(**SMALL[architecture])
     for parameter in net.parameters():
         nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(parameter.numel()))
     if architecture == "pocket":
         return PreconditionedDenoiser(net, sigma_min=0.01, sigma_max=0.4, field_max=0.25).eval()
-    return EpsilonModel(net, schedule=Schedule("cosine", 400), time_scale=2.5, max_index=99).eval()
+    if architecture.endswith("energy"):
+        return PixelEnergy(net).eval()
+    about = {"time_scale": 2.5, "max_index": 99, "learned_variance": getattr(net, "learned_variance", True)}
+    return EpsilonModel(net, schedule=Schedule("cosine", 400), **about).eval()
 
 
 @pytest.fixture
@@ -79,15 +87,19 @@ def test_save_and_load_give_the_same_bits(architecture, tmp_path):
     model, path = build(architecture), tmp_path / "sub" / "x.safetensors"
     save_model(path, model, architecture=architecture, arguments=SMALL[architecture], kind="raw", settings={})
     again = load_model(path)
-    z, index = torch.randn(2, 3, 16, 16), torch.tensor([0, 99])
+    z, index = torch.randn(2, 3, 32, 32), torch.tensor([0, 99])
     with torch.inference_mode():
         if architecture == "pocket":
             sigma, field = torch.tensor([0.01, 0.4]), torch.tensor([0.0, 0.25])
             assert torch.equal(model.denoise(z, sigma, field), again.denoise(z, sigma, field))
             assert (again.sigma_min, again.sigma_max, again.field_max) == (0.01, 0.4, 0.25)
+        elif architecture.endswith("energy"):
+            x = torch.rand(2, 3, 32, 32)
+            assert torch.equal(model.energy(x), again.energy(x))
         else:
-            for one, other in zip(model.predict(z, index), again.predict(z, index), strict=True):
-                assert torch.equal(one, other)
+            (x0, v), (x0_again, v_again) = model.predict(z, index), again.predict(z, index)
+            assert torch.equal(x0, x0_again)
+            assert torch.equal(v, v_again) if model.learned_variance else v is v_again is None
             assert (again.schedule, again.time_scale, again.max_index) == (model.schedule, 2.5, 99)
             assert torch.equal(again.abar, model.abar)
     assert not again.training

@@ -6,26 +6,49 @@ import pytest
 import torch
 
 from unpoison.core.errors import ModelError, SettingsError
+from unpoison.core.images import ArrayImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_uint8
 from unpoison.purifiers.building import build_purifier, purifier_settings
 from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.pipeline import same_bits
+from unpoison.purifiers.preparing import prepare
 
 # The smallest settings with which a method works.
-SMALL = {"fast": {"sigma": "10/255", "steps": 1}, "eclipse": {"t": 3}}
-METHODS_AND_CHAIN = [*METHODS, "jpeg+eclipse"]
+SMALL = {
+    "fast": {"sigma": "10/255", "steps": 1},
+    "eclipse": {"t": 3},
+    "puregen-ebm": {"steps": 2},
+    "puregen-ddpm": {"t": 3},
+    "puregen-naive": {"langevin_steps": 2, "t": 3},
+    "puregen-reps": {"langevin_steps": 1, "t": 2, "reps": 2},
+    "puregen-filt": {"langevin_steps": 1, "t": 2, "fraction": 0.6},
+}
+ENERGY_FIELDS = {"puregen-ebm": "model", "puregen-naive": "energy", "puregen-reps": "energy", "puregen-filt": "energy"}
+METHODS_AND_CHAIN = [*METHODS, "jpeg+eclipse", "jpeg+puregen-filt"]
+
+
+@pytest.fixture(autouse=True)
+def one_core():
+    """As in a run: small networks on two cores wait for each other, and forever where others compute too."""
+    with same_bits(torch.device("cpu")):
+        yield
 
 
 @pytest.fixture(params=METHODS_AND_CHAIN)
-def purifier(request, tiny_model, device):
+def purifier(request, tiny_model, tiny_energy, device, images):
     overrides = {}
     for link in request.param.split("+"):
         fields = dict(SMALL.get(link, {}))
         if link in SMALL:
             fields["model"] = str(tiny_model)
+        if link in ENERGY_FIELDS:
+            fields[ENERGY_FIELDS[link]] = str(tiny_energy)
         prefix = f"{link}." if "+" in request.param else ""
         overrides.update({f"{prefix}{name}": value for name, value in fields.items()})
-    return build_purifier(purifier_settings(request.param, overrides=overrides), device=device)
+    built = build_purifier(purifier_settings(request.param, overrides=overrides), device=device)
+    ids = [str(row) for row in range(len(images))]
+    return prepare(built, ArrayImageSet(to_uint8(images), [0] * len(ids), ids=ids), seed=0)
 
 
 @pytest.fixture

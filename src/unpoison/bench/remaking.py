@@ -22,6 +22,7 @@ from unpoison.poisons.base import Resources
 from unpoison.poisons.crafting import PoisonResult, poison_parts, write_poisoned
 from unpoison.poisons.parts import attack_parts
 from unpoison.purifiers.building import purifier_settings
+from unpoison.purifiers.networks import WEIGHT_FIELDS
 from unpoison.purifiers.runner import purify_in_memory, purify_to
 from unpoison.purifiers.work import PurifyRun
 
@@ -186,8 +187,9 @@ def _run(step: Step, things: _Things) -> PurifyRun:
     overrides: dict[str, Any] = {}
     for link in step.method.split("+"):
         fields = dict(step.settings[link])
-        if fields.get("model"):
-            fields["model"] = things.file(fields["model"], step.weights[fields["model"]])
+        for field in WEIGHT_FIELDS:
+            if (name := fields.get(field)) in step.weights:  # what came with the package is still there
+                fields[field] = things.file(name, step.weights[name])
         prefix = f"{link}." if "+" in step.method else ""
         overrides.update({f"{prefix}{name}": value for name, value in fields.items()})
     settings = purifier_settings(step.method, overrides=overrides)

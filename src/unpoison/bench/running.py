@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unpoison.bench.suite import read_suite
+from unpoison.bench.suite import Suite, read_suite
 from unpoison.bench.trials import Cell, Trials
 from unpoison.bench.workshop import Bar, Busy, Workshop
+from unpoison.core.errors import SettingsError
 from unpoison.core.files import write_text
 from unpoison.core.progress import OnStep, progress_bar
 from unpoison.core.records import TrialRecord
@@ -24,7 +25,13 @@ def _bar(label: str, unit: str) -> Iterator[OnStep]:
 
 
 def run_suite(
-    path: Path, out: Path, *, root: Path | None = None, device: str = "auto", bar: Bar = _bar
+    path: Path,
+    out: Path,
+    *,
+    root: Path | None = None,
+    device: str = "auto",
+    targets: Collection[int] | None = None,
+    bar: Bar = _bar,
 ) -> list[TrialRecord]:
     """Run all trials of a suite that have no record yet.
 
@@ -37,12 +44,22 @@ def run_suite(
         out: folder that holds a folder per suite.
         root: folder that the paths of the suite's sets are relative to.
         device: where to compute.
+        targets: of attacks with several cases, run only those with these numbers, counted from 0; all if left out.
         bar: makes a progress bar from a label and a unit.
 
     Returns:
-        The records of the whole grid, in its order.
+        The records of the grid, or of the part that was asked for, in its order.
+
+    Raises:
+        SettingsError: the suite is bad, or none of its attacks has a case with one of the numbers.
     """
     suite = read_suite(path)
+    numbers = {name: _case_numbers(suite, name, targets) for name in suite.attacks}
+    if unknown := set(targets or ()).difference(*numbers.values()):
+        raise SettingsError(
+            f"suite {suite.name} has no case number {min(unknown)}; "
+            f"its attacks have {max(len(attack.each_case()) for attack in suite.attacks.values())} at most, from 0"
+        )
     folder = out / suite.name
     write_text(folder / "suite.toml", path.read_text(encoding="utf-8"))
     sets = {name: suite.read_set(name, root) for name in suite.sets}
@@ -52,7 +69,7 @@ def run_suite(
         Cell(attack, name, seed, number)
         for seed in seeds
         for attack in suite.attacks
-        for number in range(len(suite.attacks[attack].each_case()))
+        for number in numbers[attack]
         for name, defence in suite.defences.items()
         if seed in (suite.seeds if defence.seeds is None else defence.seeds)
     ]
@@ -68,3 +85,11 @@ def run_suite(
         if len(records) == before:
             time.sleep(_WAIT_SECONDS)
     return [records[cell] for cell in cells]
+
+
+def _case_numbers(suite: Suite, attack: str, targets: Collection[int] | None) -> list[int]:
+    """Which cases of an attack are run; one without cases, the control among them, always is."""
+    numbers = range(len(suite.attacks[attack].each_case()))
+    if targets is None or not suite.attacks[attack].cases:
+        return list(numbers)
+    return [number for number in numbers if number in targets]

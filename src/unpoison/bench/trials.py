@@ -10,7 +10,7 @@ from unpoison.bench.suite import Suite
 from unpoison.bench.workshop import Made, Workshop
 from unpoison.classify.classifier import Classifier
 from unpoison.classify.saving import load_classifier, save_classifier
-from unpoison.classify.settings import TrainSettings
+from unpoison.classify.settings import ROOM, TrainSettings, scratch_settings
 from unpoison.classify.training import TrainedClassifier, train
 from unpoison.classify.transfer import TransferSettings, transfer
 from unpoison.core.device import choose_device, describe_device, versions
@@ -129,12 +129,11 @@ class Trials:
         }
 
     def _training(self, cell: Cell) -> TrainSettings:
-        return build_settings(
-            TrainSettings if self.suite.train.mode == "scratch" else TransferSettings,
-            profiles=[*self.suite.train.profile, *self.suite.defences[cell.defence].train_profile],
-            room="unpoison.classify",
-            overrides=self.suite.train.set,
-        )
+        training = self.suite.train
+        profiles = [*training.profile, *self.suite.defences[cell.defence].train_profile]
+        if training.mode == "scratch":
+            return scratch_settings(profiles=profiles, overrides=training.set)
+        return build_settings(TransferSettings, profiles=profiles, room=ROOM, overrides=training.set)
 
     def _train(self, cell: Cell, materials: _Materials) -> TrainedClassifier:
         """Train on what the defence left of the cell's set."""

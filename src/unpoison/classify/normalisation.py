@@ -7,6 +7,9 @@ import numpy as np
 # Mean and deviation that leave the input as it is.
 IDENTITY = [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]
 
+# Those that PureGen and most published weights for CIFAR were trained with.
+CIFAR = [0.4914, 0.4822, 0.4465], [0.2471, 0.2435, 0.2616]
+
 
 def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
     """Mean and deviation of each channel over a whole set.

@@ -15,6 +15,11 @@ def resnet18(classes: int, width: int = 64) -> nn.Module:
     return ResNet(BasicBlock, (2, 2, 2, 2), classes, width)
 
 
+def resnet34(classes: int, width: int = 64) -> nn.Module:
+    """ResNet-34: 21,282,122 parameters at 10 classes and width 64."""
+    return ResNet(BasicBlock, (3, 4, 6, 3), classes, width)
+
+
 def resnet50(classes: int, width: int = 64) -> nn.Module:
     """ResNet-50: 23,520,842 parameters at 10 classes and width 64."""
     return ResNet(Bottleneck, (3, 4, 6, 3), classes, width)

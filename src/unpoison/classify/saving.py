@@ -17,7 +17,6 @@ from torch import Tensor
 
 from unpoison.classify.classifier import Classifier
 from unpoison.classify.methods import METHODS
-from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import TrainedClassifier
 from unpoison.core.errors import DataError, ModelError
 from unpoison.core.files import atomic_path, write_json
@@ -37,7 +36,7 @@ class Description(BaseModel):
     class_names: tuple[str, ...]
     mean: list[float] = Field(min_length=3, max_length=3)
     std: list[float] = Field(min_length=3, max_length=3)
-    settings: TrainSettings
+    settings: dict[str, Any]
     seed: int
 
 
@@ -50,7 +49,7 @@ def save_classifier(folder: Path, trained: TrainedClassifier) -> None:
         class_names=net.class_names,
         mean=net.mean.flatten().tolist(),
         std=net.std.flatten().tolist(),
-        settings=trained.settings,
+        settings=trained.settings.model_dump(mode="json"),
         seed=trained.seed,
     )
     weights = {name: value.detach().cpu().contiguous() for name, value in net.net.state_dict().items()}
@@ -105,7 +104,7 @@ def import_classifier(
 ) -> Classifier:
     """Read weights published in pytorch-cifar's names, as a plain state dict or under `net` or `state_dict`.
 
-    Width and number of classes follow from the weights; the classes are named `0`, `1`, ...
+    Width and number of classes follow from the shape of the head; the classes are named `0`, `1`, ...
 
     Args:
         path: `.pt`, `.pth`, `.t7`, ... written by torch.save, or `.safetensors`.
@@ -123,16 +122,17 @@ def import_classifier(
     weights = _read_weights(path)
     with torch.device("meta"):
         published = load_method(METHODS, model, kind="classifier")(10, 64).state_dict()
-    names = list(published)
-    absent = [name for name in (names[0], names[-1]) if name not in weights]
+    head = [name for name, value in published.items() if value.ndim == 2][-1]
+    absent = [name for name in (next(iter(published)), head) if name not in weights]
     if absent:
         raise ModelError(f"{path} has no tensor '{absent[0]}', so it is no {model}; name the right architecture")
+    classes, features = weights[head].shape
     return _rebuild(
         path,
         weights,
         architecture=model,
-        width=64 * len(weights[names[0]]) // len(published[names[0]]),
-        class_names=[str(label) for label in range(len(weights[names[-1]]))],
+        width=64 * features // published[head].shape[1],
+        class_names=[str(label) for label in range(classes)],
         mean=mean,
         std=std,
     )
@@ -158,8 +158,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
     ):
         raise DataError(path, "this is no state dict", "Save the state dict alone, or convert it to safetensors")
-    # DataParallel puts its own name before every other.
-    return {name.removeprefix("module."): value for name, value in found.items()}
+    # DataParallel puts its own name before every other. PureGen's nets keep their statistics as parameters.
+    return {name.removeprefix("module."): value.detach() for name, value in found.items()}
 
 
 def _rebuild(

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from unpoison.classify.checks import check_sets
 from unpoison.classify.classifier import Classifier, build_net, predict
 from unpoison.classify.compensation import compensate
 from unpoison.classify.normalisation import IDENTITY, channel_statistics
-from unpoison.classify.settings import TrainSettings
+from unpoison.classify.settings import ScratchSettings, TrainSettings
 from unpoison.core.device import choose_device
 from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
@@ -80,7 +81,7 @@ def train(
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> TrainedClassifier:
-    """Train a classifier from scratch with SGD, and test it.
+    """Train a classifier from scratch, and test it.
 
     The same seed gives the same weights, bit for bit, on the same kind of machine.
 
@@ -88,7 +89,7 @@ def train(
         train_set: pictures of one size, every class present.
         test_set: pictures of the same size and classes.
         model: name of an architecture in `METHODS`.
-        settings: those of the profile `fast` if left out.
+        settings: those of the profile `fast` if left out; `ScratchSettings` train as other papers do.
         seed: of weights, order and augmentation, each with a stream of its own.
         device: `auto`, `cpu`, `cuda`, ...
         perturb: changes each augmented batch just before the net learns from it, as adversarial training does.
@@ -103,6 +104,21 @@ def train(
         RunError: the loss left the finite numbers.
     """
     settings = settings or TrainSettings()
+    if isinstance(settings, ScratchSettings):
+        # Here, because it is built from the pieces of this module.
+        from unpoison.classify.scratch import train_from_scratch
+
+        return train_from_scratch(
+            train_set,
+            test_set=test_set,
+            model=model,
+            settings=settings,
+            seed=seed,
+            device=device,
+            perturb=perturb,
+            on_epoch=on_epoch,
+            on_step=on_step,
+        )
     check_sets(train_set, test_set)
     started = time.perf_counter()
     place = choose_device(device)
@@ -204,8 +220,8 @@ def augmentation_source(seed: int, device: torch.device) -> torch.Generator:
     return torch.Generator(device).manual_seed(generator(seed, "classify.augment").initial_seed())
 
 
-def sgd(parameters: Iterable[nn.Parameter], settings: TrainSettings) -> torch.optim.SGD:
-    """The optimiser that the settings describe."""
+def sgd(parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], settings: TrainSettings) -> torch.optim.SGD:
+    """The optimiser that the settings describe, of parameters or of groups of them with values of their own."""
     return torch.optim.SGD(
         parameters,
         lr=settings.learning_rate,
@@ -247,7 +263,12 @@ def new_classifier(model: str, train_set: ImageSet, *, settings: TrainSettings, 
 def augment(images: Tensor, settings: TrainSettings, randomness: torch.Generator) -> Tensor:
     """Crop, mirror and, where the settings say so, corrupt [N, 3, H, W] uint8; gives float32 in [0, 1]."""
     cropped = crop_and_flip(images, padding=settings.crop_padding, flip=settings.flip, generator=randomness)
-    batch = cropped.float().div_(255)
+    return corrupt(cropped, settings, randomness)
+
+
+def corrupt(images: Tensor, settings: TrainSettings, randomness: torch.Generator) -> Tensor:
+    """Stored pictures [N, 3, H, W] uint8 as float32 in [0, 1]; compensated as in ECLIPSE where the settings say so."""
+    batch = images.float().div_(255)
     if not settings.grayscale_probability and not settings.noise_sigma:
         return batch
     return compensate(

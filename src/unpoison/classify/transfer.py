@@ -143,9 +143,9 @@ def with_new_head(body: Classifier, class_names: tuple[str, ...], *, seed: int) 
     net.class_names = tuple(class_names)
     old = head(net)
     # skip_init: PyTorch's own draw would come from the global generator.
-    new = nn.utils.skip_init(nn.Linear, old.in_features, len(class_names))
+    new = nn.utils.skip_init(nn.Linear, old.in_features, len(class_names), bias=old.bias is not None)
     limit, source = 1 / math.sqrt(old.in_features), generator(seed, "classify.head")
-    for weights in (new.weight, new.bias):
+    for weights in new.parameters():
         nn.init.uniform_(weights, -limit, limit, generator=source)
     name = next(name for name, module in net.named_modules() if module is old)
     parent, _, child = name.rpartition(".")

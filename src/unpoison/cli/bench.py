@@ -9,12 +9,37 @@ import click
 from unpoison.cli import options
 
 
+def _numbers(context: click.Context, parameter: click.Parameter, text: str | None) -> frozenset[int] | None:
+    """`0,3-5` to {0, 3, 4, 5}."""
+    if text is None:
+        return None
+    numbers: set[int] = set()
+    try:
+        for part in text.split(","):
+            first, dash, last = part.partition("-")
+            stretch = range(int(first), int(last if dash else first) + 1)
+            if not stretch:
+                raise ValueError
+            numbers.update(stretch)
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is no list of numbers like 0,3-7") from None
+    return frozenset(numbers)
+
+
 @click.command()
 @click.argument("suite", type=options.PATH)
 @click.option("--out", type=options.PATH, required=True, help="Folder for records; the suite gets a folder in it.")
 @click.option("--root", type=options.PATH, help="Folder that the suite's data paths are relative to.")
+@click.option(
+    "--targets",
+    callback=_numbers,
+    metavar="N[,N-M...]",
+    help="Of attacks with several cases (targets, target classes), run only these, counted from 0: 0,3-7.",
+)
 @options.together(options.device, options.as_json)
-def bench(suite: Path, out: Path, root: Path | None, device: str, as_json: bool) -> None:
+def bench(
+    suite: Path, out: Path, root: Path | None, targets: frozenset[int] | None, device: str, as_json: bool
+) -> None:
     """Run the grid of trials described in SUITE (a .toml file), or go on with it.
 
     A trial that has a record is not run again.
@@ -24,7 +49,7 @@ def bench(suite: Path, out: Path, root: Path | None, device: str, as_json: bool)
     from unpoison.reporting.grid import make_grid
     from unpoison.reporting.tables import grid_tables
 
-    records = run_suite(suite, out, root=root, device=device)
+    records = run_suite(suite, out, root=root, device=device, targets=targets)
     grid = make_grid(read_suite(suite), records)
     options.answer(
         as_json,
@@ -35,22 +60,52 @@ def bench(suite: Path, out: Path, root: Path | None, device: str, as_json: bool)
 
 @click.command()
 @click.argument("folder", type=options.PATH)
+@click.option("--out", type=options.PATH, help="Folder for the records of a published Results.csv.")
 @options.as_json
-def report(folder: Path, as_json: bool) -> None:
-    """Make table.md, report.html and ECLIPSE's results.csv from the records in FOLDER."""
+def report(folder: Path, out: Path | None, as_json: bool) -> None:
+    """Make table.md, report.html and ECLIPSE's results.csv from the records in FOLDER.
+
+    Suites with triggers, targets or PureGen's purifiers also get PureGen's tables, in the folder puregen. In place of
+    FOLDER a Results.csv of PureGen: its rows become records and a table in --out.
+    """
+    from unpoison.core.errors import SettingsError
+
+    if folder.suffix == ".csv" and out:
+        _import_results(folder, out, as_json)
+        return
+    if folder.suffix == ".csv" or out:
+        raise SettingsError("--out goes with a Results.csv of PureGen: unpoison report Results.csv --out FOLDER")
     from unpoison.core.files import write_text
     from unpoison.reporting.eclipse_export import eclipse_rows
     from unpoison.reporting.grid import read_grid
     from unpoison.reporting.pages import grid_page
+    from unpoison.reporting.puregen_export import puregen_tables
     from unpoison.reporting.tables import grid_tables
     from unpoison.scoring.eclipse_csv import write_rows
+    from unpoison.scoring.puregen_csv import write_table
 
     grid = read_grid(folder)
     write_text(folder / "table.md", grid_tables(grid))
     write_text(folder / "report.html", grid_page(grid))
     write_rows(folder / "results.csv", eclipse_rows(grid))
+    for path, table in puregen_tables(grid).items():
+        write_table(folder / "puregen" / path, table.columns, table.rows)
     options.answer(
         as_json,
         f"{folder / 'table.md'}\n{folder / 'report.html'}",
         {"trials": len(grid.records), "folder": str(folder)},
     )
+
+
+def _import_results(path: Path, out: Path, as_json: bool) -> None:
+    from unpoison.core.files import write_text
+    from unpoison.core.records import write_record
+    from unpoison.reporting.puregen_import import results_table
+    from unpoison.scoring.puregen_results import read_results
+
+    records = read_results(path)
+    table = results_table(records)
+    for record in records:
+        write_record(out, record)
+    write_text(out / "table.md", table)
+    options.answer(as_json, table.rstrip(), {"records": len(records), "folder": str(out)})

@@ -19,6 +19,7 @@ _COMMANDS = {
     "score": "unpoison.cli.train:score",
     "bench": "unpoison.cli.bench:bench",
     "report": "unpoison.cli.bench:report",
+    "energies": "unpoison.cli.energies:energies",
     "convert": "unpoison.cli.sets:convert",
     "rerun": "unpoison.cli.rerun:rerun",
     "models": "unpoison.cli.models:models",

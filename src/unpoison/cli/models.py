@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -12,7 +12,7 @@ from unpoison.cli import options
 
 @click.group()
 def models() -> None:
-    """Diffusion models: what lies in a folder, and importing published checkpoints."""
+    """Diffusion and energy models: what lies in a folder, and importing published checkpoints."""
 
 
 @models.command("list")
@@ -47,23 +47,50 @@ def list_models(folder: Path, as_json: bool) -> None:
 @models.command("import")
 @click.argument("file")
 @click.option("--out", type=options.PATH, required=True, help="Weights to write, .safetensors.")
+@click.option(
+    "--max-index",
+    type=click.IntRange(0),
+    help="Largest index that a diffusion model of PureGen was trained for.  [default: N - 1 after DDPM[N] in its name]",
+)
 @options.as_json
-def import_model(file: str, out: Path, as_json: bool) -> None:
-    """Convert a published improved-diffusion checkpoint (ECLIPSE's ema_*.pt) to safetensors; keys must fit exactly.
+def import_model(file: str, out: Path, max_index: int | None, as_json: bool) -> None:
+    """Convert published weights to safetensors of ours; their names and shapes must fit exactly.
 
-    FILE may be hf://owner/name/file. The number of attention heads, 4, is not in the weights and is taken as given.
+    These are checkpoints of improved-diffusion (ECLIPSE's ema_*.pt), whose number of attention heads, 4, is not in the
+    weights and is taken as given; PureGen's energy and diffusion models, as .pt or .safetensors; and folders of
+    unconditional pipelines of diffusers over RGB pixels, with the schedule that they bring. FILE may be
+    hf://owner/name/file, or hf://owner/name for the model there.
     """
-    from unpoison.core.errors import RunError
+    from unpoison.core.errors import ModelError, RunError
     from unpoison.core.hashing import hash_file
-    from unpoison.data.hub import fetch_file
-    from unpoison.nets.improved_diffusion import import_improved_diffusion
-    from unpoison.nets.weights import read_torch_state, save_model
+    from unpoison.nets.pipeline_folders import import_pipeline, is_pipeline, published_weights
+    from unpoison.nets.published import import_published
+    from unpoison.nets.weights import Model, read_torch_state, save_model
 
     if out.exists():
         raise RunError(f"{out} is already there; remove it or choose another name")
-    path = fetch_file(file) if file.startswith("hf://") else Path(file)
-    model = import_improved_diffusion(read_torch_state(path))
-    source = {"imported": path.name, "sha256": hash_file(path)}
+    path = _locate(file)
+    weights = published_weights(path) if path.is_dir() else path
+    about: dict[str, Any] = {"name": Path(file).name, "max_index": max_index}
+    try:
+        if path.is_dir() and is_pipeline(path):
+            imported: tuple[Model, str, dict[str, Any]] = import_pipeline(path, **about)
+        else:
+            imported = import_published(read_torch_state(weights), **about)
+    except ModelError as error:
+        raise ModelError(f"{weights}: {str(error).removeprefix(f'{weights}: ')}") from None
+    model, architecture, arguments = imported
+    source = {"imported": Path(file).name, "sha256": hash_file(weights)}
     kind: Literal["raw", "ema"] = "ema" if path.name.startswith("ema") else "raw"
-    save_model(out, model, architecture="eclipse-unet", arguments={}, kind=kind, settings=source)
-    options.answer(as_json, f"{path.name} -> {out}", {"weights": str(out), **source})
+    save_model(out, model, architecture=architecture, arguments=arguments, kind=kind, settings=source)
+    options.answer(as_json, f"{source['imported']} -> {out}, {architecture}", {"weights": str(out), **source})
+
+
+def _locate(file: str) -> Path:
+    """The file or folder itself, or its copy in the cache of the Hub."""
+    if not file.startswith("hf://"):
+        return Path(file)
+    from unpoison.data.hub import fetch_file, fetch_model
+
+    whole_repository = file.count("/") == 3  # hf://owner/name
+    return fetch_model(file) if whole_repository else fetch_file(file)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from unpoison.cli import options
+
+if TYPE_CHECKING:
+    from unpoison.core.images import ImageSet
+
+_PER_CLASS = re.compile(r"(:?)([1-9]\d{0,8})(:?)")
 
 
 @click.command()
@@ -14,19 +21,52 @@ from unpoison.cli import options
 @click.argument("dst", type=options.PATH)
 @click.option("--labels-from", help="A second set that holds the labels of a flat numbered folder.")
 @click.option(
+    "--size",
+    type=click.IntRange(1, 10_000),
+    help="Make squares of this side: the shorter side is scaled to it (Lanczos), the middle of the other is kept.",
+)
+@click.option(
+    "--per-class", metavar=":N|N:", help="Keep the first N pictures of each class (:4800), or the others (4800:)."
+)
+@click.option(
     "--to", "output_format", help="Format of DST, if its suffix does not say: folder, numbered, npz, parquet."
 )
 @options.together(options.input_format, options.as_json)
 def convert(
-    src: str, dst: Path, labels_from: str | None, output_format: str | None, input_format: str | None, as_json: bool
+    src: str,
+    dst: Path,
+    labels_from: str | None,
+    size: int | None,
+    per_class: str | None,
+    output_format: str | None,
+    input_format: str | None,
+    as_json: bool,
 ) -> None:
-    """Write the image set SRC again as DST, in another format; ids, labels and pixels stay."""
-    from unpoison.data import read, write
+    """Write the image set SRC again as DST, in another format or size; ids and labels stay."""
+    from unpoison.data import read, resize, write
 
     image_set = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
+    if per_class:
+        image_set = _part_of_classes(image_set, per_class)
+    if size:
+        image_set = resize(image_set, size)
     write(image_set, dst, format=output_format)
     options.answer(
         as_json,
         f"{len(image_set)} images in {len(image_set.class_names)} classes: {image_set.format} -> {dst}",
         {"images": len(image_set), "per_class": image_set.count_per_class(), "hash": image_set.content_hash},
     )
+
+
+def _part_of_classes(image_set: ImageSet, asked: str) -> ImageSet:
+    from unpoison.core.errors import SettingsError
+    from unpoison.poisons.setups import split_classes
+
+    match = _PER_CLASS.fullmatch(asked)
+    if match is None or bool(match[1]) == bool(match[3]):
+        raise SettingsError(f"--per-class {asked}: write :N for the first N of each class, or N: for the others")
+    first, others = split_classes(image_set.labels, int(match[2]))
+    rows = first if match[1] else others
+    if not len(rows):
+        raise SettingsError(f"--per-class {asked} leaves nothing of {image_set.name}")
+    return image_set.subset(rows)

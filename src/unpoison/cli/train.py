@@ -16,7 +16,12 @@ from unpoison.cli import options
 @click.option("--test", "test_src", required=True, help="Clean labelled set to test on.")
 @click.option("--out", type=options.PATH, required=True, help="New folder for the weights.")
 @click.option("--model", default="resnet18", show_default=True, help=f"One of {', '.join(METHODS)}.")
-@click.option("--init", type=options.PATH, help="Folder of a trained classifier, whose body gets a new head.")
+@click.option(
+    "--init",
+    type=options.PATH,
+    help="Trained classifier whose body gets a new head: a folder made by `train`, or a published file of weights "
+    "(.t7, .pth, .safetensors) of the architecture --model, normalised as for CIFAR.",
+)
 @click.option(
     "--mode",
     type=click.Choice(["scratch", "linear", "fine-tune"]),
@@ -43,31 +48,33 @@ def train(
 ) -> None:
     """Train a classifier on SRC and test it.
 
-    From scratch, the default profile is `fast`; `eclipse` is the paper's 80 epochs. With --init the defaults are the
-    poisoning benchmark's, and the profiles `puregen-linear` and `puregen-fine-tune`.
+    From scratch, the default profile is `fast`; `airbench` is for --model airbench94, `eclipse` is the paper's 80
+    epochs, `puregen`, `puregen-80-epoch`, `puregen-r18-hlb`, ... are PureGen's. With --init the defaults are the
+    poisoning benchmark's; `puregen-linear`, `puregen-fine-tune` and `puregen-lt-bench` are PureGen's.
     """
     mode = mode or ("linear" if init else "scratch")
     if (mode == "scratch") != (init is None):
         raise click.UsageError(
             "--mode linear and fine-tune start from a classifier, named with --init; scratch has none"
         )
-    from unpoison.classify.settings import TrainSettings
+    from unpoison.classify.settings import ROOM, scratch_settings
     from unpoison.classify.transfer import Mode, TransferSettings, transfer
     from unpoison.core.settings import build_settings, parse_assignments
 
     profiles = options.split_profiles(profile) or (["fast"] if mode == "scratch" else [])
-    settings = build_settings(
-        TrainSettings if mode == "scratch" else TransferSettings,
-        profiles=[*profiles, *(["compensation"] if compensation else [])],
-        room="unpoison.classify",
-        overrides=parse_assignments(assignments),
-    )
+    profiles += ["compensation"] if compensation else []
+    overrides = parse_assignments(assignments)
+    if mode == "scratch":
+        settings = scratch_settings(profiles=profiles, overrides=overrides)
+    else:
+        settings = build_settings(TransferSettings, profiles=profiles, room=ROOM, overrides=overrides)
     if dry_run:
         options.answer(True, "", {"model": model, "seed": seed, "settings": settings.model_dump(mode="json")})
         return
 
     import unpoison.classify.training as training
-    from unpoison.classify.saving import load_classifier, save_classifier
+    from unpoison.classify.normalisation import CIFAR
+    from unpoison.classify.saving import import_classifier, load_classifier, save_classifier
     from unpoison.core.errors import RunError
     from unpoison.core.progress import progress_bar
     from unpoison.data import read
@@ -85,7 +92,10 @@ def train(
             "on_step": on_step,
         }
         if init:
-            trained = transfer(load_classifier(init), train_set, mode=cast(Mode, mode), **common)
+            mean, std = CIFAR
+            is_published = init.is_file()
+            body = import_classifier(init, model=model, mean=mean, std=std) if is_published else load_classifier(init)
+            trained = transfer(body, train_set, mode=cast(Mode, mode), **common)
         else:
             trained = training.train(train_set, model=model, **common)
     save_classifier(out, trained)

@@ -137,7 +137,8 @@ class ImageSet(ABC):
         if len(np.unique(self.sizes, axis=0)) > 1:
             raise SettingsError(
                 f"{self.name} holds pictures of several sizes, from {_size(self.sizes.min(axis=0))} to "
-                f"{_size(self.sizes.max(axis=0))}; poisoning and training need one size: resize them first"
+                f"{_size(self.sizes.max(axis=0))}; poisoning and training need one size: resize them first, "
+                "as in `unpoison convert SRC DST --size 32`"
             )
         return np.stack(self.load(range(len(self)))) if len(self) else np.zeros((0, 0, 0, 3), np.uint8)
 

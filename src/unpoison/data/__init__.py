@@ -2,6 +2,7 @@
 
 from unpoison.data.bad_pictures import set_bad_aside
 from unpoison.data.reading import detect_format, read
+from unpoison.data.resizing import resize
 from unpoison.data.sources import read_history
 from unpoison.data.writing import default_format, open_writer, stores_png, write
 
@@ -11,6 +12,7 @@ __all__ = [
     "open_writer",
     "read",
     "read_history",
+    "resize",
     "set_bad_aside",
     "stores_png",
     "write",

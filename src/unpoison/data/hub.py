@@ -70,6 +70,29 @@ def fetch_file(address: str) -> Path:
         raise _failed(address, error) from None
 
 
+def fetch_model(address: str) -> Path:
+    """Download a published model: its descriptions, and its weights as safetensors, or else as torch wrote them.
+
+    Args:
+        address: `hf://owner/name`.
+
+    Returns:
+        The folder in the Hub's cache that holds them.
+
+    Raises:
+        DataError: it cannot be downloaded.
+    """
+    repository = address.removeprefix("hf://").strip("/")
+    hub = require("huggingface_hub", extra="hub", purpose="reading from the Hub")
+    try:
+        folder = Path(hub.snapshot_download(repository, allow_patterns=["*.json", "*.safetensors"]))
+        if any(folder.rglob("*.safetensors")):
+            return folder
+        return Path(hub.snapshot_download(repository, allow_patterns=["*.json", "*.bin"]))
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        raise _failed(address, error) from None
+
+
 def _failed(address: str, error: Exception) -> DataError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return DataError(address, f"it cannot be downloaded ({reason})", "Check the name and the network")

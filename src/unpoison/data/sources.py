@@ -30,6 +30,8 @@ class Source:
 def parse_source(source: str | PathLike[str]) -> Source:
     """Take a source apart. What exists under the whole name is that path, whatever characters are in it.
 
+    After a folder that exists any `#name` is a split, as sets in a tree are named by their path in it.
+
     >>> parse_source("cifar#test[:2000]")
     Source(path=PosixPath('cifar'), split='test', rows=slice(None, 2000, None))
     """
@@ -38,6 +40,9 @@ def parse_source(source: str | PathLike[str]) -> Source:
     if match is None or Path(text).exists():
         return Source(Path(text), None, slice(None))
     start, stop = (int(match[part]) if match[part] else None for part in ("start", "stop"))
+    folder, _, name = match["path"].rpartition("#")
+    if match["split"] is None and folder and Path(folder).is_dir():
+        return Source(Path(folder), name, slice(start, stop))
     return Source(Path(match["path"]), match["split"], slice(start, stop))
 
 

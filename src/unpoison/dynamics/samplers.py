@@ -168,10 +168,50 @@ def ancestral(
         Nichol, Dhariwal, Improved denoising diffusion probabilistic models, 2021, https://arxiv.org/abs/2102.09672
         ECLIPSE, 2024, https://arxiv.org/abs/2406.15093
     """
-    _check_t(model, t)
+    check_t(model, t)
+    z = mix_noise(x, model.abar[t - 1], noise)
+    return (walk_back(z, model, t=t, steps=steps, noise=noise, clip=clip, on_step=on_step) + 1) / 2
+
+
+def mix_noise(x: Tensor, abar: Tensor, noise: DrawsNoise) -> Tensor:
+    """z = sqrt(abar) (2x - 1) + sqrt(1 - abar) normal.
+
+    Args:
+        x: [N, C, H, W] float32 in [0, 1]; not changed.
+        abar: the level to go to, one float64 value of a schedule.
+        noise: source of the noise, keyed by image; one draw, `forward`.
+
+    Returns:
+        [N, C, H, W] float32 in the scaling of [-1, 1] data.
+    """
+    return abar.sqrt().item() * (2 * x - 1) + (1 - abar).sqrt().item() * noise.normal(x, "forward")
+
+
+def walk_back(
+    z: Tensor,
+    model: DiscreteModel,
+    *,
+    t: int,
+    steps: int | None = None,
+    noise: DrawsNoise,
+    clip: bool = True,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """The second half of `ancestral`: from index t - 1 to the clean image.
+
+    Args:
+        z: [N, C, H, W] float32 in the scaling of [-1, 1] data; not changed.
+        model: the network.
+        t: as in `ancestral`.
+        steps: as in `ancestral`.
+        noise: source of the noise, keyed by image; draws the index of each step but the last.
+        clip: as in `ancestral`.
+        on_step: as in `ancestral`.
+
+    Returns:
+        [N, C, H, W] float32 in the same scaling; in [-1, 1] if `clip`.
+    """
     indices = _kept_indices(t, t if steps is None else steps)
-    start = model.abar[t - 1]
-    z = start.sqrt().item() * (2 * x - 1) + (1 - start).sqrt().item() * noise.normal(x, "forward")
     levels = [*(model.abar[index].item() for index in indices), 1.0]
     for step, (index, abar, previous) in enumerate(zip(indices, levels, levels[1:], strict=False), start=1):
         x0, v = model.predict(z, torch.full((len(z),), float(index)))
@@ -181,7 +221,7 @@ def ancestral(
         if step < len(indices):
             z = z + _deviation(v, abar, previous) * noise.normal(z, index)
         _report(on_step, step, len(indices))
-    return (z + 1) / 2
+    return z
 
 
 def ancestral_sigma(model: DiscreteModel, *, t: int) -> float:
@@ -190,11 +230,16 @@ def ancestral_sigma(model: DiscreteModel, *, t: int) -> float:
     Raises:
         SettingsError: t beyond what the model was trained for.
     """
-    _check_t(model, t)
+    check_t(model, t)
     return abar_to_sigma(float(model.abar[t - 1]))
 
 
-def _check_t(model: DiscreteModel, t: int) -> None:
+def check_t(model: DiscreteModel, t: int) -> None:
+    """Refuse to walk back further than a model was trained for.
+
+    Raises:
+        SettingsError: t outside 1 to max_index + 1.
+    """
     if not 1 <= t <= model.max_index + 1:
         raise SettingsError(f"t={t} is outside what the model was trained for, 1 to {model.max_index + 1}")
 

@@ -23,7 +23,7 @@ from unpoison.fitting.plots import can_plot, plot_denoising, plot_losses
 from unpoison.fitting.processes import Processes, join_processes
 from unpoison.fitting.running import STORED, FitRun
 from unpoison.fitting.settings import FitSettings, OptimiserSettings
-from unpoison.nets.weights import Model, save_model
+from unpoison.nets.weights import DiffusionModel, save_model
 
 _CURVE_POINTS = 500
 _CHANGE_NOTHING = ("checkpoint_every", "plots", "stored")  # a fit may go on with other values of these
@@ -45,7 +45,7 @@ class FitResult:
     """
 
     path: Path
-    model: Model
+    model: DiffusionModel
     losses: list[float]
     seconds: float
     images_per_second: float
@@ -143,7 +143,7 @@ def _write(result: FitResult, settings: OptimiserSettings, identity: dict[str, A
         result.model,
         architecture=settings.architecture,
         arguments=settings.arguments,
-        kind="ema",
+        kind="ema" if settings.ema_decay else "raw",
         settings=identity,
         dtype=STORED[settings.stored],
     )

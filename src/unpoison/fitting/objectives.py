@@ -17,7 +17,7 @@ from unpoison.fitting.settings import DenoiserSettings, FitSettings, OptimiserSe
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.schedules import Schedule
-from unpoison.nets.weights import Model
+from unpoison.nets.weights import DiffusionModel
 
 
 class Drawn(Protocol):
@@ -39,7 +39,7 @@ class Objective(Protocol):
         """Mean error of the network on a batch."""
         ...
 
-    def wrap(self, net: nn.Module) -> Model:
+    def wrap(self, net: nn.Module) -> DiffusionModel:
         """The network with what it takes to use it."""
         ...
 
@@ -64,6 +64,11 @@ class NoisePrediction:
 
     def loss(self, net: nn.Module, batch: Batch) -> Tensor:
         clean, epsilon, index = batch.clean, batch.epsilon, batch.index
+        if self.settings.loss == "hybrid" and not _learns_variance(net):
+            raise SettingsError(
+                f"loss=hybrid teaches a variance, which {self.settings.architecture} with these arguments has not; "
+                "set loss=epsilon"
+            )
         abar = self.abar[index].view(-1, 1, 1, 1)
         z = abar.sqrt().to(clean) * clean + (1 - abar).sqrt().to(clean) * epsilon
         with torch.autocast(clean.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
@@ -71,7 +76,13 @@ class NoisePrediction:
         return LOSSES[self.settings.loss](output.float(), clean, epsilon, index, self.abar).mean()
 
     def wrap(self, net: nn.Module) -> EpsilonModel:
-        return EpsilonModel(net, schedule=self.schedule, time_scale=self.time_scale, max_index=self.settings.max_index)
+        return EpsilonModel(
+            net,
+            schedule=self.schedule,
+            time_scale=self.time_scale,
+            max_index=self.settings.max_index,
+            learned_variance=_learns_variance(net),
+        )
 
 
 class CleanPrediction:
@@ -98,6 +109,10 @@ class CleanPrediction:
             field_max=bound_value(settings.field_max) if settings.field_share else 0.0,
             autocast_dtype=torch.bfloat16 if settings.precision == "bf16" else None,
         )
+
+
+def _learns_variance(net: nn.Module) -> bool:
+    return bool(getattr(net, "learned_variance", True))
 
 
 def build_objective(image_set: ImageSet, settings: OptimiserSettings, seed: int) -> Objective:

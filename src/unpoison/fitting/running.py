@@ -20,7 +20,7 @@ from unpoison.fitting.objectives import build_objective
 from unpoison.fitting.processes import Processes
 from unpoison.fitting.settings import OptimiserSettings
 from unpoison.nets.methods import METHODS
-from unpoison.nets.weights import Model
+from unpoison.nets.weights import DiffusionModel
 
 STORED = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -77,7 +77,7 @@ class FitRun:
         self.losses.append(processes.average(loss.detach()).item())
         return self.losses[-1]
 
-    def model(self) -> Model:
+    def model(self) -> DiffusionModel:
         """The model of the averaged weights, as it will be stored."""
         net = copy.deepcopy(self.net).eval().requires_grad_(False)
         dtype = STORED[self.settings.stored]

@@ -116,3 +116,58 @@ class DenoiserSettings(OptimiserSettings):
         if any(side < 4 or side % 4 or self.batch_size * self.patches[0] ** 2 < side**2 for side in self.patches):
             raise ValueError("patches must be multiples of 4, and no larger than all pixels of a batch")
         return self
+
+
+class EnergySettings(OptimiserSettings):
+    """How an energy model is fitted by persistent contrastive divergence. The defaults are those of the profile `ebm`.
+
+    Data noise, step size and temperature are in units of images in [-1, 1]. With `weight_decay` 0, AdamW is Adam; with
+    `ema_decay` 0, the last weights are saved.
+
+    Args:
+        milestones: shares of the run after which the learning rate falls by 10, each time.
+        shift: move images by up to so many pixels each way.
+        data_noise: standard deviation of the noise on the images it learns from.
+        temperature: tau.
+        langevin_steps: of each chain, each update.
+        step_size: epsilon of the Langevin steps.
+        bank_size: chains that go on from update to update.
+        rejuvenation: chance of a chain to start again at an image of the data when its turn comes.
+        alarm_factor: energy gap or gradient norm is out of bounds beyond so many times its running median...
+        alarm_steps: ... and the fit is taken to diverge if it stays there for so many updates.
+        alarm_window: updates of the running median.
+        snapshot_every: updates from one state to return to, to the next.
+        max_rollbacks: returns, each with half the learning rate, after which the fit gives up.
+    """
+
+    architecture: str = "sngan-energy"
+    iterations: int = Field(default=65_520, ge=1)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    decay: Literal["constant", "cosine"] = "constant"
+    milestones: tuple[float, ...] = (40 / 120, 75 / 120, 100 / 120)
+    warmup: int = Field(default=0, ge=0)
+    grad_clip: float = Field(default=0.0, ge=0)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    ema_warmup: bool = False
+    precision: Literal["fp32", "bf16"] = "fp32"
+    flip: bool = False
+    shift: int = Field(default=0, ge=0)
+    data_noise: float = Field(default=0.015, ge=0)
+    temperature: float = Field(default=1e-4, gt=0)
+    langevin_steps: int = Field(default=100, ge=1)
+    step_size: float = Field(default=0.0125, gt=0)
+    bank_size: int = Field(default=10_000, ge=1)
+    rejuvenation: float = Field(default=0.05, ge=0, le=1)
+    alarm_factor: float = Field(default=20.0, gt=1)
+    alarm_steps: int = Field(default=5, ge=1)
+    alarm_window: int = Field(default=100, ge=1)
+    snapshot_every: int = Field(default=250, ge=1)
+    max_rollbacks: int = Field(default=5, ge=0)
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> EnergySettings:
+        if self.batch_size > self.bank_size:
+            raise ValueError(f"batch_size={self.batch_size} chains cannot be drawn from bank_size={self.bank_size}")
+        if not all(0 < share < 1 for share in self.milestones):
+            raise ValueError("milestones are shares of the run, between 0 and 1")
+        return self

@@ -15,7 +15,7 @@ _TIME_UNITS = 4.0  # one index of a 4000-step schedule (0.25 of the time input) 
 
 
 class CompactUNet(HalfResolutionUNet):
-    """Epsilon and interpolation v of an image.
+    """Epsilon and, if wanted, interpolation v of an image.
 
     The defaults have 1.1 million parameters; `channels=32` has a quarter of that.
 
@@ -24,6 +24,7 @@ class CompactUNet(HalfResolutionUNet):
         channels: channels at half resolution.
         blocks: residual blocks at half resolution, at quarter resolution, and at half resolution again.
         dropout: share of activations dropped within each block, in training.
+        learned_variance: also give v.
 
     References:
         Improved DDPM (Nichol and Dhariwal, 2021, https://arxiv.org/abs/2102.09672): time embedding, scale and shift,
@@ -31,18 +32,24 @@ class CompactUNet(HalfResolutionUNet):
     """
 
     def __init__(
-        self, *, in_channels: int = 3, channels: int = 64, blocks: Sequence[int] = (1, 2, 1), dropout: float = 0.0
+        self,
+        *,
+        in_channels: int = 3,
+        channels: int = 64,
+        blocks: Sequence[int] = (1, 2, 1),
+        dropout: float = 0.0,
+        learned_variance: bool = True,
     ):
         embedding = 4 * channels
         super().__init__(
             in_channels=in_channels,
-            out_channels=2 * in_channels,
+            out_channels=in_channels * (2 if learned_variance else 1),
             channels=channels,
             blocks=blocks,
             embedding=embedding,
             dropout=dropout,
         )
-        self.channels = channels
+        self.channels, self.learned_variance = channels, learned_variance
         self.time_embed = nn.Sequential(nn.Linear(channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
 
     def forward(self, z: Tensor, time: Tensor) -> Tensor:
@@ -53,7 +60,7 @@ class CompactUNet(HalfResolutionUNet):
             time: [N] time input, 0 to 1000, fractions included.
 
         Returns:
-            [N, 2C, H, W]: epsilon, then v.
+            [N, 2C, H, W]: epsilon, then v; or epsilon alone, [N, C, H, W].
         """
         return self.transform(z, F.silu(self.time_embed(embed_time(time, self.channels))))
 

@@ -1,9 +1,10 @@
-"""The two ways in which the rest of the project sees a diffusion model."""
+"""The two ways in which the rest of the project sees a diffusion model, and the one for energy models."""
 
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 
@@ -65,5 +66,27 @@ class Denoiser(Protocol):
 
         Raises:
             ModelError: sigma outside `sigma_min` to `sigma_max`.
+        """
+        ...
+
+
+@runtime_checkable
+class EnergyModel(Protocol):
+    """A network that tells how unnatural an image is.
+
+    Attributes:
+        autocast_dtype: precision of the network's arithmetic, if it is not float32.
+    """
+
+    autocast_dtype: torch.dtype | None
+
+    def energy(self, x: Tensor) -> Tensor:
+        """How unnatural images are, on a scale of the model's own.
+
+        Args:
+            x: [N, C, H, W] float32 in [0, 1].
+
+        Returns:
+            [N] float32; lower is more natural.
         """
         ...

@@ -19,23 +19,26 @@ from unpoison.core.errors import ModelError, SettingsError, UnsafeFileError
 from unpoison.core.files import atomic_path
 from unpoison.core.methods import load_method
 from unpoison.nets.epsilon import EpsilonModel
-from unpoison.nets.improved_diffusion import check_state, import_improved_diffusion
+from unpoison.nets.improved_diffusion import check_state
 from unpoison.nets.methods import METHODS
+from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.preconditioned import PreconditionedDenoiser
+from unpoison.nets.published import import_published
 from unpoison.nets.schedules import Schedule
 
 _KEY = "unpoison"  # our one entry in the metadata of a safetensors file
 _VERSION = 2
 _WRAPPERS = ("net", "state_dict")
 
-Model = EpsilonModel | PreconditionedDenoiser
+DiffusionModel = EpsilonModel | PreconditionedDenoiser
+Model = DiffusionModel | PixelEnergy
 
 
 class DiscreteHeader(BaseModel):
     """Header of an `EpsilonModel`.
 
     Args:
-        form: tells the two forms apart.
+        form: tells the forms apart.
         schedule: noise schedule it was trained with.
         time_scale: factor from index to the network's time input.
         max_index: largest index it was trained for.
@@ -79,7 +82,7 @@ class DenoiserHeader(BaseModel):
     """Header of a `PreconditionedDenoiser`.
 
     Args:
-        form: tells the two forms apart.
+        form: tells the forms apart.
         sigma_min: smallest white noise it was trained for, in [0, 1] pixel units.
         sigma_max: largest.
         field_max: largest rms of a smooth field.
@@ -107,6 +110,31 @@ class DenoiserHeader(BaseModel):
         return PreconditionedDenoiser(net, sigma_min=self.sigma_min, sigma_max=self.sigma_max, field_max=self.field_max)
 
 
+class EnergyHeader(BaseModel):
+    """Header of a `PixelEnergy`, which has nothing to tell beyond its network.
+
+    Args:
+        form: tells the forms apart.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    form: Literal["energy"] = "energy"
+
+    @classmethod
+    def of(cls, model: PixelEnergy) -> EnergyHeader:
+        """What a file of this model says."""
+        return cls()
+
+    def describe(self) -> str:
+        """What it is, in a few words."""
+        return "energy of images"
+
+    def build(self, net: nn.Module) -> PixelEnergy:
+        """The model around its network."""
+        return PixelEnergy(net)
+
+
 class WeightsHeader(BaseModel):
     """What a weights file of ours says of itself.
 
@@ -124,7 +152,7 @@ class WeightsHeader(BaseModel):
     version: int = _VERSION
     architecture: str
     arguments: dict[str, Any]
-    model: DiscreteHeader | DenoiserHeader = Field(discriminator="form")
+    model: DiscreteHeader | DenoiserHeader | EnergyHeader = Field(discriminator="form")
     kind: Literal["raw", "ema"]
     settings: dict[str, Any]
 
@@ -153,7 +181,7 @@ def save_model(
     header = WeightsHeader(
         architecture=architecture,
         arguments=dict(arguments),
-        model=DiscreteHeader.of(model) if isinstance(model, EpsilonModel) else DenoiserHeader.of(model),
+        model=_header_of(model),
         kind=kind,
         settings=dict(settings),
     )
@@ -192,7 +220,9 @@ def read_header(path: Path) -> WeightsHeader:
         with safe_open(path, framework="pt") as file:
             fields = json.loads((file.metadata() or {})[_KEY])
     except KeyError:
-        raise ModelError(f"{path}: these weights say nothing of their network; only files of `unpoison` do") from None
+        raise ModelError(
+            f"{path}: these weights say nothing of their network; bring published ones in with `unpoison models import`"
+        ) from None
     except (SafetensorError, ValueError) as error:
         raise ModelError(f"{path}: not a readable safetensors file ({_first_line(error)})") from None
     version = fields.get("version") if isinstance(fields, dict) else None
@@ -209,7 +239,7 @@ def read_header(path: Path) -> WeightsHeader:
 
 
 def load_any(path: Path) -> Model:
-    """Load a model from a file of ours (`.safetensors`), or from a checkpoint of improved-diffusion (any other name).
+    """Load a model from a file of ours (`.safetensors`), or from a published checkpoint (any other name).
 
     Raises:
         ModelError: the file is neither.
@@ -218,7 +248,7 @@ def load_any(path: Path) -> Model:
     if path.suffix == ".safetensors":
         return load_model(path)
     try:
-        return import_improved_diffusion(read_torch_state(path))
+        return import_published(read_torch_state(path), name=path.name)[0]
     except ModelError as error:
         raise ModelError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
 
@@ -249,6 +279,12 @@ def read_torch_state(path: Path) -> dict[str, Tensor]:
             raise ModelError(f"{path}: entry {name!r} is a {type(value).__name__}, not a plain tensor")
     prefix = "module." if all(name.startswith("module.") for name in content) else ""
     return {name.removeprefix(prefix): value.detach() for name, value in content.items()}
+
+
+def _header_of(model: Model) -> DiscreteHeader | DenoiserHeader | EnergyHeader:
+    if isinstance(model, PixelEnergy):
+        return EnergyHeader.of(model)
+    return DiscreteHeader.of(model) if isinstance(model, EpsilonModel) else DenoiserHeader.of(model)
 
 
 def _load_checked(path: Path) -> Any:

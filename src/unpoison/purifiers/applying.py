@@ -17,6 +17,7 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet, ImageSet, row_ids
 from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
+from unpoison.core.pixels import to_uint8
 from unpoison.data.loose_pictures import PictureListSet, from_channels
 from unpoison.nets.protocols import Denoiser
 from unpoison.purifiers.base import Purifier
@@ -25,6 +26,7 @@ from unpoison.purifiers.building import Chain, build_purifier
 from unpoison.purifiers.computing import images_per_call
 from unpoison.purifiers.methods import METHODS
 from unpoison.purifiers.pipeline import make_blocks, same_bits
+from unpoison.purifiers.preparing import looks_at_set, prepare
 from unpoison.purifiers.tiling import Tile, tiles
 from unpoison.purifiers.work import PurifyRun, Work
 
@@ -81,6 +83,7 @@ class Application:
         for row in np.flatnonzero(image_set.sizes[:, 0] == 0):
             image_set.picture(int(row))  # says what is wrong with it, before anything is computed
         work = Work(image_set, self.run, device=str(self.device), purifier=self.purifier)
+        work.prepare()
         with closing(make_blocks(work, range(len(work.blocks)), lambda _, __, block: block, png=png)) as blocks:
             for block in blocks:
                 yield from block
@@ -97,6 +100,10 @@ class Application:
         ids = row_ids(len(images))
         purified = torch.empty_like(images)  # made outside of inference mode, so that the user may train on it
         height, width = images.shape[2:]
+        purifier = self.purifier
+        if looks_at_set(purifier):
+            shown = ArrayImageSet(to_uint8(images), np.full(len(images), -1), class_names=(), ids=ids)
+            purifier = prepare(purifier, shown, seed=self.run.seed)
 
         def one_call(tile: Tile, rows: slice, call: int) -> None:
             batch = images[rows, :, *tile.window].to(self.device)
@@ -104,12 +111,12 @@ class Application:
             batch = torch.cat([batch, batch[-1:].expand(missing, -1, -1, -1)])
             noise = Noise(self.run.seed, "purify", [*ids[rows], *ids[rows][-1:] * missing], tile.place)
             with torch.inference_mode():
-                result = self.purifier.purify(batch, noise=noise)[: call - missing, :, *tile.inside]
+                result = purifier.purify(batch, noise=noise)[: call - missing, :, *tile.inside]
             purified[rows, :, *tile.core] = result.clamp(0, 1)
 
         threads = min(torch.get_num_threads(), available_cores()) if self.device.type == "cpu" else 1
         with same_bits(self.device), ThreadPoolExecutor(threads) as pool:
-            for tile in tiles(height, width, self.purifier.halo):
+            for tile in tiles(height, width, purifier.halo):
                 call = images_per_call(self.run.microbatch, tile.area)
                 starts = range(0, len(images), call)
                 list(pool.map(lambda start, t=tile, c=call: one_call(t, slice(start, start + c), c), starts))

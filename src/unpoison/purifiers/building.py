@@ -12,9 +12,11 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep
-from unpoison.core.settings import Settings, build_settings
+from unpoison.core.settings import Settings, build_settings, list_profiles, read_profile
 from unpoison.purifiers.base import Purifier
 from unpoison.purifiers.methods import METHODS
+
+_ROOM = "unpoison.purifiers"
 
 
 class Chain:
@@ -43,6 +45,8 @@ def purifier_settings(
 ) -> dict[str, Settings]:
     """Settings of every link of a method.
 
+    The shipped profiles have a section for each purifier; a user's own file holds the fields themselves.
+
     Args:
         method: a purifier, or several joined by `+`; each at most once.
         profiles: profiles of the room; only for a single purifier.
@@ -66,15 +70,25 @@ def purifier_settings(
         if link not in per_link or (len(names) > 1 and not dot):
             raise SettingsError(f"setting '{key}': in '{method}' write one of {', '.join(f'{n}.field' for n in names)}")
         per_link[link][field] = value
+    fields = {key: value for profile in profiles for key, value in _profile_fields(profile, names[0]).items()}
     return {
         name: build_settings(
-            load_method(METHODS, name, kind="purifier").Settings,
-            profiles=profiles,
-            room="unpoison.purifiers",
-            overrides=per_link[name],
+            load_method(METHODS, name, kind="purifier").Settings, overrides={**fields, **per_link[name]}
         )
         for name in names
     }
+
+
+def _profile_fields(profile: str, purifier: str) -> dict[str, Any]:
+    """What a profile sets of a purifier's fields."""
+    fields = read_profile(profile, _ROOM)
+    shipped = list_profiles(_ROOM)
+    if profile not in shipped:
+        return fields
+    if purifier not in fields:
+        own = [name for name in shipped if purifier in read_profile(name, _ROOM)]
+        raise SettingsError(f"{purifier} has no profile '{profile}'; it has {', '.join(own) or 'none'}")
+    return fields[purifier]
 
 
 def build_purifier(settings: Mapping[str, Settings], *, device: torch.device) -> Purifier | Chain:

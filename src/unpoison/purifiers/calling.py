@@ -101,7 +101,7 @@ def purify(
 
 def _settings(method: str, profile: str, model: Any, settings: dict[str, Any]) -> dict[str, Any]:
     """Settings of every link; a path of a model goes to all links that have one."""
-    overrides = dict(settings)
+    overrides = {name: str(value) if isinstance(value, PathLike) else value for name, value in settings.items()}
     if model is not None and _is_path(model):
         links = [
             name

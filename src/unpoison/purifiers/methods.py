@@ -3,6 +3,11 @@
 METHODS = {
     "fast": "unpoison.purifiers.fast:FastPurifier",
     "eclipse": "unpoison.purifiers.eclipse:EclipsePurifier",
+    "puregen-ebm": "unpoison.purifiers.puregen_ebm:PuregenEbmPurifier",
+    "puregen-ddpm": "unpoison.purifiers.puregen_ddpm:PuregenDdpmPurifier",
+    "puregen-naive": "unpoison.purifiers.puregen_naive:PuregenNaivePurifier",
+    "puregen-reps": "unpoison.purifiers.puregen_reps:PuregenRepsPurifier",
+    "puregen-filt": "unpoison.purifiers.puregen_filt:PuregenFiltPurifier",
     "jpeg": "unpoison.purifiers.jpeg:JpegPurifier",
     "grayscale": "unpoison.purifiers.grayscale:GrayscalePurifier",
 }

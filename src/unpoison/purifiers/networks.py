@@ -10,9 +10,13 @@ import torch
 
 from unpoison.core.errors import ModelError
 from unpoison.core.hashing import hash_file
-from unpoison.nets.weights import Model, load_any
+from unpoison.nets.pixel_energy import PixelEnergy
+from unpoison.nets.weights import DiffusionModel, Model, load_any
 
 Precision = Literal["fp32", "bf16"]
+
+# Fields of purifiers' settings that name a file of weights.
+WEIGHT_FIELDS = ("model", "energy")
 
 # Weights that come with the package, by the name that `--model` takes.
 SHIPPED = {"pocket": "pocket.safetensors"}
@@ -31,7 +35,7 @@ def weights_path(model: str) -> Path:
 
 def load_network(
     model: str, *, method: str, precision: Precision, device: torch.device
-) -> tuple[Model, dict[str, str]]:
+) -> tuple[DiffusionModel, dict[str, str]]:
     """The network of a noise-based purifier, ready to use.
 
     Args:
@@ -44,16 +48,54 @@ def load_network(
         The model and {file name: sha256}.
 
     Raises:
-        ModelError: no file was named, or it is not a model.
+        ModelError: no file was named, or it is not a diffusion model.
     """
     if not model:
         raise ModelError(
             f"{method} needs a diffusion model: name one with --model FILE; "
             "`unpoison fit diffusion CLEAN --out FILE` fits one on a few clean images"
         )
-    path = weights_path(model)
-    network = load_any(path).to(device).eval().requires_grad_(False)
+    network, digests = _load(model, precision, device)
+    if isinstance(network, PixelEnergy):
+        raise ModelError(f"{method} needs a diffusion model, and {model} is an energy model; puregen-ebm takes those")
     if device.type == "cuda":  # tensor cores want channels together; the CPU's convolutions do not
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no such form
+    return network, digests
+
+
+def load_energy(
+    model: str, *, method: str, precision: Precision, device: torch.device
+) -> tuple[PixelEnergy, dict[str, str]]:
+    """The energy model of a purifier, ready to use.
+
+    Args:
+        model: path of a weight file.
+        method: what needs it, for the error.
+        precision: arithmetic of the network calls.
+        device: where it computes.
+
+    Returns:
+        The model and {file name: sha256}.
+
+    Raises:
+        ModelError: no file was named, or it is not an energy model.
+    """
+    if not model:
+        raise ModelError(
+            f"{method} needs an energy model: name one with --model FILE; `unpoison fit ebm SRC --out FILE` fits one, "
+            "and `unpoison models import` brings in a published one"
+        )
+    network, digests = _load(model, precision, device)
+    if not isinstance(network, PixelEnergy):
+        raise ModelError(f"{method} needs an energy model, and {model} is a diffusion model")
+    if device.type == "cuda" or precision == "bf16":  # bf16 convolutions want channels together on the CPU too
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network, digests
+
+
+@torch.inference_mode(False)  # weights that are made in inference mode let no gradient through
+def _load(model: str, precision: Precision, device: torch.device) -> tuple[Model, dict[str, str]]:
+    path = weights_path(model)
+    network = load_any(path).to(device).eval().requires_grad_(False)
     network.autocast_dtype = torch.bfloat16 if precision == "bf16" else None
     return network, {path.name: hash_file(path)}

@@ -76,8 +76,10 @@ def preview(image_set: ImageSet, run: PurifyRun, *, count: int = 16, device: str
     Raises:
         DataError: one of the pictures is broken.
     """
+    whole = Work(image_set, run, device=device)
+    whole.prepare()  # ranks are those of the whole set
     chosen = image_set.subset(spread_rows(image_set.labels, count))
-    work = Work(chosen, run, device=device)
+    work = Work(chosen, run, device=device, purifier=whole.purifier)
     for rows in work.blocks:
         for row, purified in zip(rows, work.purify_rows(rows, png=False), strict=True):
             label = chosen.labels[row]

@@ -192,6 +192,7 @@ class _Worker:
         except OSError as error:
             raise RunError(f"a worker cannot enter {self._home} ({error.strerror}): is it on shared storage?") from None
         work = Work(image_set, run, device=device, batch_size=batch_size)
+        work.prepare(Path(self._folder))
         different = sorted(key for key, value in work.header().items() if header[key] != value)
         if different:
             raise RunError(f"a worker has other {', '.join(different)} than this machine, so its bytes would differ")

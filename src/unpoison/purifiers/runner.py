@@ -42,6 +42,7 @@ def purify_in_memory(
     if len(sizes) != 1:
         raise SettingsError(f"{image_set.name} holds pictures of {len(sizes)} sizes; in memory they must have one")
     work = Work(image_set, run, device=device)
+    work.prepare()
     images = np.empty((len(image_set), *sizes[0].tolist(), 3), np.uint8)
     source: list[bytes] = []
     result: list[bytes] = []
@@ -164,6 +165,7 @@ def _run(
     try:
         with hold_part(folder, part):
             if not target.exists():  # else another part, or a run that was killed before cleaning up, has made it
+                work.prepare(folder)
                 _make_blocks(work, target, folder, part, make, on_step)
             with hold_assembly(folder):
                 missing = 0 if target.exists() else _assemble(work, target, folder, part, history, skipped)

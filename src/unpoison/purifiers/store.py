@@ -134,6 +134,11 @@ class Store:
                 f"{self.folder} holds an unfinished run that began with other pictures: since then some were added, "
                 "removed, renamed or resized. Bring them back, or remove the folder to begin anew"
             )
+        if different == ["prepared"]:
+            raise RunError(
+                f"{self.folder} holds an unfinished run that ranked other pictures: since then some were changed. "
+                "Bring them back, or remove the folder to begin anew"
+            )
         if different:
             raise RunError(
                 f"{self.folder} holds an unfinished run with other {', '.join(different)}; "

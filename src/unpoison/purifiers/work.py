@@ -25,6 +25,8 @@ from unpoison.purifiers.base import Purifier
 from unpoison.purifiers.blocks import PurifiedPicture, finish_picture
 from unpoison.purifiers.building import Chain, build_purifier
 from unpoison.purifiers.computing import images_per_call, purify_pictures
+from unpoison.purifiers.networks import WEIGHT_FIELDS
+from unpoison.purifiers.preparing import findings, looks_at_set, prepare, prepare_in
 
 _THREADS_BESIDE_ACCELERATOR = 3  # one block is decoded, one computed, one encoded
 
@@ -53,8 +55,7 @@ class PurifyRun:
         described: dict[str, Any] = {}
         for name, settings in self.settings.items():
             fields = settings.model_dump(mode="json")
-            if fields.get("model"):
-                fields["model"] = Path(fields["model"]).name
+            fields.update({field: Path(fields[field]).name for field in WEIGHT_FIELDS if fields.get(field)})
             described[name] = fields
         return {**described, "microbatch": self.microbatch}
 
@@ -93,6 +94,20 @@ class Work:
         """Make the threads at work give up after their current network call."""
         self._stopped.set()
 
+    def prepare(self, folder: Path | None = None) -> None:
+        """Let a purifier that needs it look at the whole set, once, before any block.
+
+        Args:
+            folder: of the run; what was found is kept there, and read by whoever comes later.
+        """
+        if not looks_at_set(self.purifier):
+            return
+        if folder is None:
+            self.purifier = prepare(self.purifier, self.image_set, seed=self.run.seed)
+            return
+        key = hash_json([self.header(), [self.image_set.stamp(rows) for rows in self.blocks]])
+        self.purifier = prepare_in(folder, key, self.purifier, self.image_set, seed=self.run.seed)
+
     def header(self) -> dict[str, Any]:
         """What must be the same for a run to be resumed."""
         image_set = self.image_set
@@ -104,6 +119,7 @@ class Work:
             "source": hash_json([image_set.ids, image_set.labels.tolist(), image_set.sizes.tolist()]),
             "versions": versions(),
             "device": self.device.type,
+            **self._prepared(),
         }
 
     def step(self, *, source: str, result: str, facts: Mapping[str, Any]) -> Step:
@@ -125,8 +141,13 @@ class Work:
             versions=versions(),
             device=self.device.type,
             weights=dict(self.purifier.weights),
-            facts={**({} if strength is None else {"sigma_255": round(strength, 4)}), **facts},
+            facts={**({} if strength is None else {"sigma_255": round(strength, 4)}), **self._prepared(), **facts},
         )
+
+    def _prepared(self) -> dict[str, str]:
+        """Hash of what the purifier has found by looking at the set, if it had to."""
+        found = findings(self.purifier)
+        return {"prepared": hash_json(found)} if found else {}
 
     def cut(self, number: int) -> list[list[int]]:
         """The rows of a block in the pieces that a thread takes at a time.

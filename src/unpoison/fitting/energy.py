@@ -1,0 +1,194 @@
+"""Fitting an energy model to images, by persistent contrastive divergence."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import time
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unpoison.core.device import choose_device, describe_device, versions
+from unpoison.core.errors import RunError, SettingsError
+from unpoison.core.files import write_json
+from unpoison.core.hashing import hash_file
+from unpoison.core.images import ImageSet
+from unpoison.core.progress import OnStep, StepInfo
+from unpoison.fitting.blow_ups import Figures, Rollback
+from unpoison.fitting.checkpoints import checkpoint_path, save_checkpoint
+from unpoison.fitting.contrastive import EnergyRun
+from unpoison.fitting.diffusion import _fingerprint, _identity, thin_curve
+from unpoison.fitting.energy_plots import plot_bank, plot_energies
+from unpoison.fitting.plots import can_plot
+from unpoison.fitting.running import STORED
+from unpoison.fitting.settings import EnergySettings
+from unpoison.nets.pixel_energy import PixelEnergy
+from unpoison.nets.weights import save_model
+
+_SHOWN = 64  # images of the bank in the picture
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EnergyFit:
+    """What the fit of an energy model came to.
+
+    Args:
+        path: weights file.
+        model: the same, ready to use, on the device it was fitted on.
+        trace: figures of every update, without those that a rollback took back.
+        rollbacks: returns to an earlier state.
+        seconds: time of the updates; of a fit that went on, only of those since.
+        updates_per_second: over that time, with those that a rollback took back.
+    """
+
+    path: Path
+    model: PixelEnergy
+    trace: list[Figures]
+    rollbacks: list[Rollback]
+    seconds: float
+    updates_per_second: float
+
+
+def fit_energy(
+    image_set: ImageSet,
+    *,
+    out: Path,
+    settings: EnergySettings | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    on_step: OnStep | None = None,
+) -> EnergyFit:
+    """Fit an energy model and write its weights.
+
+    Each update lowers the energy of data and raises that of images which Langevin dynamics reaches by itself:
+        x+    = data + data_noise z
+        x-    = langevin(chains of the bank, some of them started again at x+); back into the bank
+        loss  = (mean E(x+) - mean E(x-)) / temperature
+    The training is known to diverge now and then. Energy gap and gradient norm are watched; on a blow-up the fit goes
+    back to a state before it, with half the learning rate, and says so.
+
+    Beside the weights `X.safetensors` lie, while it runs, `X.safetensors.checkpoint`, from which the same call goes on;
+    and in the end a record `X.fit.json` and the pictures `X.energies.png` and `X.bank.png`. The same seed gives the
+    same weights, however often it was interrupted, on the same kind of machine and number of threads.
+
+    Args:
+        image_set: images of one size; clean ones, or poisoned ones to learn what that does to the defence (Table 3 of
+            the paper).
+        out: weights file to write, `.safetensors`.
+        settings: the paper's if left out.
+        seed: of weights, order, augmentation, bank and noise.
+        device: `auto`, `cpu`, `cuda`, ...; one of them.
+        on_step: called after each update with energy gap and gradient norm; goes back where the fit does.
+
+    Returns:
+        The model and its file, figures of every update, rollbacks, and speed.
+
+    Raises:
+        SettingsError: the images, or the network's arguments, cannot be used; or several processes were started.
+        RunError: the checkpoint beside `out` is damaged or belongs to another fit; or the fit diverges again and again.
+
+    References:
+        Bhat et al., PureGen: Universal Data Purification for Train-Time Poison Defense via Generative Model Dynamics,
+        2024, https://arxiv.org/abs/2405.18627
+        Tieleman, Training restricted Boltzmann machines using approximations to the likelihood gradient, 2008,
+        https://doi.org/10.1145/1390156.1390290
+    """
+    settings, out = settings or EnergySettings(), Path(out)
+    if out.suffix != ".safetensors":
+        raise SettingsError(f"weights are written as .safetensors; choose such a name instead of '{out.name}'")
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise SettingsError("an energy model is fitted on one device; start it without torchrun")
+    run = EnergyRun(image_set, settings=settings, seed=seed, device=choose_device(device))
+    identity = _identity(image_set, settings, seed)
+    seconds, updates = _train(run, out, _fingerprint(identity), on_step)
+    result = EnergyFit(out, run.model(), run.trace, run.rollbacks, seconds, updates / seconds if updates else 0.0)
+    _write(result, settings, identity, run.device)
+    _draw(run, out)
+    checkpoint_path(out).unlink(missing_ok=True)
+    return result
+
+
+def _train(run: EnergyRun, out: Path, fingerprint: str, on_step: OnStep | None) -> tuple[float, int]:
+    """Do the updates that are left; returns their seconds and number."""
+    settings, path = run.settings, checkpoint_path(out)
+    state = _load(path, fingerprint)
+    if state is not None:
+        run.restore(state)
+        log.info("going on from update %d of %d", run.done, settings.iterations)
+    updates, started = 0, time.perf_counter()
+    while run.done < settings.iterations:
+        figures = run.step()
+        updates += 1
+        rollback = run.guard()
+        if rollback:
+            rate = run.learning_rate(run.done)
+            log.warning(f"update {rollback.at}: {rollback.why}; going back to {rollback.to}, learning rate {rate:.3g}")
+        if settings.checkpoint_every and run.done % settings.checkpoint_every == 0:
+            save_checkpoint(path, run.state(), fingerprint=fingerprint)
+            _draw(run, out)
+        if on_step:
+            values = {"gap": figures.gap / settings.temperature, "gradient": figures.gradient}
+            on_step(StepInfo(run.done, settings.iterations, values))
+    return time.perf_counter() - started, updates
+
+
+def _load(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
+        state = None
+    if not isinstance(state, dict) or set(state) != {"fingerprint", "now", "snapshots", "rollbacks"}:
+        raise RunError(f"{path} is not a checkpoint of unpoison fit ebm; delete it to start afresh")
+    if state["fingerprint"] != fingerprint:
+        raise RunError(f"{path} belongs to a fit with other settings, seed or data; delete it or choose another output")
+    return state
+
+
+def _write(result: EnergyFit, settings: EnergySettings, identity: dict[str, Any], device: torch.device) -> None:
+    save_model(
+        result.path,
+        result.model,
+        architecture=settings.architecture,
+        arguments=settings.arguments,
+        kind="ema" if settings.ema_decay else "raw",
+        settings=identity,
+        dtype=STORED[settings.stored],
+    )
+    record = {
+        **identity,
+        "weights": hash_file(result.path),
+        "versions": versions(),
+        "device": describe_device(device),
+        "seconds": round(result.seconds, 2),
+        "updates_per_second": round(result.updates_per_second, 3),
+        "curves": curves(result.trace),
+        "rollbacks": [asdict(rollback) for rollback in result.rollbacks],
+    }
+    write_json(result.path.with_suffix(".fit.json"), record)
+
+
+def _draw(run: EnergyRun, out: Path) -> None:
+    if not run.settings.plots or not run.trace:
+        return
+    if not can_plot():
+        log.info("no plots are drawn: matplotlib is missing; run  pip install 'unpoison[plots]'")
+        return
+    drawn = curves(run.trace)
+    gradient = drawn.pop("gradient")
+    plot_energies(out.with_suffix(".energies.png"), drawn, gradient, run.rollbacks)
+    plot_bank(out.with_suffix(".bank.png"), run.bank.images[:_SHOWN])
+
+
+def curves(trace: list[Figures]) -> dict[str, list[tuple[int, float]]]:
+    """The figures over time, each in at most 500 points, as `thin_curve` makes them."""
+    columns = zip(*trace, strict=True)
+    return {name: thin_curve(column) for name, column in zip(Figures._fields, columns, strict=True)}

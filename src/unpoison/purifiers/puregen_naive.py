@@ -1,0 +1,118 @@
+"""PureGen-Naive: the Langevin steps of an energy model, then the round trip of a diffusion model."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unpoison.core.errors import ModelError
+from unpoison.core.noise import Noise
+from unpoison.core.progress import OnStep
+from unpoison.core.settings import Settings
+from unpoison.purifiers.networks import Precision
+from unpoison.purifiers.puregen_ddpm import PuregenDdpmPurifier, PuregenDdpmSettings
+from unpoison.purifiers.puregen_ebm import PuregenEbmPurifier, PuregenEbmSettings
+
+
+class PuregenNaiveSettings(Settings):
+    """Settings of PureGen's purification by both models.
+
+    Args:
+        energy: path of an energy model.
+        model: path of a diffusion model.
+        langevin_steps: steps on the energy; T_EBM of the paper.
+        temperature: tau of the Langevin steps.
+        t: index to noise to, on the scale of the diffusion model's schedule; T_DDPM of the paper.
+        steps: calls of the diffusion model, evenly spaced from t to 0; all t of them if left out.
+        precision: arithmetic of the network calls.
+    """
+
+    energy: str = ""
+    model: str = ""
+    langevin_steps: int = Field(150, ge=1)
+    temperature: float = Field(1e-4, gt=0)
+    t: int = Field(75, ge=1)
+    steps: int | None = Field(None, ge=1)
+    precision: Precision = "bf16"
+
+
+class PuregenNaivePurifier:
+    """`puregen-ebm`, and `puregen-ddpm` on its result, which is not clamped in between.
+
+    A model that has nothing to do, because its count is 0, is not asked for.
+
+    Args:
+        settings: see `PuregenNaiveSettings`; those of Reps and Filt are made from them.
+        device: where to compute.
+        method: the purifier, for errors.
+
+    References:
+        Bhat et al., PureGen: Universal Data Purification for Train-Time Poison Defense via Generative Model Dynamics,
+        2024, appendix with table 10, https://arxiv.org/abs/2405.18627
+    """
+
+    Settings = PuregenNaiveSettings
+    halo = None
+
+    def __init__(self, settings: PuregenNaiveSettings, *, device: torch.device, method: str = "puregen-naive"):
+        self.settings = settings
+        self.ebm = (
+            PuregenEbmPurifier(_ebm_settings(settings, method), device=device) if settings.langevin_steps else None
+        )
+        self.ddpm = PuregenDdpmPurifier(_ddpm_settings(settings, method), device=device) if settings.t else None
+        parts = [part for part in (self.ebm, self.ddpm) if part is not None]
+        self.weights = merge_weights(*(part.weights for part in parts))
+        self.strength_255 = max(strength for part in parts if (strength := part.strength_255) is not None)
+
+    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+        if self.ebm is not None:
+            images = self.ebm.move(images, noise=noise.child("ebm"), on_step=on_step)
+        if self.ddpm is not None:
+            images = self.ddpm.purify(images, noise=noise.child("ddpm"), on_step=on_step)
+        return images.clamp(0, 1)
+
+
+def merge_weights(*parts: dict[str, str]) -> dict[str, str]:
+    """The weight files of several models, which must differ in name: manifests name files without their folder.
+
+    Raises:
+        ModelError: two different files have one name.
+    """
+    merged: dict[str, str] = {}
+    for name, digest in (item for part in parts for item in part.items()):
+        if merged.setdefault(name, digest) != digest:
+            raise ModelError(f"two different weight files are named {name}; rename one, for the sake of the manifest")
+    return merged
+
+
+def _ebm_settings(settings: PuregenNaiveSettings, method: str) -> PuregenEbmSettings:
+    check_energy(settings, method)
+    return PuregenEbmSettings(
+        model=settings.energy,
+        steps=settings.langevin_steps,
+        temperature=settings.temperature,
+        precision=settings.precision,
+    )
+
+
+def check_energy(settings: PuregenNaiveSettings, method: str) -> None:
+    """Refuse to go on without an energy model.
+
+    Raises:
+        ModelError: the settings name none.
+    """
+    if not settings.energy:
+        raise ModelError(
+            f"{method} needs an energy model: name one with --set energy=FILE; `unpoison fit ebm SRC --out FILE` fits "
+            "one, and `unpoison models import` brings in a published one"
+        )
+
+
+def _ddpm_settings(settings: PuregenNaiveSettings, method: str) -> PuregenDdpmSettings:
+    if not settings.model:
+        raise ModelError(
+            f"{method} needs a diffusion model: name one with --model FILE; `unpoison fit diffusion SRC --out FILE "
+            "--profile ddpm250-small` fits one, and `unpoison models import` brings in a published one"
+        )
+    return PuregenDdpmSettings(model=settings.model, t=settings.t, steps=settings.steps, precision=settings.precision)

@@ -1,0 +1,47 @@
+"""PureGen-Reps: few Langevin steps and a short round trip, again and again."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unpoison.core.noise import Noise
+from unpoison.core.progress import OnStep
+from unpoison.purifiers.puregen_naive import PuregenNaivePurifier, PuregenNaiveSettings
+
+
+class PuregenRepsSettings(PuregenNaiveSettings):
+    """Settings of PureGen's repeated purification.
+
+    Args:
+        langevin_steps: of each repetition.
+        t: of each repetition.
+        reps: how often; 5 in table 10 of the paper, 7 in the text of its appendix D.
+    """
+
+    langevin_steps: int = Field(10, ge=1)
+    t: int = Field(50, ge=1)
+    reps: int = Field(5, ge=1)
+
+
+class PuregenRepsPurifier:
+    """`puregen-naive` several times over, each with noise of its own.
+
+    References:
+        Bhat et al., PureGen: Universal Data Purification for Train-Time Poison Defense via Generative Model Dynamics,
+        2024, appendix with table 10, https://arxiv.org/abs/2405.18627
+    """
+
+    Settings = PuregenRepsSettings
+    halo = None
+
+    def __init__(self, settings: PuregenRepsSettings, *, device: torch.device):
+        self.settings = settings
+        self.once = PuregenNaivePurifier(settings, device=device, method="puregen-reps")
+        self.weights, self.strength_255 = self.once.weights, self.once.strength_255
+
+    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+        for number in range(1, self.settings.reps + 1):
+            images = self.once.purify(images, noise=noise.child(f"rep{number}"), on_step=on_step)
+        return images

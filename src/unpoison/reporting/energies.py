@@ -1,0 +1,163 @@
+"""Energies of image sets: a table by set and class, and a page with their histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from unpoison.reporting.pages import page
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_COLOURS = ("#2b7a4b", "#b3372f", "#4a76b8", "#b07d1c", "#7a4ba0", "#5d6b7e")
+_BINS = 60
+_WIDTH, _HEIGHT = 900, 260  # of the drawing
+_CUT = 0.001  # share of all pictures beyond either end of the axis
+_HEAD = ("images", "mean", "sd", *(f"{100 * q:.0f} %" for q in QUANTILES))
+
+
+@dataclass(frozen=True)
+class SetEnergies:
+    """Energies of a set.
+
+    Args:
+        name: of the set.
+        energies: [N] of its pictures, at least one.
+        labels: [N] class indices; -1 where unknown.
+        class_names: name of each class.
+    """
+
+    name: str
+    energies: np.ndarray
+    labels: np.ndarray
+    class_names: Sequence[str]
+
+    def by_class(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and energies of every class that has pictures."""
+        for label, name in enumerate(self.class_names):
+            chosen = self.energies[self.labels == label]
+            if len(chosen):
+                yield name, chosen
+
+
+def summarise(energies: np.ndarray) -> dict[str, Any]:
+    """Count, mean, standard deviation (of the pictures themselves, ddof 0) and quantiles, as JSON."""
+    values = energies.astype(np.float64)
+    quantiles = np.quantile(values, QUANTILES).tolist()
+    return {
+        "images": len(values),
+        "mean": float(values.mean()),
+        "sd": float(values.std()),
+        "quantiles": {f"{quantile:g}": value for quantile, value in zip(QUANTILES, quantiles, strict=True)},
+    }
+
+
+def energy_facts(sets: Sequence[SetEnergies]) -> list[dict[str, Any]]:
+    """The summary of every set, and of every class within it, as JSON."""
+    return [
+        {
+            "name": one.name,
+            **summarise(one.energies),
+            "per_class": {name: summarise(energies) for name, energies in one.by_class()},
+        }
+        for one in sets
+    ]
+
+
+def energy_table(sets: Sequence[SetEnergies]) -> str:
+    """The summaries as a Markdown table: first the sets, then their classes."""
+    lines = [
+        f"| set | class | {' | '.join(_HEAD)} |",
+        f"|---|---|{'---:|' * len(_HEAD)}",
+        *(f"| {' | '.join(cells)} |" for cells in _rows(sets)),
+    ]
+    return "\n".join(lines)
+
+
+def energies_page(sets: Sequence[SetEnergies], *, model: str) -> str:
+    """The page of `unpoison energies`.
+
+    Args:
+        sets: at least one; in the order of the legend.
+        model: name of the energy model, for the text.
+    """
+    legend = " ".join(
+        f'<span style="color:{_colour(number)}">&#9632;</span> {escape(one.name)} ({len(one.energies):,})'
+        for number, one in enumerate(sets)
+    )
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in ("set", "class", *_HEAD))
+    rows = "".join(f"<tr>{''.join(_cell(text, place) for place, text in enumerate(row))}</tr>" for row in _rows(sets))
+    return page(
+        "Energies",
+        f"<h1>Energies of {escape(', '.join(one.name for one in sets))}</h1>"
+        f'<p class="soft">Model {escape(model)}. Lower is more natural to the model; only differences mean anything, '
+        "and only under the same model.</p>"
+        f"<h2>How many pictures have which energy</h2><p>{legend}</p>{histogram(sets)}"
+        f'<p class="soft">Heights are shares of each set. The outermost bars hold what lies beyond them too.</p>'
+        f'<h2>By set and class</h2><div class="scroll"><table class="plain"><tr>{head}</tr>{rows}</table></div>',
+    )
+
+
+def histogram(sets: Sequence[SetEnergies]) -> str:
+    """Outlines of the sets' histograms over one axis, as SVG."""
+    edges = bin_edges(sets)
+    shares = [_shares(one.energies, edges) for one in sets]
+    highest = max(share.max() for share in shares)
+    outlines = "".join(
+        f'<polygon points="{_outline(share / highest)}" fill="{_colour(number)}" fill-opacity="0.25" '
+        f'stroke="{_colour(number)}"/>'
+        for number, share in enumerate(shares)
+    )
+    ticks = "".join(
+        f'<text x="{place * _WIDTH:.0f}" y="{_HEIGHT + 18}" font-size="13" fill="#5d6b7e" text-anchor="{anchor}">'
+        f"{edges[0] + place * (edges[-1] - edges[0]):.4g}</text>"
+        for place, anchor in ((0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1, "end"))
+    )
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT + 24}" width="100%" role="img" aria-label="histogram of energies">'
+        f'{outlines}<line x1="0" y1="{_HEIGHT}" x2="{_WIDTH}" y2="{_HEIGHT}" stroke="#5d6b7e"/>{ticks}</svg>'
+    )
+
+
+def bin_edges(sets: Sequence[SetEnergies]) -> np.ndarray:
+    """Edges of the bins: from end to end of all energies, but for a few outliers."""
+    low, high = np.quantile(np.concatenate([one.energies for one in sets]).astype(np.float64), (_CUT, 1 - _CUT))
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return np.linspace(low, high, _BINS + 1)
+
+
+def _shares(energies: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return np.histogram(np.clip(energies, edges[0], edges[-1]), edges)[0] / len(energies)
+
+
+def _outline(heights: np.ndarray) -> str:
+    """Corners of the bars' outline, in the drawing; heights are from 0 to 1."""
+    x = np.linspace(0, _WIDTH, len(heights) + 1).repeat(2)
+    y = _HEIGHT * (1 - np.concatenate([[0], heights.repeat(2), [0]]))
+    return " ".join(f"{left:.1f},{top:.1f}" for left, top in zip(x, y, strict=True))
+
+
+def _rows(sets: Sequence[SetEnergies]) -> Iterator[list[str]]:
+    for one in sets:
+        yield [one.name, "all", *_cells(one.energies)]
+    for one in sets:
+        for name, energies in one.by_class():
+            yield [one.name, name, *_cells(energies)]
+
+
+def _cell(text: str, place: int) -> str:
+    return f"<td>{escape(text)}</td>" if place < 2 else f'<td class="number">{text}</td>'
+
+
+def _cells(energies: np.ndarray) -> list[str]:
+    found = summarise(energies)
+    figures = [found["mean"], found["sd"], *found["quantiles"].values()]
+    return [str(found["images"]), *(f"{figure:.4g}" for figure in figures)]
+
+
+def _colour(number: int) -> str:
+    return _COLOURS[number % len(_COLOURS)]

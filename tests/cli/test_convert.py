@@ -1,0 +1,56 @@
+"""`convert` changes the size and takes a part of every class."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unpoison.data import read, write
+
+
+def test_a_folder_of_any_sizes_becomes_one_size(run, tmp_path):
+    for number, size in enumerate([(40, 64), (90, 50), (33, 33)]):
+        folder = tmp_path / "photos" / ("cat", "dog")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (number, 80, 90)).save(folder / f"{number}.jpg", quality=95)
+    code, out, err = run("convert", tmp_path / "photos", tmp_path / "prior", "--size", 32, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {"images": 3, "per_class": {"cat": 2, "dog": 1}, "hash": json.loads(out)["hash"]}
+    prior = read(tmp_path / "prior")
+    assert prior.array().shape == (3, 32, 32, 3)
+    assert set(prior.ids) == {"cat/0", "cat/2", "dog/1"}
+    assert prior.content_hash == json.loads(out)["hash"]
+
+
+@pytest.mark.parametrize("size", ["0", "-3", "20000", "big"])
+def test_a_wrong_size(run, tmp_path, size):
+    code, _, err = run("convert", "digits", tmp_path / "out.npz", "--size", size)
+    assert code == 2
+    assert "--size" in err
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_the_split_of_bullseye_from_any_set(run, make_set, tmp_path):
+    whole = make_set(20, classes=3)
+    write(whole, tmp_path / "whole.npz")
+    for asked, name in ((":4", "bodies"), ("4:", "others")):
+        assert run("convert", tmp_path / "whole.npz", tmp_path / f"{name}.npz", "--per-class", asked)[0] == 0
+    bodies, others = read(tmp_path / "bodies.npz"), read(tmp_path / "others.npz")
+    assert np.bincount(bodies.labels).tolist() == [4, 4, 4]
+    assert np.bincount(others.labels).tolist() == [3, 3, 2]
+    assert bodies.ids == whole.ids[:12]
+    assert others.ids == whole.ids[12:]
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"), [("4", "write :N"), (":4:", "write :N"), ("a:", "write :N"), ("100:", "leaves nothing")]
+)
+def test_a_wrong_part(run, make_set, tmp_path, asked, problem):
+    write(make_set(), tmp_path / "whole.npz")
+    code, _, err = run("convert", tmp_path / "whole.npz", tmp_path / "out.npz", "--per-class", asked)
+    assert code == 2
+    assert problem in err
+    assert err.count("\n") == 1
