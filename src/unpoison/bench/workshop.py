@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from unpoison.bench.suite import ClassifierFit, Defence, Model
 from unpoison.classify.saving import hash_classifier, load_classifier, save_classifier
-from unpoison.classify.settings import TrainSettings
+from unpoison.classify.settings import scratch_settings
 from unpoison.classify.training import train
 from unpoison.core.hashing import hash_file, hash_json
 from unpoison.core.images import ImageSet

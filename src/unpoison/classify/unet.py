@@ -9,7 +9,7 @@ from unpoison.nets.half_resolution import HalfResolutionUNet
 
 
 def unet(classes: int, width: int = 64) -> nn.Module:
-    """The U-Net: 1.1 million parameters at width 64."""
+    """The U-Net: 961,610 parameters at 10 classes and width 64."""
     return UNetClassifier(classes, width)
 
 
