@@ -88,9 +88,7 @@ class Workshop:
 
     def train(self, fitted: ClassifierFit, train_set: ImageSet, test_set: ImageSet) -> Made:
         """Train a classifier of the suite."""
-        settings = build_settings(
-            TrainSettings, profiles=fitted.profile, room="unpoison.classify", overrides=fitted.set
-        )
+        settings = scratch_settings(profiles=fitted.profile, overrides=fitted.set)
         asked = {"model": fitted.model, **settings.model_dump(mode="json"), "seed": fitted.seed}
         path = self.folder / "classifiers" / hash_json([train_set.content_hash, asked])[:16]
 
