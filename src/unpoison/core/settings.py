@@ -39,8 +39,8 @@ S = TypeVar("S", bound=Settings)
 def bound_value(bound: str) -> float:
     """The number that a `Bound` stands for.
 
-    >>> bound_value("0.5"), bound_value("0.4/255") == 0.4 / 255
-    (0.5, True)
+    >>> bound_value("0.5"), round(255 * bound_value("0.4/255"), 6)
+    (0.5, 0.4)
     """
     top, _, bottom = bound.replace(" ", "").partition("/")
     return float(Fraction(top) / Fraction(bottom or 1))
