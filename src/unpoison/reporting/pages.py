@@ -10,7 +10,7 @@ import numpy as np
 
 from unpoison.reporting.grid import Cell, Grid, clean_control, undefended
 from unpoison.reporting.pictures import data_uri
-from unpoison.reporting.success import show_success
+from unpoison.reporting.success import show_baseline, show_success
 from unpoison.reporting.tables import describe_grid
 
 _STYLE = """
@@ -77,7 +77,11 @@ def grid_page(grid: Grid) -> str:
         heading = "no attack (clean control)" if attack == clean_control(grid.suite) else attack
         body += [f"<h2>{escape(heading)}</h2>", bars(rows)]
         successes = [(defence, cell.success) for defence, cell, _ in rows if cell.success]
-        body += [f"<p>attack success, {escape(defence)}: {escape(show_success(one))}</p>" for defence, one in successes]
+        body += [
+            f"<p>attack success, {escape(defence)}: {escape(show_success(one))} "
+            f'<span class="soft">(clean control: {escape(show_baseline(one))})</span></p>'
+            for defence, one in successes
+        ]
     return page(grid.suite.title or grid.suite.name, "\n".join(body))
 
 

@@ -59,7 +59,7 @@ def success_table(suite: Suite, found: Mapping[tuple[str, str], Success | None])
         shown = [found.get((attack, defence)) for defence in suite.defences]
         undefended = next(success for success in shown if success)
         cells = [show_success(success) if success else "-" for success in shown]
-        lines.append(f"| {attack} | {' | '.join(cells)} | {_show_baseline(undefended)} |")
+        lines.append(f"| {attack} | {' | '.join(cells)} | {show_baseline(undefended)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -91,7 +91,8 @@ def show_success(success: Success) -> str:
     )
 
 
-def _show_baseline(success: Success) -> str:
+def show_baseline(success: Success) -> str:
+    """What the clean control does without any poison, in %."""
     return "; ".join(
         f"{name.removeprefix('success').removeprefix('_')} {100 * value:.1f}".strip()
         for name, value in success.baseline.items()
