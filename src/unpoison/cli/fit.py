@@ -74,9 +74,9 @@ def ebm(
 ) -> None:
     """Fit an energy model on the set SRC, for `purify --method puregen-ebm`.
 
-    The default profile is `ebm`, the paper's, in full: by estimate, a day or more on a GPU; `ebm-small` about an hour on
-    two cores. Should the fit diverge, it goes back with a smaller learning rate and says so. A fit that was stopped goes on
-    when the same command is given again. On one device only.
+    The default profile is `ebm`, the paper's, in full: by estimate, a day or more on a GPU; `ebm-small` about an hour
+    on two cores. Should the fit diverge, it goes back with a smaller learning rate and says so. A fit that was stopped
+    goes on when the same command is given again. On one device only.
     """
     from unpoison.fitting.settings import EnergySettings
 

@@ -49,7 +49,7 @@ def outline_torch(path: Path) -> Outline:
             names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             with archive.open(names[0]) as file:
                 return _outline(file.read(_HEAD))
-    # NotImplementedError is what zipfile raises for a compression it does not know. The reader itself says what is wrong.
+    # NotImplementedError: a compression that zipfile does not know. What is wrong, the reader itself says.
     except (OSError, IndexError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError):
         return Outline()
 
