@@ -87,10 +87,8 @@ def test_few_calls(images, files):
 
 
 def test_what_is_missing_or_too_far_is_said(files, tiny_model, tiny_energy, tmp_path):
-    with pytest.raises(ModelError, match="puregen-reps needs an energy model: name one with --set energy=FILE"):
-        build("puregen-reps", model=files["model"])
-    with pytest.raises(ModelError, match="puregen-naive needs a diffusion model: name one with --model FILE"):
-        build("puregen-naive", energy=files["energy"])
+    with pytest.raises(ModelError, match=r"no-such-file\.safetensors"):
+        build("puregen-reps", model=files["model"], energy=str(tmp_path / "no-such-file.safetensors"))
     with pytest.raises(ModelError, match="energy model"):
         build("puregen-ddpm", model=files["energy"])
     with pytest.raises(SettingsError, match="t=251 is outside what the model was trained for, 1 to 250"):

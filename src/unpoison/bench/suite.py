@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.data import read
+from unpoison.data.resizing import resize
 from unpoison.poisons.parts import Part, attack_parts
 
 
@@ -57,16 +58,30 @@ class Attack(_Part):
         return attack_parts(self.attack, profiles=self.profile, overrides={**shares, **self.set, **case})
 
 
-class Model(_Part):
-    """A diffusion model that the suite fits.
+class Source(_Part):
+    """An image set that is not taken as it comes.
 
     Args:
+        source: as `read` takes it.
+        size: side of the squares that its pictures are brought to.
+    """
+
+    source: str
+    size: int
+
+
+class Model(_Part):
+    """A network that the suite fits on images.
+
+    Args:
+        kind: `diffusion`, or `energy` for an energy model.
         fit: which of the suite's sets it is fitted on.
         profile: profiles of `fitting`, in order.
         set: fields of its settings.
         seed: of the fit.
     """
 
+    kind: Literal["diffusion", "energy"] = "diffusion"
     fit: str
     profile: list[str] = []
     set: dict[str, Any] = {}
@@ -79,6 +94,7 @@ class Defence(_Part):
     Args:
         purify: purifier applied to the training set, chains with `+`; empty for none.
         model: name of one of the suite's models, for purifiers that need one.
+        energy: name of the energy model, for purifiers that need one besides.
         set: fields of the purifier's settings.
         train_profile: profiles of `classify` on top of the suite's, e.g. `compensation`.
         seeds: of this column, where they are not the suite's.
@@ -86,9 +102,14 @@ class Defence(_Part):
 
     purify: str = ""
     model: str = ""
+    energy: str = ""
     set: dict[str, Any] = {}
     train_profile: list[str] = []
     seeds: list[int] | None = None
+
+    def models(self) -> dict[str, str]:
+        """The suite's models that it uses, by the field of the purifier that they are for."""
+        return {field: name for field, name in (("model", self.model), ("energy", self.energy)) if name}
 
     def is_none(self) -> bool:
         """Whether this is the undefended run."""
@@ -140,9 +161,9 @@ class Suite(_Part):
         name: folder of its records.
         title: what it shows, in a sentence.
         seeds: every cell is run once for each.
-        sets: `train`, `test` and whatever the models are fitted on: name -> source as `read` takes it; paths are
-            relative to the root given when the suite is run.
-        models: diffusion models to fit.
+        sets: `train`, `test` and whatever the models are fitted on: name -> source as `read` takes it, or a table of
+            source and size; paths are relative to the root given when the suite is run.
+        models: networks to fit.
         classifiers: classifiers to train beforehand.
         attacks: rows of the grid; one of them without an attack is the clean control.
         defences: columns; one of them without a defence is the undefended run.
@@ -152,7 +173,7 @@ class Suite(_Part):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str = ""
     seeds: list[int] = [0]
-    sets: dict[str, str]
+    sets: dict[str, str | Source]
     models: dict[str, Model] = {}
     classifiers: dict[str, ClassifierFit] = {}
     attacks: dict[str, Attack]
@@ -170,7 +191,8 @@ class Suite(_Part):
         sets += [name for fitted in self.classifiers.values() for name in (fitted.fit, fitted.test)]
         sets += [name for attack in attacks for name in (attack.auxiliary, attack.target_set) if name]
         self._require(sets, self.sets, "sets")
-        self._require([defence.model for defence in self.defences.values() if defence.model], self.models, "models")
+        models = [name for defence in self.defences.values() for name in defence.models().values()]
+        self._require(models, self.models, "models")
         classifiers = [name for attack in attacks for name in attack.surrogates]
         if self.train.mode != "scratch":
             classifiers.append(self.train.body)
@@ -187,9 +209,11 @@ class Suite(_Part):
 
     def read_set(self, name: str, root: Path | None) -> ImageSet:
         """Read one of its sets."""
-        source = self.sets[name]
+        given = self.sets[name]
+        source = given if isinstance(given, str) else given.source
         path = source.split("#")[0].split("[")[0]
-        return read(str(root / source) if root and (root / path).exists() else source)
+        found = read(str(root / source) if root and (root / path).exists() else source)
+        return found if isinstance(given, str) else resize(found, given.size)
 
 
 def read_suite(path: Path) -> Suite:

@@ -48,15 +48,15 @@ class _Materials:
 
     poisoned: Made
     purified: Made
-    model: Made | None
+    models: dict[str, Made]
     body: Made | None
 
     def digests(self) -> dict[str, str]:
-        optional = {"model": self.model, "body": self.body}
         return {
             "poisoned": self.poisoned.digest,
             "purified": self.purified.digest,
-            **{name: made.digest for name, made in optional.items() if made},
+            **{field: made.digest for field, made in self.models.items()},
+            **({"body": self.body.digest} if self.body else {}),
         }
 
 
@@ -100,14 +100,16 @@ class Trials:
             device=self.workshop.device,
         )
         poisoned = self.workshop.poison(parts, self.sets["train"], cell.seed, resources)
-        model = None
-        if defence.model:
-            fitted = self.suite.models[defence.model]
-            model = self.workshop.fit(fitted, self.sets[fitted.fit])
-        purified = self.workshop.purify(defence, model, poisoned, cell.seed)
+        models = {field: self._model(name) for field, name in defence.models().items()}
+        base = self.workshop.poison([], self.sets["train"], cell.seed)
+        purified = self.workshop.purify(defence, models, poisoned, cell.seed, base=base)
         training = self.suite.train
         body = None if training.mode == "scratch" else self._classifier(training.body)
-        return _Materials(poisoned, purified, model, body)
+        return _Materials(poisoned, purified, models, body)
+
+    def _model(self, name: str) -> Made:
+        fitted = self.suite.models[name]
+        return self.workshop.fit(fitted, self.sets[fitted.fit])
 
     def _classifier(self, name: str) -> Made:
         fitted = self.suite.classifiers[name]
@@ -122,7 +124,8 @@ class Trials:
             "defence": cell.defence,
             "poison": materials.poisoned.settings,
             "purify": materials.purified.settings,
-            "fit": materials.model.settings if materials.model else {},
+            "fit": materials.models["model"].settings if "model" in materials.models else {},
+            **({"fit_energy": materials.models["energy"].settings} if "energy" in materials.models else {}),
             "train": {"model": training.model, **self._training(cell).model_dump(mode="json"), **mode},
             "seed": cell.seed,
             **({"case": case} if case else {}),
@@ -159,7 +162,12 @@ class Trials:
         if not self.suite.attacks[cell.attack].attack:
             save_classifier(self._control_folder(cell), trained)
         success, facts = self._score_attack(cell, trained, materials.poisoned)
-        made = {"poison": materials.poisoned, "fit": materials.model, "purify": materials.purified}
+        seconds = {
+            "poison": materials.poisoned.seconds,
+            "fit": sum(model.seconds for model in materials.models.values()),
+            "purify": materials.purified.seconds,
+            "train": trained.seconds,
+        }
         return TrialRecord(
             id=identity,
             suite=self.suite.name,
@@ -174,10 +182,7 @@ class Trials:
             },
             versions=versions(),
             device=describe_device(choose_device(self.workshop.device)),
-            seconds={
-                **{name: round(thing.seconds, 2) if thing else 0.0 for name, thing in made.items()},
-                "train": round(trained.seconds, 2),
-            },
+            seconds={name: round(value, 2) for name, value in seconds.items()},
         )
 
     def _score_attack(

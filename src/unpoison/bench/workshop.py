@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from unpoison.bench.sharing import can_share, purify_changed
 from unpoison.bench.suite import ClassifierFit, Defence, Model
 from unpoison.classify.saving import hash_classifier, load_classifier, save_classifier
 from unpoison.classify.settings import scratch_settings
@@ -25,12 +26,13 @@ from unpoison.core.progress import OnStep
 from unpoison.core.settings import build_settings
 from unpoison.data import read
 from unpoison.fitting.diffusion import fit
-from unpoison.fitting.settings import FitSettings
+from unpoison.fitting.energy import fit_energy
+from unpoison.fitting.settings import EnergySettings, FitSettings, OptimiserSettings
 from unpoison.poisons.base import Resources
 from unpoison.poisons.crafting import poison_parts, sets_used, write_poisoned
 from unpoison.poisons.parts import Part
 from unpoison.purifiers.building import purifier_settings
-from unpoison.purifiers.networks import SHIPPED, weights_path
+from unpoison.purifiers.networks import WEIGHT_FIELDS, weights_path
 from unpoison.purifiers.runner import purify_to
 from unpoison.purifiers.work import PurifyRun
 
@@ -74,14 +76,19 @@ class Workshop:
         self.folder, self.device, self.bar = folder, device, bar
 
     def fit(self, model: Model, clean: ImageSet) -> Made:
-        """Fit a diffusion model; an interrupted fit goes on from its checkpoint."""
-        settings = build_settings(FitSettings, profiles=model.profile, room="unpoison.fitting", overrides=model.set)
+        """Fit a network; an interrupted fit goes on from its checkpoint."""
+        settings_model: type[OptimiserSettings] = EnergySettings if model.kind == "energy" else FitSettings
+        settings = build_settings(settings_model, profiles=model.profile, room="unpoison.fitting", overrides=model.set)
         asked = {**settings.model_dump(mode="json"), "seed": model.seed}
         path = self.folder / "models" / f"{hash_json([clean.content_hash, asked])[:16]}.safetensors"
 
         def make(path: Path) -> None:
-            with self.bar("fit", "it") as on_step:
-                fit(clean, out=path, settings=settings, seed=model.seed, device=self.device, on_step=on_step)
+            with self.bar(f"fit {model.kind}", "it") as on_step:
+                about: dict[str, Any] = {"seed": model.seed, "device": self.device, "on_step": on_step}
+                if isinstance(settings, EnergySettings):
+                    fit_energy(clean, out=path, settings=settings, **about)
+                else:
+                    fit(clean, out=path, settings=settings, **about)
 
         seconds = self._make_once(path, make)
         return Made(path, hash_file(path), {**asked, "images": len(clean)}, seconds)
@@ -128,23 +135,36 @@ class Workshop:
 
         return self._set(asked, clean.content_hash, make)
 
-    def purify(self, defence: Defence, model: Made | None, source: Made, seed: int) -> Made:
-        """Purify a set, or give it back."""
+    def purify(
+        self, defence: Defence, models: Mapping[str, Made], source: Made, seed: int, *, base: Made | None = None
+    ) -> Made:
+        """Purify a set, or give it back.
+
+        Args:
+            defence: how.
+            models: the suite's models that it uses, by the field of the purifier.
+            source: the set.
+            seed: of the noise.
+            base: the set that the source was poisoned from. Where most pictures are the same in both, as under a
+                trigger, those are purified once, with the base.
+        """
         if not defence.purify:
             return Made(source.value, source.digest, {}, 0.0)
-        overrides: Mapping[str, Any] = defence.set
-        if model:
-            field = "model" if "+" not in defence.purify else f"{defence.purify.split('+')[-1]}.model"
-            overrides = {**overrides, field: str(model.value)}
-        run = PurifyRun(purifier_settings(defence.purify, overrides=overrides), seed=seed)
+        prefix = f"{defence.purify.split('+')[-1]}." if "+" in defence.purify else ""
+        fitted = {f"{prefix}{field}": str(model.value) for field, model in models.items()}
+        run = PurifyRun(purifier_settings(defence.purify, overrides={**defence.set, **fitted}), seed=seed)
         asked = {"method": run.method, "seed": seed, **run.describe()}
-        shipped = getattr(run.settings.get("fast"), "model", None)
-        if shipped in SHIPPED:  # a new version of the package may bring other weights under the same name
-            asked["weights"] = hash_file(weights_path(shipped))
+        if found := _weights_not_from(models, run):  # other weights may come under the same name
+            asked["weights"] = found
+        shared = self.purify(defence, models, base, seed) if base and can_share(source.value, base.value, run) else None
 
         def make(path: Path) -> None:
             with self.bar(f"purify {run.method}", "img") as on_step:
-                purify_to(source.value, path, run, device=self.device, on_step=on_step)
+                about: dict[str, Any] = {"device": self.device, "on_step": on_step}
+                if base and shared:
+                    purify_changed(source.value, path, run, base=base.value, purified=shared.value, **about)
+                else:
+                    purify_to(source.value, path, run, **about)
 
         return self._set(asked, source.digest, make)
 
@@ -183,3 +203,10 @@ class Workshop:
             yield
         finally:
             lock.release()
+
+
+def _weights_not_from(models: Mapping[str, Made], run: PurifyRun) -> str:
+    """Hashes of the weight files of a run that the suite has not fitted itself, in order."""
+    own = {str(model.value) for model in models.values()}
+    named = [getattr(settings, field, "") for settings in run.settings.values() for field in WEIGHT_FIELDS]
+    return ",".join(hash_file(weights_path(name)) for name in named if name and name not in own)

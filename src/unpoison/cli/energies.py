@@ -11,7 +11,12 @@ from unpoison.cli import options
 
 @click.command()
 @click.argument("sources", metavar="SRC [SRC2 ...]", nargs=-1, required=True)
-@click.option("--model", required=True, help="Energy model: a file written by `fit ebm` or `models import`.")
+@click.option(
+    "--model",
+    default="ebm-small",
+    show_default=True,
+    help="Energy model: ebm-small, which comes with unpoison, or a file written by `fit ebm` or `models import`.",
+)
 @click.option("--out", type=options.PATH, help="Page to write, with histograms: energies.html.")
 @options.together(options.device, options.input_format, options.as_json)
 def energies(

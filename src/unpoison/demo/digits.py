@@ -70,7 +70,7 @@ def _pictures(grid: Grid, out: Path, device: str) -> list[Strip]:
     seed = suite.seeds[0]
     model = workshop.fit(suite.models["denoiser"], suite.read_set("sparse", None))
     poisoned = workshop.poison(suite.attacks["lsp"].parts({}), clean, seed)
-    purified = workshop.purify(suite.defences["purified"], model, poisoned, seed)
+    purified = workshop.purify(suite.defences["purified"], {"model": model}, poisoned, seed)
     rows = [int(np.flatnonzero(clean.labels == label)[0]) for label in range(len(clean.class_names))]
     before = np.stack(clean.load(rows))
     bad = np.stack(poisoned.value.load(rows))

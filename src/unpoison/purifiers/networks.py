@@ -19,7 +19,11 @@ Precision = Literal["fp32", "bf16"]
 WEIGHT_FIELDS = ("model", "energy")
 
 # Weights that come with the package, by the name that `--model` takes.
-SHIPPED = {"pocket": "pocket.safetensors"}
+SHIPPED = {
+    "pocket": "pocket.safetensors",
+    "ebm-small": "ebm-small.safetensors",
+    "ddpm250-small": "ddpm250-small.safetensors",
+}
 
 
 def weights_path(model: str) -> Path:

@@ -19,14 +19,15 @@ class PuregenDdpmSettings(Settings):
     """Settings of PureGen's purification by a diffusion model.
 
     Args:
-        model: path of a diffusion model; the paper's know the first 250 of 1,000 steps.
+        model: `ddpm250-small`, which comes with unpoison, or path of a diffusion model; both it and the paper's know
+            the first 250 of 1,000 steps.
         t: index to noise to, on the scale of the model's schedule; T_DDPM of the paper.
         steps: network calls, evenly spaced from t to 0; all t of them if left out.
         reverse_only: restore the image as it is, without noising it first.
         precision: arithmetic of the network calls.
     """
 
-    model: str = ""
+    model: str = "ddpm250-small"
     t: int = Field(75, ge=1)
     steps: int | None = Field(None, ge=1)
     reverse_only: bool = False

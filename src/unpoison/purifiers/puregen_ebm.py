@@ -22,13 +22,13 @@ class PuregenEbmSettings(Settings):
     """Settings of PureGen's purification by an energy model.
 
     Args:
-        model: path of an energy model.
+        model: `ebm-small`, which comes with unpoison, or path of an energy model.
         steps: Langevin steps.
         temperature: tau; the gradient of the energy is multiplied by 0.0125^2 / (2 tau).
         precision: arithmetic of the network calls.
     """
 
-    model: str = ""
+    model: str = "ebm-small"
     steps: int = Field(150, ge=1)
     temperature: float = Field(1e-4, gt=0)
     precision: Precision = "bf16"

@@ -17,7 +17,7 @@ from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep
 from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.networks import load_energy
-from unpoison.purifiers.puregen_naive import PuregenNaivePurifier, PuregenNaiveSettings, check_energy, merge_weights
+from unpoison.purifiers.puregen_naive import PuregenNaivePurifier, PuregenNaiveSettings, merge_weights
 
 
 class PuregenFiltSettings(PuregenNaiveSettings):
@@ -58,10 +58,9 @@ class PuregenFiltPurifier:
 
     def __init__(self, settings: PuregenFiltSettings, *, device: torch.device):
         self.settings, self.device = settings, device
-        check_energy(settings, "puregen-filt")
         # fp32: energies differ by little from image to image.
         self.energy, digests = load_energy(settings.energy, method="puregen-filt", precision="fp32", device=device)
-        self.inner = PuregenNaivePurifier(settings, device=device, method="puregen-filt")
+        self.inner = PuregenNaivePurifier(settings, device=device)
         self.weights = merge_weights(digests, self.inner.weights)
         self.strength_255 = self.inner.strength_255
 

@@ -19,8 +19,8 @@ class PuregenNaiveSettings(Settings):
     """Settings of PureGen's purification by both models.
 
     Args:
-        energy: path of an energy model.
-        model: path of a diffusion model.
+        energy: `ebm-small`, which comes with unpoison, or path of an energy model.
+        model: `ddpm250-small`, which comes with unpoison, or path of a diffusion model.
         langevin_steps: steps on the energy; T_EBM of the paper.
         temperature: tau of the Langevin steps.
         t: index to noise to, on the scale of the diffusion model's schedule; T_DDPM of the paper.
@@ -28,8 +28,8 @@ class PuregenNaiveSettings(Settings):
         precision: arithmetic of the network calls.
     """
 
-    energy: str = ""
-    model: str = ""
+    energy: str = "ebm-small"
+    model: str = "ddpm250-small"
     langevin_steps: int = Field(150, ge=1)
     temperature: float = Field(1e-4, gt=0)
     t: int = Field(75, ge=1)
@@ -40,12 +40,7 @@ class PuregenNaiveSettings(Settings):
 class PuregenNaivePurifier:
     """`puregen-ebm`, and `puregen-ddpm` on its result, which is not clamped in between.
 
-    A model that has nothing to do, because its count is 0, is not asked for.
-
-    Args:
-        settings: see `PuregenNaiveSettings`; those of Reps and Filt are made from them.
-        device: where to compute.
-        method: the purifier, for errors.
+    A model that has nothing to do, because its count is 0, is not loaded.
 
     References:
         Bhat et al., PureGen: Universal Data Purification for Train-Time Poison Defense via Generative Model Dynamics,
@@ -55,12 +50,10 @@ class PuregenNaivePurifier:
     Settings = PuregenNaiveSettings
     halo = None
 
-    def __init__(self, settings: PuregenNaiveSettings, *, device: torch.device, method: str = "puregen-naive"):
+    def __init__(self, settings: PuregenNaiveSettings, *, device: torch.device):
         self.settings = settings
-        self.ebm = (
-            PuregenEbmPurifier(_ebm_settings(settings, method), device=device) if settings.langevin_steps else None
-        )
-        self.ddpm = PuregenDdpmPurifier(_ddpm_settings(settings, method), device=device) if settings.t else None
+        self.ebm = PuregenEbmPurifier(_ebm_settings(settings), device=device) if settings.langevin_steps else None
+        self.ddpm = PuregenDdpmPurifier(_ddpm_settings(settings), device=device) if settings.t else None
         parts = [part for part in (self.ebm, self.ddpm) if part is not None]
         self.weights = merge_weights(*(part.weights for part in parts))
         self.strength_255 = max(strength for part in parts if (strength := part.strength_255) is not None)
@@ -86,8 +79,7 @@ def merge_weights(*parts: dict[str, str]) -> dict[str, str]:
     return merged
 
 
-def _ebm_settings(settings: PuregenNaiveSettings, method: str) -> PuregenEbmSettings:
-    check_energy(settings, method)
+def _ebm_settings(settings: PuregenNaiveSettings) -> PuregenEbmSettings:
     return PuregenEbmSettings(
         model=settings.energy,
         steps=settings.langevin_steps,
@@ -96,23 +88,5 @@ def _ebm_settings(settings: PuregenNaiveSettings, method: str) -> PuregenEbmSett
     )
 
 
-def check_energy(settings: PuregenNaiveSettings, method: str) -> None:
-    """Refuse to go on without an energy model.
-
-    Raises:
-        ModelError: the settings name none.
-    """
-    if not settings.energy:
-        raise ModelError(
-            f"{method} needs an energy model: name one with --set energy=FILE; `unpoison fit ebm SRC --out FILE` fits "
-            "one, and `unpoison models import` brings in a published one"
-        )
-
-
-def _ddpm_settings(settings: PuregenNaiveSettings, method: str) -> PuregenDdpmSettings:
-    if not settings.model:
-        raise ModelError(
-            f"{method} needs a diffusion model: name one with --model FILE; `unpoison fit diffusion SRC --out FILE "
-            "--profile ddpm250-small` fits one, and `unpoison models import` brings in a published one"
-        )
+def _ddpm_settings(settings: PuregenNaiveSettings) -> PuregenDdpmSettings:
     return PuregenDdpmSettings(model=settings.model, t=settings.t, steps=settings.steps, precision=settings.precision)

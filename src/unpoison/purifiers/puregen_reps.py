@@ -38,7 +38,7 @@ class PuregenRepsPurifier:
 
     def __init__(self, settings: PuregenRepsSettings, *, device: torch.device):
         self.settings = settings
-        self.once = PuregenNaivePurifier(settings, device=device, method="puregen-reps")
+        self.once = PuregenNaivePurifier(settings, device=device)
         self.weights, self.strength_255 = self.once.weights, self.once.strength_255
 
     def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
