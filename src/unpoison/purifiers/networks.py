@@ -62,8 +62,6 @@ def load_network(
     network, digests = _load(model, precision, device)
     if isinstance(network, PixelEnergy):
         raise ModelError(f"{method} needs a diffusion model, and {model} is an energy model; puregen-ebm takes those")
-    if device.type == "cuda":  # tensor cores want channels together; the CPU's convolutions do not
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no such form
     return network, digests
 
 
@@ -92,8 +90,6 @@ def load_energy(
     network, digests = _load(model, precision, device)
     if not isinstance(network, PixelEnergy):
         raise ModelError(f"{method} needs an energy model, and {model} is a diffusion model")
-    if device.type == "cuda" or precision == "bf16":  # bf16 convolutions want channels together on the CPU too
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network, digests
 
 
@@ -102,4 +98,6 @@ def _load(model: str, precision: Precision, device: torch.device) -> tuple[Model
     path = weights_path(model)
     network = load_any(path).to(device).eval().requires_grad_(False)
     network.autocast_dtype = torch.bfloat16 if precision == "bf16" else None
+    if device.type == "cuda" or precision == "bf16":  # bf16 convolutions want channels together on the CPU too
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no such form
     return network, {path.name: hash_file(path)}
