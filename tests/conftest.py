@@ -1,7 +1,8 @@
-"""Defaults of every test: two threads, no network, and slow or GPU tests only on demand."""
+"""Defaults of every test: two threads or OMP_NUM_THREADS, no network, and slow or GPU tests only on demand."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.schedules import Schedule
 from unpoison.nets.weights import save_model
 
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
 def pytest_addoption(parser):
