@@ -93,3 +93,11 @@ def test_each_step_tells_the_mean_energy_before_it():
     assert [(info.step, info.total) for info in told] == [(1, 2), (2, 2)]
     assert told[0].values["energy"] == pytest.approx(bowl(x).mean().item())
     assert told[1].values["energy"] < told[0].values["energy"]
+
+
+def test_a_chain_may_be_interrupted():
+    x = torch.full((2, 3, 8, 8), 0.5)
+    whole = langevin(x, bowl, steps=7, noise=noise_for(2))
+    part = langevin(x, bowl, steps=3, noise=noise_for(2))
+    assert torch.equal(langevin(part, bowl, steps=4, done=3, noise=noise_for(2)), whole)
+    assert not torch.equal(langevin(part, bowl, steps=4, noise=noise_for(2)), whole)

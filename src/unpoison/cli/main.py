@@ -20,6 +20,7 @@ _COMMANDS = {
     "bench": "unpoison.cli.bench:bench",
     "report": "unpoison.cli.bench:report",
     "energies": "unpoison.cli.energies:energies",
+    "distances": "unpoison.cli.distances:distances",
     "convert": "unpoison.cli.sets:convert",
     "rerun": "unpoison.cli.rerun:rerun",
     "models": "unpoison.cli.models:models",

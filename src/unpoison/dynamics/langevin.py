@@ -21,6 +21,7 @@ def langevin(
     step_size: float = 1.25e-2,
     temperature: float = 1e-4,
     noise: DrawsNoise,
+    done: int = 0,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Move images towards low energy, with noise that keeps them apart.
@@ -36,7 +37,8 @@ def langevin(
         steps: how many.
         step_size: epsilon of the paper, in units of the [-1, 1] range.
         temperature: tau of the paper.
-        noise: source of all noise, keyed by image; one draw a step, `1` to `steps`.
+        noise: source of all noise, keyed by image; one draw a step, `done + 1` to `done + steps`.
+        done: steps that the images have behind them; two calls that go on like this are one.
         on_step: called after each step with the mean energy before it.
 
     Returns:
@@ -51,7 +53,7 @@ def langevin(
         x = x.detach().clone()  # what was made in inference mode can have no gradient
         for step in range(1, steps + 1):
             energies, gradient = energy_and_gradient(x, energy)
-            x = x - drift * gradient + step_size * noise.normal(x, step)
+            x = x - drift * gradient + step_size * noise.normal(x, done + step)
             if on_step:
                 on_step(StepInfo(step, steps, {"energy": energies.mean().item()}))
     return x
