@@ -17,6 +17,7 @@ from unpoison.core.settings import build_settings, parse_assignments
 from unpoison.fitting.settings import EnergySettings, FitSettings
 from unpoison.nets.methods import METHODS as NETS
 from unpoison.poisons.parts import attack_parts
+from unpoison.poisons.published.puregen_tree import PuregenTreeSettings
 from unpoison.purifiers.building import purifier_settings
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reference-flags.md").read_text()
@@ -63,6 +64,8 @@ def _check_settings(path, given):
             purifier_settings(given["--method"][0], profiles=profiles, overrides=assigned)
         case ["poison"] if "--attack" in given:
             attack_parts(given["--attack"][0], profiles=profiles, overrides=assigned)
+        case ["poison"] if given["--from"][0].startswith("hf://"):
+            build_settings(PuregenTreeSettings, overrides=assigned)
         case ["fit", kind]:
             model = {"diffusion": FitSettings, "ebm": EnergySettings}[kind]
             build_settings(model, profiles=profiles, room="unpoison.fitting", overrides=assigned)

@@ -58,7 +58,15 @@ def test_part_by_part(root):
 
 @pytest.mark.parametrize(
     ("text", "numbers"),
-    [("0,3-7", {0, 3, 4, 5, 6, 7}), ("5", {5}), ("2-2", {2}), ("4-2", None), ("a", None), ("", None)],
+    [
+        ("0,3-7", {0, 3, 4, 5, 6, 7}),
+        ("5", {5}),
+        ("2-2", {2}),
+        ("4-2", None),
+        ("0-99999999999", None),
+        ("a", None),
+        ("", None),
+    ],
 )
 def test_lists_of_numbers(monkeypatch, tmp_path, text, numbers):
     asked = []

@@ -108,6 +108,21 @@ def test_bad_files_are_refused(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("kept", [0, 3000])
+def test_files_that_were_not_fetched_whole(tmp_path, kept):
+    torch.save(build_net("resnet18", classes=3, width=4, seed=0).state_dict(), tmp_path / "net.pth")
+    (tmp_path / "net.pth").write_bytes((tmp_path / "net.pth").read_bytes()[:kept])
+    with pytest.raises(DataError, match=r"the file is empty or cut short\. Fetch it again"):
+        import_classifier(tmp_path / "net.pth")
+
+
+def test_another_architecture_is_told_in_a_short_line(tmp_path):
+    torch.save(build_net("resnet18", classes=3, width=8, seed=0).state_dict(), tmp_path / "net.pth")
+    with pytest.raises(ModelError, match=r'Missing key.*"[^"]*" and [0-9]+ more') as caught:
+        import_classifier(tmp_path / "net.pth", model="densenet121")
+    assert len(str(caught.value)) < 300
+
+
 def test_wrong_architecture_is_named(tmp_path):
     path = tmp_path / "net.pth"
     torch.save(build_net("resnet18", classes=3, width=8, seed=0).state_dict(), path)

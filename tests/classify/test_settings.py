@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unpoison.classify.settings import ScratchSettings, TrainSettings, scratch_settings
+from unpoison.classify.settings import ScratchSettings, TrainSettings, default_profile, scratch_settings
 from unpoison.classify.transfer import TransferSettings
 from unpoison.core.errors import SettingsError
 from unpoison.core.settings import build_settings, list_profiles, read_profile
@@ -35,6 +35,11 @@ def test_eclipse_is_the_papers():
         "test_every": 5,
         "width": 64,
     }
+
+
+def test_airbench_is_trained_by_its_own_profile():
+    assert default_profile("airbench94") == "airbench"
+    assert default_profile("resnet18") == default_profile("hlb-s") == "fast"
 
 
 def test_fast_is_the_default():

@@ -58,6 +58,24 @@ def test_airbench_from_scratch(run, sets, tmp_path):
     assert load_classifier(tmp_path / "net").architecture == "airbench94"
 
 
+def test_airbench_has_its_own_default(run, sets):
+    code, out, _ = run("train", *sets, "--model", "airbench94", "--dry-run")
+    settings = json.loads(out)["settings"]
+    assert (code, settings["lookahead"], settings["alternating_flip"], settings["epochs"]) == (0, 5, True, 10)
+
+
+def test_a_body_of_ours_is_of_the_architecture_that_is_named(run, sets, tmp_path):
+    short = ("--set", "epochs=1", "--set", "batch_size=8")
+    train = ("train", *sets[:4], tmp_path / "body", "--model", "mobilenetv2", "--set", "width=8", *short)
+    assert run(*train)[0] == 0
+    transfer = ("train", *sets, "--init", tmp_path / "body", *short)
+    code, _, err = run(*transfer, "--model", "resnet18")
+    assert (code, "is a mobilenetv2, not a resnet18" in err) == (2, True)
+    code, _, err = run(*transfer)
+    assert code == 0, err
+    assert load_classifier(tmp_path / "net").architecture == "mobilenetv2"
+
+
 def test_a_dry_run_shows_what_results(run, sets):
     code, out, _ = run("train", *sets, "--profile", "puregen,puregen-80-epoch", "--dry-run")
     assert code == 0

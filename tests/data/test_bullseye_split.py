@@ -39,9 +39,13 @@ def test_parts_are_read_by_name(tmp_path, zipped):
         assert_one_line(caught.value, problem, "Split.pth#NAME: clean_train, others")
 
 
-def test_under_another_name_the_content_tells(tmp_path):
-    torch.save(content(), tmp_path / "mine.pth")
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before 1.6"])
+def test_under_another_name_the_content_tells(tmp_path, zipped):
+    torch.save(content(), tmp_path / "mine.pth", _use_new_zipfile_serialization=zipped)
     assert detect_format(tmp_path / "mine.pth") == "bullseye-split"
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "mine.pth").read_bytes()[:40])
+    with pytest.raises(DataError, match="no known format"):
+        detect_format(tmp_path / "cut.pth")
 
 
 class Evil:

@@ -52,6 +52,12 @@ def test_cinic_by_part_and_by_origin(cinic10):
     assert len(read(f"{cinic10}#train-imagenet[:5]")) == 5
 
 
+def test_cinic_with_files_of_other_programs_in_it(cinic10):
+    for number in range(9):
+        (cinic10 / "train" / "airplane" / f"._{number}").write_bytes(b"")
+    assert detect_format(cinic10) == "cinic10"
+
+
 def test_cinic_that_is_not_what_it_says(cinic10, tmp_path):
     with pytest.raises(SettingsError, match="no split 'val'; choose from train, valid, test, train-imagenet"):
         read(f"{cinic10}#val")

@@ -81,8 +81,8 @@ def test_what_no_key_says():
     assert key("fast") is None
     assert key("grayscale+jpeg") is None
     assert key("puregen-ddpm", steps=5) is None
-    assert key("puregen-ddpm", steps=75) == DataKey(t=75)
-    assert key("puregen-filt") == DataKey(t=125)
+    assert key("puregen-ddpm", steps=75, model="") == DataKey(t=75)
+    assert key("puregen-filt", model="") == DataKey(t=125)
     named = key("puregen-naive", energy="models/energy.safetensors", model="net.safetensors")
     assert compose_key(named) == "EBM[energy]_Steps[150]_T[0.0001]_DM_UNET[net]_T[75]"
     assert parse_key(compose_key(named)) == named
@@ -117,6 +117,8 @@ def test_what_is_composed_is_what_purify_writes():
         "",
         "baseline",
         "_reps5",
+        "EBM[Steps[150]]_reps5",
+        "JPEG[75]_reps2",
         "JPEG[75",
         "JPEG[75]!",
         "JPEG[75]_",

@@ -21,6 +21,7 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import read_manifest
 from unpoison.data import read, write
 from unpoison.data.bullseye_pth import MEAN, STD
+from unpoison.data.stl10 import CLASSES as STL10
 from unpoison.poisons.base import Trigger
 from unpoison.poisons.crafting import write_poisoned
 from unpoison.poisons.published.alignment import verify_alignment
@@ -369,6 +370,21 @@ def test_narcissus_units_and_victims(tmp_path, clean):
     _refused(path, clean, "has 20 pictures of the class c2", "added to 500")
     os.rename(path, tmp_path / "resnet18_trigger.npy")
     _refused(tmp_path / "resnet18_trigger.npy", clean, "give target_class", overrides={"images": 4})
+
+
+@pytest.mark.parametrize(("file", "target"), [(0, 0), (1, 2), (2, 1), (6, 7), (7, 6), (9, 9)])
+def test_stl10_takes_the_triggers_of_cifar10_by_class_and_resized(tmp_path, file, target):
+    images = np.full((10, 96, 96, 3), 128, np.uint8)
+    stl10 = ArrayImageSet(images, np.arange(10), class_names=STL10, name="stl10")
+    stored = np.zeros((1, 3, 32, 32), np.float32)
+    stored[:, :, :16] = 16 / 255
+    np.save(tmp_path / f"best_noise_lab{file}.npy", stored)
+    result = load_published(tmp_path / f"best_noise_lab{file}.npy", stl10, overrides={"images": 1})
+    assert result.trigger.target_class == target
+    poisoned = result.image_set.array()[target]
+    assert (poisoned[:45] == 136).all()
+    assert (poisoned[51:] == 128).all()
+    assert set(np.unique(poisoned[45:51])) <= set(range(128, 137))
 
 
 def test_narcissus_is_written_as_it_is_read(tmp_path):

@@ -10,6 +10,9 @@ import pytest
 from unpoison.bench.suite import Attack, Defence, Suite
 from unpoison.core.errors import DataError
 from unpoison.core.records import Metric, TrialRecord, read_records, write_record
+from unpoison.data.cifar_classes import CIFAR10
+from unpoison.data.stl10 import CLASSES as STL10
+from unpoison.purifiers.building import purifier_settings
 from unpoison.reporting.grid import make_grid
 from unpoison.reporting.puregen_export import puregen_tables
 from unpoison.reporting.puregen_import import results_table
@@ -94,8 +97,24 @@ def test_a_row_with_a_target(tmp_path):
     assert record.settings["poison"] == {"attack": "bullseye"}
     assert record.settings["train"]["mode"] == "linear"
     assert record.settings["defence"] == "DDPM[T[125]]+Filt[0.5]"
+    filtered = {"fraction": 0.5, "langevin_steps": 0, "t": 125}
+    assert record.settings["purify"] == {"method": "puregen-filt", "puregen-filt": filtered}
+    assert purifier_settings("puregen-filt", overrides=filtered)
     assert record.details["true_class"] is False
     assert record.metrics["accuracy"].n == 10_000
+
+
+def test_a_config_file_makes_texts_of_values(tmp_path):
+    path = table(tmp_path, Args=args(ebm_filter="None"))
+    (record,) = read_results(path)
+    assert record.settings["defence"] == KEY
+    assert record.settings["purify"]["method"] == "puregen-ebm"
+    (record,) = read_results(table(tmp_path, Args=args(ebm_filter="0.5")))
+    assert record.settings["purify"]["puregen-filt"] == {
+        "fraction": 0.5, "langevin_steps": 150, "t": 0, "temperature": 1e-4,
+    }  # fmt: skip
+    (record,) = read_results(table(tmp_path, Args=args(ebm_filter=0.5), **{"Data Key": "JPEG[75]"}))
+    assert record.settings["purify"]["method"] == "jpeg"
 
 
 def test_a_row_of_an_availability_attack_is_one_of_several_seeds(tmp_path):
@@ -131,6 +150,7 @@ def test_without_its_arguments_the_columns_tell(tmp_path):
         ({"Args": "[" * 100_000}, "Args is not JSON"),
         ({"Args": "[1]"}, "Args is no JSON object"),
         ({"Args": args(seed="a")}, "seed in Args is no whole number"),
+        ({"Args": args(ebm_filter="half")}, "ebm_filter in Args is 'half'"),
         ({"Args": args(noise_eps_narcissus="x" * 5000)}, "noise_eps_narcissus in Args"),
         ({"Logs": '{"test_acc": [2]}'}, "test_acc in Logs"),
         ({"Target Index": "cat"}, "Target Index is no number"),
@@ -288,10 +308,34 @@ def test_what_is_written_is_read_again(tmp_path):
     exported = puregen_tables(make_grid(SUITE, RECORDS))["From_Scratch/Narcissus/Results.csv"]
     write_table(tmp_path / "Results.csv", exported.columns, [{**row, "Dataset": "cifar10"} for row in exported.rows])
     again = read_results(tmp_path / "Results.csv")
+    assert {record.settings["attack"] for record in again} == {"Narcissus"}
+    bullseye = puregen_tables(make_grid(SUITE, RECORDS))["Linear_Transfer/Bullseyepolytope/Results.csv"]
+    write_table(tmp_path / "bullseye.csv", bullseye.columns, [{**row, "Dataset": "cifar10"} for row in bullseye.rows])
+    (linear,) = read_results(tmp_path / "bullseye.csv")
+    assert (linear.settings["attack"], linear.settings["train"]["mode"]) == ("BullseyePolytope", "linear")
     assert [record.metrics["success_x1"].value for record in again] == [0.6, 0.7, 0.1]
     assert again[2].settings["purify"]["puregen-ebm"] == {"steps": 150, "temperature": 1e-4}
     with open(tmp_path / "Results.csv", newline="") as file:
         assert tuple(next(csv.reader(file))) == TRIGGERED
+
+
+@pytest.mark.parametrize(
+    ("classes", "train", "named"),
+    [
+        (CIFAR10, "cifar10-jpeg#train", "cifar10"),
+        (CIFAR10, "CINIC-10#train", "cinic10"),
+        (STL10, "stl10_binary", "stl10"),
+        ([f"n{number:08d}" for number in range(200)], "hub", "tinyimagenet"),
+        (["plane", "bird", "cat"], "mine", SUITE.name),
+    ],
+)
+def test_data_sets_have_their_names(classes, train, named):
+    suite = SUITE.model_copy(update={"sets": {**SUITE.sets, "train": train}})
+    made = record(2, "trigger", "ebm", {"target_class": classes[2]}, triggered(0.1, 0.2))
+    made = made.model_copy(update={"details": {**made.details, "per_class": dict.fromkeys(classes, 0.5)}})
+    tables = puregen_tables(make_grid(suite, [made]))
+    assert {row["Dataset"] for table in tables.values() for row in table.rows} == {named}
+    assert tables["From_Scratch/Narcissus/Results.csv"].rows[0]["Target Index"] == 2
 
 
 def test_no_times_where_nothing_was_purified():

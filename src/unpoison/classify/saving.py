@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -148,6 +149,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise DataError(path, f"cannot be read ({error.strerror})", "Check the path") from None
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError):
+        if _is_cut(path):
+            raise DataError(path, "the file is empty or cut short", "Fetch it again") from None
         raise DataError(
             path, "these are not plain weights", "Save the state dict alone, or convert it to safetensors"
         ) from None
@@ -160,6 +163,13 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         raise DataError(path, "this is no state dict", "Save the state dict alone, or convert it to safetensors")
     # DataParallel puts its own name before every other. PureGen's nets keep their statistics as parameters.
     return {name.removeprefix("module."): value.detach() for name, value in found.items()}
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether a file is empty, or begins as an archive of torch.save and does not end as one."""
+    with open(path, "rb") as file:
+        head = file.read(4)
+    return not head or (head == b"PK\x03\x04" and not is_zipfile(path))
 
 
 def _rebuild(
@@ -180,6 +190,9 @@ def _rebuild(
         net.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         problem = " ".join(str(error).splitlines()[1].split())
+        first, *others = problem.split(", ")  # of another architecture there are hundreds
+        if len(others) > 2:
+            problem = f"{first} and {len(others)} more"
         raise ModelError(f"{path} does not fit {architecture} of width {width}: {problem}") from None
     # Published halves would not fit the fp32 input.
     net = net.float()

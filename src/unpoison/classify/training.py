@@ -19,7 +19,7 @@ from unpoison.classify.checks import check_sets
 from unpoison.classify.classifier import Classifier, build_net, predict
 from unpoison.classify.compensation import compensate
 from unpoison.classify.normalisation import IDENTITY, channel_statistics
-from unpoison.classify.settings import ScratchSettings, TrainSettings
+from unpoison.classify.settings import ScratchSettings, TrainSettings, default_profile, scratch_settings
 from unpoison.core.device import choose_device
 from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
@@ -89,7 +89,8 @@ def train(
         train_set: pictures of one size, every class present.
         test_set: pictures of the same size and classes.
         model: name of an architecture in `METHODS`.
-        settings: those of the profile `fast` if left out; `ScratchSettings` train as other papers do.
+        settings: those of the profile `fast` if left out, `airbench` for its net; `ScratchSettings` train as other
+            papers do.
         seed: of weights, order and augmentation, each with a stream of its own.
         device: `auto`, `cpu`, `cuda`, ...
         perturb: changes each augmented batch just before the net learns from it, as adversarial training does.
@@ -103,7 +104,7 @@ def train(
         SettingsError: the sets cannot be trained or tested on, or there is no such architecture.
         RunError: the loss left the finite numbers.
     """
-    settings = settings or TrainSettings()
+    settings = settings or scratch_settings(profiles=[default_profile(model)])
     if isinstance(settings, ScratchSettings):
         # Here, because it is built from the pieces of this module.
         from unpoison.classify.scratch import train_from_scratch

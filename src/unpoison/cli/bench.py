@@ -8,6 +8,8 @@ import click
 
 from unpoison.cli import options
 
+_MAX_CASES = 100_000  # a slip of the finger would fill the memory
+
 
 def _numbers(context: click.Context, parameter: click.Parameter, text: str | None) -> frozenset[int] | None:
     """`0,3-5` to {0, 3, 4, 5}."""
@@ -18,7 +20,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str | Non
         for part in text.split(","):
             first, dash, last = part.partition("-")
             stretch = range(int(first), int(last if dash else first) + 1)
-            if not stretch:
+            if not stretch or stretch.stop > _MAX_CASES:
                 raise ValueError
             numbers.update(stretch)
     except ValueError:

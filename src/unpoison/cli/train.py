@@ -48,20 +48,20 @@ def train(
 ) -> None:
     """Train a classifier on SRC and test it.
 
-    From scratch, the default profile is `fast`; `airbench` is for --model airbench94, `eclipse` is the paper's 80
-    epochs, `puregen`, `puregen-80-epoch`, `puregen-r18-hlb`, ... are PureGen's. With --init the defaults are the
-    poisoning benchmark's; `puregen-linear`, `puregen-fine-tune` and `puregen-lt-bench` are PureGen's.
+    From scratch, the default profile is `fast`, with --model airbench94 `airbench`; `eclipse` is the paper's 80 epochs;
+    `puregen`, `puregen-80-epoch`, `puregen-r18-hlb`, ... are PureGen's. With --init the defaults are the poisoning
+    benchmark's; `puregen-linear`, `puregen-fine-tune` and `puregen-lt-bench` are PureGen's.
     """
     mode = mode or ("linear" if init else "scratch")
     if (mode == "scratch") != (init is None):
         raise click.UsageError(
             "--mode linear and fine-tune start from a classifier, named with --init; scratch has none"
         )
-    from unpoison.classify.settings import ROOM, scratch_settings
+    from unpoison.classify.settings import ROOM, default_profile, scratch_settings
     from unpoison.classify.transfer import Mode, TransferSettings, transfer
     from unpoison.core.settings import build_settings, parse_assignments
 
-    profiles = options.split_profiles(profile) or (["fast"] if mode == "scratch" else [])
+    profiles = options.split_profiles(profile) or ([default_profile(model)] if mode == "scratch" else [])
     profiles += ["compensation"] if compensation else []
     overrides = parse_assignments(assignments)
     if mode == "scratch":
@@ -95,6 +95,7 @@ def train(
             mean, std = CIFAR
             is_published = init.is_file()
             body = import_classifier(init, model=model, mean=mean, std=std) if is_published else load_classifier(init)
+            _check_architecture(init, body.architecture, model)
             trained = transfer(body, train_set, mode=cast(Mode, mode), **common)
         else:
             trained = training.train(train_set, model=model, **common)
@@ -105,6 +106,17 @@ def train(
         f"{scored.describe()}\n{trained.seconds:.0f} s -> {out}",
         {**scored.accuracy.model_dump(), "peak": scored.peak, "seconds": round(trained.seconds, 1)},
     )
+
+
+def _check_architecture(init: Path, found: str, model: str) -> None:
+    """Refuse a --model that the user wrote and that the body is not of."""
+    from click.core import ParameterSource
+
+    from unpoison.core.errors import SettingsError
+
+    written = click.get_current_context().get_parameter_source("model") is not ParameterSource.DEFAULT
+    if written and found != model:
+        raise SettingsError(f"--init {init} is a {found}, not a {model}; leave --model away")
 
 
 @click.command()

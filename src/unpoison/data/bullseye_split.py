@@ -20,7 +20,7 @@ from unpoison.data.opcodes import outline_torch
 from unpoison.data.picture_pairs import stack_pairs
 from unpoison.data.published_arrays import name_cifar
 from unpoison.data.torch_files import read_torch
-from unpoison.data.torch_legacy import is_legacy, read_legacy_objects
+from unpoison.data.torch_legacy import is_legacy, outline_legacy, read_legacy_objects
 
 _NAME = re.compile(r"cifar10_train_split.*\.pth", re.IGNORECASE)
 
@@ -50,7 +50,7 @@ def _claims(path: Path) -> bool:
         return False
     if _NAME.fullmatch(path.name):
         return True
-    outline = outline_torch(path)
+    outline = outline_legacy(path) if is_legacy(path) else outline_torch(path)
     return outline.top == "dict" and outline.has_pictures
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from unpoison.core.errors import DataError
@@ -57,8 +58,9 @@ def _claims(path: Path) -> bool:
     if not all((path / part / CIFAR10[0]).is_dir() for part in _PARTS):
         return False
     with os.scandir(path / _PARTS[0] / CIFAR10[0]) as entries:
-        first = next(entries, None)
-    return first is not None and any(pattern.fullmatch(Path(first.name).stem) for pattern in _NAMES.values())
+        # Other programs leave files of their own, such as .DS_Store.
+        first = [Path(entry.name).stem for entry in islice(entries, 10)]
+    return any(pattern.fullmatch(stem) for pattern in _NAMES.values() for stem in first)
 
 
 FORMAT = Format(claims=_claims, read=read_cinic10)

@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_HEAD = 65_536
+HEAD = 65_536  # bytes that detection looks at
 _PICTURE = "PIL.Image.Image"
 _ARRAYS = ("_reconstruct", "_frombuffer", "_rebuild_tensor_v2")
 _LEAD = ("PROTO", "FRAME", "MARK", "BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE")
@@ -37,7 +37,7 @@ def outline_pickle(path: Path) -> Outline:
     """The outline of a pickle; empty if it is none."""
     try:
         with open(path, "rb") as file:
-            return _outline(file.read(_HEAD))
+            return outline_bytes(file.read(HEAD))
     except OSError:
         return Outline()
 
@@ -48,13 +48,14 @@ def outline_torch(path: Path) -> Outline:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             with archive.open(names[0]) as file:
-                return _outline(file.read(_HEAD))
+                return outline_bytes(file.read(HEAD))
     # NotImplementedError: a compression that zipfile does not know. What is wrong, the reader itself says.
     except (OSError, IndexError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError):
         return Outline()
 
 
-def _outline(head: bytes) -> Outline:
+def outline_bytes(head: bytes) -> Outline:
+    """The outline of a pickle of which this is the beginning; empty if it is none."""
     found = Outline()
     try:
         for opcode, argument, _ in pickletools.genops(head):

@@ -121,7 +121,8 @@ def parse_key(key: str) -> DataKey:
         rest = rest[match.end() :]
         if rest.startswith("_") and not rest.startswith("_reps"):
             rest = rest[1:] or "_"
-    if rest or not found or (found.keys() == {"reps", "times"}):
+    # Only both models together are ever repeated.
+    if rest or not found or ("reps" in found and not {"steps", "t"} <= found.keys()):
         raise SettingsError(f"'{key[:80]}' is no data key of PureGen, like {BASELINE}, JPEG[75] or EBM[Steps[150]]")
     return DataKey(
         ebm_steps=_integer(found.get("steps")),

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from unpoison.core.records import TrialRecord
+from unpoison.data.cifar_classes import CIFAR10
 from unpoison.data.puregen_keys import compose_key, key_of
+from unpoison.data.stl10 import CLASSES as STL10
 from unpoison.reporting.grid import Grid
 from unpoison.scoring.puregen_csv import ATTACKS, AVAILABILITY, MODELS, PURIFY_TIMES, TARGETED, TRIGGERED
 
 _MODELS = {ours: theirs for theirs, ours in reversed(MODELS.items())}
 _ATTACKS = {ours: theirs for theirs, ours in reversed(ATTACKS.items())}
+_TINY_IMAGENET = 200  # classes
 _MODES = {"linear": "Linear_Transfer", "fine-tune": "Fine_Tune_Transfer"}
 
 
@@ -79,12 +82,12 @@ def _row(grid: Grid, record: TrialRecord, key: str) -> dict[str, Any]:
     row: dict[str, Any] = {
         "Data Key": key,
         "Model": _MODELS.get(model, model),
-        "Dataset": grid.suite.name,
+        "Dataset": _dataset(grid, record),
         "Target Index": _target(grid, record),
         "End Acc": record.metrics["accuracy"].value,
         "Exp Name": f"{record.settings['attack']} / {record.settings['defence']}",
         "Train Time": record.seconds["train"],
-        "Args": json.dumps(record.settings, ensure_ascii=False),
+        "Args": json.dumps({**_their_arguments(record), **record.settings}, ensure_ascii=False),
         "Logs": "{}",
     }
     if "success" in record.metrics:
@@ -95,9 +98,31 @@ def _row(grid: Grid, record: TrialRecord, key: str) -> dict[str, Any]:
     return row
 
 
+def _their_arguments(record: TrialRecord) -> dict[str, Any]:
+    """What a reader of their tables looks up in Args, under their names."""
+    mode, attack = _place(record)
+    epochs = record.settings["train"].get("epochs")
+    return {"poison_type": attack, "poison_mode": mode.lower(), **({} if epochs is None else {"epochs": epochs})}
+
+
+def _dataset(grid: Grid, record: TrialRecord) -> str:
+    """Their name of the data set, told by its classes; another set goes by the name of the suite."""
+    classes = tuple(record.details.get("per_class", {}))
+    if classes == CIFAR10:  # CINIC-10 has the same
+        return "cinic10" if "cinic" in str(grid.suite.sets["train"]).lower() else "cifar10"
+    if classes == STL10:
+        return "stl10"
+    return "tinyimagenet" if len(classes) == _TINY_IMAGENET else grid.suite.name
+
+
 def _time(grid: Grid, record: TrialRecord, key: str) -> dict[str, Any]:
     arguments = json.dumps(record.settings["purify"], ensure_ascii=False)
-    return {"Data Key": key, "Dataset": grid.suite.name, "Purify Time": record.seconds["purify"], "Args": arguments}
+    return {
+        "Data Key": key,
+        "Dataset": _dataset(grid, record),
+        "Purify Time": record.seconds["purify"],
+        "Args": arguments,
+    }
 
 
 def _target(grid: Grid, record: TrialRecord) -> int:

@@ -86,15 +86,16 @@ class _Row:
         args, target = self._args, int(self._number_in("Target Index", 0))
         attack = str(args.get("poison_type", self._likely_attack()))
         seed = self._integer("seed", 11)
-        try:
-            links = parse_key(self._cells.get("Data Key", "")).links
-        except SettingsError as error:
-            raise self._wrong(str(error)) from None
+        links = self._links()
+        # A config file makes texts of them.
+        extra = {name: args.get(name) for name in ("baseline_defense", "ebm_filter")}
+        extra = {name: value for name, value in extra.items() if value not in (None, "None")}
         defence = [self._cells["Data Key"]]
-        if args.get("baseline_defense", "None") != "None":
-            defence.append(str(args["baseline_defense"]))
-        if args.get("ebm_filter") is not None:
-            defence.append(f"Filt[{args['ebm_filter']}]")
+        if "baseline_defense" in extra:
+            defence.append(str(extra["baseline_defense"]))
+        if "ebm_filter" in extra:
+            defence.append(f"Filt[{extra['ebm_filter']}]")
+            links = self._filtered(links, extra["ebm_filter"])
         model = self._cells.get("Model", "")
         epochs = {"epochs": self._integer("epochs", 0)} if "epochs" in args else {}
         case = {"target_class" if "P1 Acc" in self._cells else "target_index": target}
@@ -113,6 +114,34 @@ class _Row:
             **({} if attack == "NeuralTangent" else {"case": case}),
             "reference": {"model": model, **{name: self._cells.get(name, "") for name in ("Exp Name", "Calc Time")}},
         }
+
+    def _links(self) -> dict[str, dict[str, Any]]:
+        try:
+            return parse_key(self._cells.get("Data Key", "")).links
+        except SettingsError as error:
+            raise self._wrong(str(error)) from None
+
+    def _filtered(self, links: dict[str, dict[str, Any]], fraction: Any) -> dict[str, dict[str, Any]]:
+        """The purifiers where only a share of the set was taken from the purified one: `puregen-filt`, if one says it.
+
+        The reference ranks poisons by their energy after purification, `puregen-filt` by that before.
+        """
+        try:
+            value = float(fraction)
+        except (TypeError, ValueError):
+            value = float("nan")
+        if not 0 <= value <= 1:
+            raise self._wrong(f"ebm_filter in Args is {str(fraction)[:20]!r}, not a share from 0 to 1")
+        ((name, fields),) = links.items() if len(links) == 1 else (("", {}),)
+        counts = {
+            "puregen-ebm": {"langevin_steps": fields.get("steps"), "t": 0},
+            "puregen-ddpm": {"langevin_steps": 0, "t": fields.get("t")},
+            "puregen-naive": {"langevin_steps": fields.get("langevin_steps"), "t": fields.get("t")},
+        }.get(name)
+        if counts is None or "reverse_only" in fields:
+            return links
+        temperature = {"temperature": fields["temperature"]} if "temperature" in fields else {}
+        return {"puregen-filt": {"fraction": value, **counts, **temperature}}
 
     def _budget(self) -> dict[str, Any]:
         if "P1 Acc" not in self._cells or "noise_eps_narcissus" not in self._args:

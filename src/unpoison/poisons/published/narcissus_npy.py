@@ -16,15 +16,19 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import Field
+from torch.nn import functional as F
 
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.files import atomic_path
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Settings
 from unpoison.data.npy import read_npy
+from unpoison.data.stl10 import CLASSES as STL10
 from unpoison.poisons.base import Trigger, add_and_quantise, class_number
 from unpoison.poisons.published.base import Published, PublishedFormat
 
+# Where STL-10 numbers a class differently; its monkeys take the trigger of the frogs, as in PureGen.
+_STL10_OF_CIFAR = {1: 2, 2: 1, 6: 7, 7: 6}
 _NAME = re.compile(r"best_noise_lab(\d{1,3})\.npy")
 
 
@@ -85,10 +89,14 @@ def read_narcissus(
     """Add the trigger to some pictures of its class."""
     delta = read_narcissus_npy(path)
     originals = clean.array()
+    # STL-10 has no triggers of its own: those of CIFAR-10 go on it, resized, each on the class that it was made for.
+    borrowed = tuple(clean.class_names) == STL10 and delta.shape[:2] == (32, 32)
+    if borrowed:
+        delta = _resize(delta, originals.shape[1])
     if delta.shape != originals.shape[1:]:
         problem = f"the trigger is {delta.shape[1]}x{delta.shape[0]}, the pictures of {clean.name} "
         raise DataError(path, f"{problem}{originals.shape[2]}x{originals.shape[1]}", "Name a clean set of its size")
-    target_class = class_number(clean, _class_name(path, settings))
+    target_class = class_number(clean, _class_name(path, settings, borrowed=borrowed))
     members = np.flatnonzero(clean.labels == target_class)
     if settings.images > len(members):
         raise SettingsError(
@@ -108,11 +116,21 @@ def read_narcissus(
     )
 
 
-def _class_name(path: Path, settings: NarcissusFileSettings) -> str:
+def _resize(delta: np.ndarray, side: int) -> np.ndarray:
+    """[H, W, 3] to [side, side, 3], bilinear."""
+    planes = torch.from_numpy(delta).permute(2, 0, 1)[None]
+    resized = F.interpolate(planes, size=(side, side), mode="bilinear", align_corners=False)
+    return resized[0].permute(1, 2, 0).numpy()
+
+
+def _class_name(path: Path, settings: NarcissusFileSettings, *, borrowed: bool) -> str:
     named = _NAME.fullmatch(path.name)
     if settings.target_class is None and named is None:
         raise SettingsError(f"{path.name} does not say which class its trigger stands for: give target_class")
-    return settings.target_class if settings.target_class is not None else named[1]  # type: ignore[index]
+    if settings.target_class is not None:
+        return settings.target_class
+    number = named[1]  # type: ignore[index]
+    return str(_STL10_OF_CIFAR.get(int(number), number)) if borrowed else number
 
 
 FORMAT = PublishedFormat(
