@@ -13,7 +13,7 @@ from unpoison.nets.noise_unets import import_puregen_unet
 from unpoison.nets.pipeline_folders import import_pipeline
 from unpoison.nets.pipelines import PipelineModel
 from unpoison.nets.puregen_unet import build_puregen_unet
-from unpoison.nets.weights import load_any
+from unpoison.nets.weights import load_any, save_model
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -82,6 +82,18 @@ def test_pipelines_of_others_bring_their_schedule(tmp_path, z, flat, kind, steps
     assert torch.allclose(model.abar.float(), pipeline.scheduler.alphas_cumprod, rtol=1e-3, atol=1e-7)
     step = pipeline.scheduler.step(pipeline.unet(z, 30).sample, 30, z)
     assert torch.allclose(model.predict(z, torch.full((2,), 30))[0], step.pred_original_sample, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
+def test_the_variance_of_their_scheduler_is_kept(tmp_path, z, variance):
+    scheduler = diffusers.DDPMScheduler(num_train_timesteps=1000, variance_type=variance)
+    diffusers.DDPMPipeline(make_unet(), scheduler).save_pretrained(tmp_path / "pipeline")
+    model, architecture, arguments = import_pipeline(tmp_path / "pipeline")
+    about = {"architecture": architecture, "arguments": arguments, "kind": "raw", "settings": {}}
+    save_model(tmp_path / "m.safetensors", model, **about)
+    _, v = load_any(tmp_path / "m.safetensors").predict(z, torch.full((2,), 30))
+    assert v is None if variance == "fixed_small" else torch.equal(v, torch.ones_like(z))
 
 
 @torch.no_grad()

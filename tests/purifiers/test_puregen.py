@@ -117,3 +117,15 @@ def test_profiles_have_the_published_counts():
     assert (reps.langevin_steps, reps.t, reps.reps) == (10, 50, 5)
     filt = purifier_settings("puregen-filt", profiles=["strong"])["puregen-filt"]
     assert (filt.fraction, filt.langevin_steps, filt.t) == (0.5, 0, 125)
+
+
+def test_a_data_key_is_a_method():
+    (name, settings) = next(iter(purifier_settings("EBM[Steps[30]]_DDPM[T[20]]_reps4").items()))
+    assert name == "puregen-reps"
+    assert (settings.langevin_steps, settings.t, settings.reps) == (30, 20, 4)
+    chain = purifier_settings("JPEG[85]_EBMSNGAN32[cinic10_imagenet_nf[128]]_Steps[7]_T[0.0002]")
+    assert list(chain) == ["jpeg", "puregen-ebm"]
+    assert (chain["jpeg"].quality, chain["puregen-ebm"].steps, chain["puregen-ebm"].temperature) == (85, 7, 2e-4)
+    assert purifier_settings("DDPM[T[20]]", overrides={"steps": 4})["puregen-ddpm"].steps == 4
+    with pytest.raises(SettingsError, match="no data key of PureGen"):
+        purifier_settings("EBM[Steps[x]]")

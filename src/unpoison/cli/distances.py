@@ -14,7 +14,7 @@ from unpoison.cli import options
 @click.argument("clean")
 @click.argument("poisoned")
 @click.option("--method", required=True, help="puregen-ebm, puregen-ddpm or eclipse.")
-@click.option("--model", help="Its model: a file written by `fit` or `models import`.")
+@click.option("--model", help="Its model, if not the one that comes with unpoison.")
 @click.option("--count", default=256, show_default=True, type=click.IntRange(1), help="Pictures, over all classes.")
 @click.option("--out", type=options.PATH, help="Page to write, with curves: distances.html.")
 @options.computing

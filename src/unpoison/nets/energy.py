@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from unpoison.core.errors import ModelError
 
 _LEAK = 0.05
+_SMALLEST = 4  # pixels a side that are halved twice
 
 
 class SnganEnergy(nn.Module):
@@ -50,7 +51,14 @@ class SnganEnergy(nn.Module):
 
         Returns:
             [N].
+
+        Raises:
+            ModelError: pictures that cannot be halved twice.
         """
+        if min(x.shape[2:]) < _SMALLEST:
+            raise ModelError(
+                f"this energy model takes pictures from {_SMALLEST}x{_SMALLEST} pixels, not {x.shape[3]}x{x.shape[2]}"
+            )
         features = self.block4(self.block3(self.block2(self.block1(x))))
         # Not through the layer itself, which autocast would round: energies differ by little from image to image.
         return (F.relu(features).float().mean(dim=(2, 3)) * self.l5.weight).sum(dim=1)

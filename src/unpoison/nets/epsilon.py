@@ -19,6 +19,8 @@ class EpsilonModel(nn.Module):
         time_scale: factor from index to the network's time input.
         max_index: largest index it was trained for; the last of the schedule if left out.
         learned_variance: whether the network gives v.
+        largest_variance: without learned variance, walk back with the largest one, beta, as some published models do,
+            and not with the smallest.
         autocast_dtype: run the network, and only the network, in this precision, e.g. torch.bfloat16.
     """
 
@@ -30,6 +32,7 @@ class EpsilonModel(nn.Module):
         time_scale: float = 1.0,
         max_index: int | None = None,
         learned_variance: bool = True,
+        largest_variance: bool = False,
         autocast_dtype: torch.dtype | None = None,
     ):
         super().__init__()
@@ -39,6 +42,7 @@ class EpsilonModel(nn.Module):
         self.time_scale = time_scale
         self.max_index = schedule.steps - 1 if max_index is None else max_index
         self.learned_variance = learned_variance
+        self.largest_variance = largest_variance
         self.autocast_dtype = autocast_dtype
         if not 0 <= self.max_index < schedule.steps:
             raise ModelError(f"max_index {self.max_index} is outside the schedule, 0 to {schedule.steps - 1}")
@@ -83,6 +87,6 @@ class EpsilonModel(nn.Module):
         if out.shape[1] != channels:
             raise ModelError(f"the network gives {out.shape[1]} channels for {z.shape[1]}, {channels} were expected")
         if not self.learned_variance:
-            return out.float(), None
+            return out.float(), torch.ones_like(z) if self.largest_variance else None  # v is 1 at beta
         epsilon, v = out.float().chunk(2, dim=1)
         return epsilon, v

@@ -56,7 +56,12 @@ def import_puregen_unet(
 
 
 def import_described_unet(
-    state: Mapping[str, Tensor], config: Mapping[str, Any], *, schedule: Schedule, max_index: int
+    state: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    *,
+    schedule: Schedule,
+    max_index: int,
+    largest_variance: bool = False,
 ) -> tuple[EpsilonModel, str, dict[str, Any]]:
     """Build the diffusion model of a pipeline from its weights and their description.
 
@@ -65,6 +70,7 @@ def import_described_unet(
         config: keyword arguments of the UNet2DModel.
         schedule: the one it was trained with.
         max_index: largest index it was trained for.
+        largest_variance: as in `EpsilonModel`.
 
     Returns:
         As `import_puregen_unet`.
@@ -73,7 +79,9 @@ def import_described_unet(
         ModelError: the weights do not fit the description, or the network does not map RGB to RGB.
     """
     renamed = {_modern_name(name): value for name, value in state.items()}
-    return _build(build_diffusers_unet, config, renamed, schedule, max_index), "diffusers-unet", dict(config)
+    model = _build(build_diffusers_unet, config, renamed, schedule, max_index)
+    model.largest_variance = largest_variance
+    return model, "diffusers-unet", dict(config)
 
 
 def _build(

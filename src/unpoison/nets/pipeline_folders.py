@@ -53,14 +53,21 @@ def import_pipeline(
     """
     name = name or folder.name
     found = [path for part in ("scheduler", "") if (path := folder / part / "scheduler_config.json").is_file()]
-    schedule = _schedule_of(_read_json(found[0]), found[0]) if found else PUREGEN_SCHEDULE
+    scheduler = _read_json(found[0]) if found else {}
+    schedule = _schedule_of(scheduler, found[0]) if found else PUREGEN_SCHEDULE
     if max_index is None:
         from_puregen = not found or "puregen" in name.lower() or "DDPM[" in name
         max_index = puregen_max_index(name) if from_puregen else schedule.steps - 1
     weights = published_weights(folder)
     config = _unet_config(_first(folder, "unet", "config.json"))
     try:
-        return import_described_unet(read_torch_state(weights), config, schedule=schedule, max_index=max_index)
+        return import_described_unet(
+            read_torch_state(weights),
+            config,
+            schedule=schedule,
+            max_index=max_index,
+            largest_variance=scheduler.get("variance_type") == "fixed_large",
+        )
     except ModelError as error:
         raise ModelError(f"{weights}: {str(error).removeprefix(f'{weights}: ')}") from None
 

@@ -43,6 +43,7 @@ class DiscreteHeader(BaseModel):
         time_scale: factor from index to the network's time input.
         max_index: largest index it was trained for.
         learned_variance: whether the network gives v.
+        largest_variance: what it walks back with if not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +53,7 @@ class DiscreteHeader(BaseModel):
     time_scale: float
     max_index: int
     learned_variance: bool
+    largest_variance: bool = False
 
     @classmethod
     def of(cls, model: EpsilonModel) -> DiscreteHeader:
@@ -61,6 +63,7 @@ class DiscreteHeader(BaseModel):
             time_scale=model.time_scale,
             max_index=model.max_index,
             learned_variance=model.learned_variance,
+            largest_variance=model.largest_variance,
         )
 
     def describe(self) -> str:
@@ -75,6 +78,7 @@ class DiscreteHeader(BaseModel):
             time_scale=self.time_scale,
             max_index=self.max_index,
             learned_variance=self.learned_variance,
+            largest_variance=self.largest_variance,
         )
 
 
@@ -263,12 +267,7 @@ def read_torch_state(path: Path) -> dict[str, Tensor]:
         UnsafeFileError: the file asks for objects that weights have no need of.
     """
     _check_exists(path)
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, ValueError) as error:
-            raise ModelError(f"{path}: not a readable safetensors file ({_first_line(error)})") from None
-    content = _load_checked(path)
+    content = _load_safetensors(path) if path.suffix == ".safetensors" else _load_checked(path)
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
@@ -285,6 +284,13 @@ def _header_of(model: Model) -> DiscreteHeader | DenoiserHeader | EnergyHeader:
     if isinstance(model, PixelEnergy):
         return EnergyHeader.of(model)
     return DiscreteHeader.of(model) if isinstance(model, EpsilonModel) else DenoiserHeader.of(model)
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError) as error:
+        raise ModelError(f"{path}: not a readable safetensors file ({_first_line(error)})") from None
 
 
 def _load_checked(path: Path) -> Any:
@@ -318,6 +324,11 @@ def _is_plain(value: Any) -> bool:
 
 
 def _check_exists(path: Path) -> None:
+    if path.is_dir() or path.parts[:1] == ("hf:",):
+        source = path.as_posix().replace("hf:/", "hf://", 1)  # a Path turns hf://owner/name into hf:/owner/name
+        raise ModelError(
+            f"{path}: not a file of weights; bring the model in with `unpoison models import {source} --out FILE`"
+        )
     if not path.is_file():
         raise ModelError(f"{path}: there is no such file")
 

@@ -23,7 +23,7 @@ from unpoison.nets.protocols import Denoiser
 from unpoison.purifiers.base import Purifier
 from unpoison.purifiers.blocks import PurifiedPicture
 from unpoison.purifiers.building import Chain, build_purifier
-from unpoison.purifiers.computing import images_per_call
+from unpoison.purifiers.computing import images_per_call, refuse_nan
 from unpoison.purifiers.methods import METHODS
 from unpoison.purifiers.pipeline import make_blocks, same_bits
 from unpoison.purifiers.preparing import looks_at_set, prepare
@@ -112,7 +112,7 @@ class Application:
             noise = Noise(self.run.seed, "purify", [*ids[rows], *ids[rows][-1:] * missing], tile.place)
             with torch.inference_mode():
                 result = purifier.purify(batch, noise=noise)[: call - missing, :, *tile.inside]
-            purified[rows, :, *tile.core] = result.clamp(0, 1)
+            purified[rows, :, *tile.core] = refuse_nan(result).clamp(0, 1)
 
         threads = min(torch.get_num_threads(), available_cores()) if self.device.type == "cpu" else 1
         with same_bits(self.device), ThreadPoolExecutor(threads) as pool:

@@ -13,6 +13,7 @@ from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep
 from unpoison.core.settings import Settings, build_settings, list_profiles, read_profile
+from unpoison.data.puregen_keys import parse_key
 from unpoison.purifiers.base import Purifier
 from unpoison.purifiers.methods import METHODS
 
@@ -48,7 +49,8 @@ def purifier_settings(
     The shipped profiles have a section for each purifier; a user's own file holds the fields themselves.
 
     Args:
-        method: a purifier, or several joined by `+`; each at most once.
+        method: a purifier, or several joined by `+`, each at most once; or a data key of PureGen, such as
+            `EBM[Steps[150]]_DDPM[T[75]]`, of which the counts are taken and the models are left to the settings.
         profiles: profiles of the room; only for a single purifier.
         overrides: `field`, or `purifier.field` in a chain, to value.
 
@@ -58,6 +60,9 @@ def purifier_settings(
     Raises:
         SettingsError: an unknown purifier, profile or field.
     """
+    if "[" in method:
+        key = parse_key(method)
+        method, overrides = key.method, {**key.settings, **(overrides or {})}
     names = method.split("+")
     if len(set(names)) < len(names):
         raise SettingsError(f"'{method}' names a purifier twice")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise, Window
 from unpoison.core.pixels import to_float, to_uint8
 from unpoison.core.progress import OnStep
@@ -97,4 +98,15 @@ def _purify_calls(
             batch = torch.cat([batch, batch[-1:].expand(missing, -1, -1, -1)])
         noise = Noise(seed, "purify", [*batch_ids, *batch_ids[-1:] * missing], place)
         parts.append(purifier.purify(batch, noise=noise)[: call - missing])
-    return to_uint8(torch.cat(parts))
+    return to_uint8(refuse_nan(torch.cat(parts)))
+
+
+def refuse_nan(images: Tensor) -> Tensor:
+    """Purified images as they are; broken weights would else make black ones, which look like a result.
+
+    Raises:
+        ModelError: a value is not a number.
+    """
+    if images.isnan().any():
+        raise ModelError("the network gives values that are not numbers; its weights are broken: use another model")
+    return images

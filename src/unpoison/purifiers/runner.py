@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unpoison.core.errors import DataError, RunError, SettingsError
+from unpoison.core.errors import DataError, ModelError, RunError, SettingsError
 from unpoison.core.hashing import hash_pictures
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.manifest import Manifest, Step, manifest_path, read_manifest
@@ -100,6 +100,7 @@ def purify_to(
         RunError: the target exists, the work in progress belongs to another run or is being done elsewhere, the disk
             is full, or the source was changed meanwhile.
         DataError: a picture is broken; the blocks before it are kept for the next call.
+        ModelError: a model is missing, or does not take pictures of this size.
     """
     work = Work(image_set, run, device=device, batch_size=batch_size)
     make = partial(load_method(ENGINES, engine, kind="engine"), workers=workers)
@@ -140,6 +141,7 @@ def purify_part(
     Raises:
         RunError: as for `purify_to`.
         DataError: as for `purify_to`.
+        ModelError: as for `purify_to`.
     """
     work = Work(image_set, run, device=device, batch_size=batch_size)
     make = partial(load_method(ENGINES, "local", kind="engine"), workers=None)
@@ -172,7 +174,7 @@ def _run(
                 if not missing:
                     remove(folder)
                 return missing
-    except (DataError, SettingsError):
+    except (DataError, ModelError, SettingsError):
         if part == Part() and not has_blocks(folder):  # nothing that a resumed run could use
             remove(folder)
         raise
