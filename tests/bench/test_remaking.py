@@ -86,6 +86,22 @@ def test_a_mixture_is_made_again(make_set, tmp_path):
     assert remake(tmp_path / "bad.npz.manifest.json", tmp_path / "again.npz").same
 
 
+def test_an_attack_through_a_purifier_with_weights_is_made_again(make_set, tmp_path, tiny_model):
+    write(make_set(12), tmp_path / "clean.npz")
+    clean = read(str(tmp_path / "clean.npz"))
+    small = {"surrogate": "resnet18", "width": 4, "steps": 1, "rounds": 1, "training_steps": 1}
+    through = {"through": "fast", "through_settings": {"model": str(tiny_model), "sigma": "4/255"}}
+    overrides = {f"adp.{key}": value for key, value in {**small, **through, "fraction": 0.5}.items()}
+    parts = attack_parts("adp", overrides=overrides)
+    result = poison_parts(clean, parts, seed=1, resources=Resources(device="cpu"))
+    assert result.step.settings["through_settings"]["model"] == tiny_model.name
+    write_poisoned(result, clean, tmp_path / "bad.npz")
+    manifest = tmp_path / "bad.npz.manifest.json"
+    assert remake(manifest, tmp_path / "again.npz", models=[tiny_model], device="cpu").same
+    with pytest.raises(ModelError, match=r"tiny.safetensors \(sha256 .*--model"):
+        remake(manifest, tmp_path / "more.npz")
+
+
 def test_errors_name_what_is_wrong(chain, make_set, tiny_model):
     manifest = chain / "good.npz.manifest.json"
     with pytest.raises(ModelError, match=r"tiny.safetensors \(sha256 .*--model"):

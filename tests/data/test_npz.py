@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 
 import numpy as np
@@ -90,6 +91,18 @@ def test_header_that_claims_more_than_the_member(tmp_path):
     with pytest.raises(UnsafeFileError) as caught:
         read(tmp_path / "x.npz")
     assert_one_line(caught.value, "x.npz, record images", "claims 479999952 bytes", "numpy.savez")
+
+
+def test_archive_that_claims_more_than_the_member(tmp_path):
+    """Data that ends early, with the right checksum of what there is."""
+    raw = _npy(np.arange(96, dtype=np.uint8).reshape(2, 4, 4, 3))
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images.npy", raw[:-10])
+    size, claimed = (struct.pack("<I", len(raw) - missing) for missing in (10, 0))
+    (tmp_path / "x.npz").write_bytes((tmp_path / "x.npz").read_bytes().replace(size, claimed))
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "x.npz")
+    assert_one_line(caught.value, "x.npz, record images", "cut short", "Fetch it again")
 
 
 def test_zip_bomb(tmp_path):

@@ -292,7 +292,7 @@ def test_npy_files_that_lie(tmp_path):
     whole = path.read_bytes()
     np.testing.assert_array_equal(read_npy(path), np.arange(6.0))
     path.write_bytes(whole[:-1])
-    with pytest.raises(UnsafeFileError, match="claims 48 bytes and the file has 47"):
+    with pytest.raises(UnsafeFileError, match="claims 48 bytes and has 47"):
         read_npy(path)
     path.write_bytes(whole.replace(b"(6,), ", b"(6**9,"))
     with pytest.raises(DataError, match="broken"):
@@ -303,6 +303,16 @@ def test_npy_files_that_lie(tmp_path):
     np.save(path, np.array([_Hostile()], object), allow_pickle=True)
     with pytest.raises(UnsafeFileError, match="Python objects"):
         read_npy(path)
+    for shape, values in (((-2, -3), "<f8"), ((0, 2**70), "<f8"), ((9**15,), "<U0")):
+        with open(path, "wb") as file:
+            header = {"descr": values, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            file.write(bytes(48 if shape[0] < 0 else 0))
+        with pytest.raises(DataError) as caught:
+            read_npy(path)
+        assert_one_line(caught.value, "x.npy", "broken")
+    np.save(path, np.zeros((0, 4)))
+    assert read_npy(path).shape == (0, 4)
     with pytest.raises(DataError, match="no such file"):
         read_npy(tmp_path / "none.npy")
 

@@ -50,6 +50,15 @@ def test_published_poisons_hold_pillow_pictures(tmp_path):
     assert (label, indices.tolist(), target) == (3, [5], 8)
 
 
+@pytest.mark.parametrize(("kept", "problem"), [(0, "the file is empty"), (300, "the file is cut short")])
+def test_files_that_were_not_fetched_whole(tmp_path, kept, problem):
+    torch.save([1] * 500, tmp_path / "x.pth")
+    (tmp_path / "x.pth").write_bytes((tmp_path / "x.pth").read_bytes()[:kept])
+    with pytest.raises(DataError) as caught:
+        read_torch(tmp_path / "x.pth")
+    assert_one_line(caught.value, problem, "Fetch it again")
+
+
 def test_old_files_without_zip(tmp_path):
     read = _read(tmp_path, {"a": [torch.ones(2)]}, _use_new_zipfile_serialization=False)
     np.testing.assert_array_equal(read["a"][0], np.ones(2))

@@ -19,7 +19,8 @@ from unpoison.core.pixels import to_float
 from unpoison.core.settings import build_settings, list_profiles
 from unpoison.dynamics.fields import ColouredNoise
 from unpoison.fitting.checkpoints import checkpoint_path
-from unpoison.fitting.diffusion import fit, thin_curve
+from unpoison.fitting.diffusion import fit
+from unpoison.fitting.records import thin_curve
 from unpoison.fitting.running import rate_factor
 from unpoison.fitting.settings import DenoiserSettings, FitSettings
 from unpoison.nets.weights import load_model, read_header

@@ -173,7 +173,7 @@ def _poison(step: Step, image_set: ImageSet, things: _Things) -> PoisonResult:
     if "+" in step.method:
         fields = {f"{part}.{name}": value for part, own in step.settings.items() for name, value in own.items()}
     files = {name: things.file(name, digest) for name, digest in step.weights.items() if "surrogate-" not in name}
-    fields = {key: files.get(value, value) if isinstance(value, str) else value for key, value in fields.items()}
+    fields = _name_files(fields, files)
     resources = Resources(
         surrogates=[things.classifier(digest) for name, digest in step.weights.items() if "surrogate-" in name],
         auxiliary=things.image_set(step.facts.get("auxiliary")),
@@ -181,6 +181,13 @@ def _poison(step: Step, image_set: ImageSet, things: _Things) -> PoisonResult:
         device=things.device,
     )
     return poison_parts(image_set, attack_parts(step.method, overrides=fields), seed=step.seed, resources=resources)
+
+
+def _name_files(value: Any, paths: Mapping[str, str]) -> Any:
+    """Settings with the path of every file in place of its name; some lie in settings within the settings."""
+    if isinstance(value, Mapping):
+        return {key: _name_files(inner, paths) for key, inner in value.items()}
+    return paths.get(value, value) if isinstance(value, str) else value
 
 
 def _run(step: Step, things: _Things) -> PurifyRun:

@@ -34,11 +34,21 @@ def _sources(command: Callable[..., Any]) -> Callable[..., Any]:
 @fit.command()
 @_sources
 def diffusion(**given: Any) -> None:
-    """Fit a diffusion model on the clean set SRC, for `purify --method eclipse`.
+    """Fit a diffusion model on the clean set SRC, for `purify --method eclipse` or `--method puregen-ddpm`.
 
-    The default profile is `compact`, a small network for purification; `eclipse` is the paper's, in full. A fit that
-    was stopped goes on when the same command is given again. Several devices: torchrun --nproc-per-node N -m unpoison
-    fit diffusion ...
+    \b
+    Profiles for eclipse:
+      compact         the default: a small network, fitted only where purification goes
+      eclipse         the paper's, in full: days on a GPU
+      digits          strong noise on pictures of 16x16, as in the demo
+    Profiles for puregen-ddpm, which know the first 250 of 1,000 steps:
+      ddpm250-small   the network of compact, for two cores
+      ddpm250-s, ddpm250-m, ddpm250-l
+                      the paper's sizes, trained as in the paper: for GPUs
+      digits-ddpm250  for pictures of 16x16, as in the demo
+
+    A fit that was stopped goes on when the same command is given again. Several devices: torchrun --nproc-per-node N
+    -m unpoison fit diffusion ...
     """
     from unpoison.fitting.settings import FitSettings
 
@@ -50,8 +60,9 @@ def diffusion(**given: Any) -> None:
 def denoiser(**given: Any) -> None:
     """Fit a denoiser like `pocket`, which comes with unpoison, on a clean set SRC of your own.
 
-    Worth it for pictures unlike photographs; then `purify --model FILE`. Patches are cut from the pictures, which may
-    be of any one size. A fit that was stopped goes on when the same command is given again.
+    Worth it for pictures unlike photographs; then `purify --model FILE`. The one profile is `pocket`, the default.
+    Patches are cut from the pictures, which may be of any one size. A fit that was stopped goes on when the same
+    command is given again.
     """
     from unpoison.fitting.settings import DenoiserSettings
 
@@ -72,11 +83,16 @@ def ebm(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Fit an energy model on the set SRC, for `purify --method puregen-ebm`.
+    """Fit an energy model on the set SRC, for `purify --method puregen-ebm` and, as energy=FILE, -naive, -reps, -filt.
 
-    The default profile is `ebm`, the paper's, in full: by estimate, a day or more on a GPU; `ebm-small` about an hour
-    on two cores. Should the fit diverge, it goes back with a smaller learning rate and says so. A fit that was stopped
-    goes on when the same command is given again. On one device only.
+    \b
+    Profiles:
+      ebm         the default: the paper's, in full; by estimate, a day or more on a GPU
+      ebm-small   a quarter of the width, a fifth of the Langevin steps: about an hour on two cores
+      digits-ebm  for pictures of 16x16, as in the demo
+
+    Should the fit diverge, it goes back with a smaller learning rate and says so. A fit that was stopped goes on when
+    the same command is given again. On one device only.
     """
     from unpoison.fitting.settings import EnergySettings
 

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 @click.option(
     "--method", default="fast", show_default=True, help=f"One of {', '.join(METHODS)}; several are joined by +."
 )
-@click.option("--model", help="pocket, which comes with unpoison, or a file written by `fit` or `models import`.")
+@click.option(
+    "--model",
+    help="pocket, ebm-small or ddpm250-small, which come with unpoison, or a file written by `fit` or `models import`. "
+    "puregen-naive, -reps and -filt take two: this is their diffusion model, and --set energy=FILE their energy model.",
+)
 @click.option("--sigma", help="Noise to add, in [0, 1] pixel units, e.g. 25/255.")
 @click.option("--steps", type=int, help="Network calls.")
 @click.option("--batch-size", default=256, show_default=True, help="Images on a GPU at once.")

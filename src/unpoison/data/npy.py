@@ -1,10 +1,16 @@
-"""Single NumPy arrays, `.npy`: mapped into memory, never unpickled."""
+"""NumPy arrays as they lie in `.npy` and `.npz`: checked before they take memory, never unpickled."""
 
 from __future__ import annotations
 
 import math
+import zipfile
+import zlib
+from collections.abc import Callable
+from functools import partial
+from io import FileIO
 from pathlib import Path
 from tokenize import TokenError
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 
@@ -12,7 +18,69 @@ from unpoison.core.errors import DataError, UnsafeFileError
 
 _HEADER_BYTES = 10_000  # NumPy's own limit on the text of a header
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_REMEDY = "Fetch it again, or write it with numpy.save"
+_REMEDY = "Fetch it again, or write it with numpy.save or numpy.savez"
+_BROKEN = (
+    ValueError, TypeError, KeyError, OSError, EOFError, RuntimeError, MemoryError, SyntaxError, TokenError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+class Header(NamedTuple):
+    """What an array is.
+
+    Args:
+        dtype: of plain numbers or text.
+        shape: not negative.
+        order: of the data, as NumPy calls it.
+        offset: where the data begins.
+    """
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of data."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_header(open_file: Callable[[], IO[bytes]], size: int, path: Path, *, record: str | None = None) -> Header:
+    """Read the header of an array, and check it against the size of its file. No data is read.
+
+    Args:
+        open_file: opens the array.
+        size: bytes of header and data.
+        path: of the file, for errors.
+        record: name of the array within it, for errors.
+
+    Raises:
+        DataError: it is no array, or broken.
+        UnsafeFileError: it holds objects, or claims more or less data than there is.
+    """
+    try:
+        with open_file() as file:
+            version = np.lib.format.read_magic(file)
+            shape, fortran, dtype = _HEADERS[version](file, max_header_size=_HEADER_BYTES)
+            header = Header(dtype, shape, "F" if fortran else "C", file.tell())
+        np.broadcast_to(np.zeros((), dtype), shape)  # takes no memory, and refuses shapes that no array can have
+        if dtype.itemsize == 0:
+            raise ValueError("its values have no size")
+    except _BROKEN as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            path, f"this is not a NumPy array, or it is broken ({reason})", _REMEDY, record=record
+        ) from None
+    if dtype.hasobject:
+        raise UnsafeFileError(
+            path, "the array holds Python objects, which could run code", "Store plain numbers", record=record
+        )
+    if header.size != size - header.offset:
+        raise UnsafeFileError(
+            path, f"the array claims {header.size} bytes and has {size - header.offset}", _REMEDY, record=record
+        )
+    return header
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -27,21 +95,7 @@ def read_npy(path: Path) -> np.ndarray:
     """
     if not path.is_file():
         raise DataError(path, "there is no such file", "Check the spelling, and that the download is complete")
-    try:
-        with open(path, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            shape, fortran, dtype = _HEADERS[version](file, max_header_size=_HEADER_BYTES)
-            offset = file.tell()
-    except (ValueError, TypeError, KeyError, EOFError, MemoryError, RecursionError, SyntaxError, TokenError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(path, f"this is not a .npy array, or it is broken ({reason})", _REMEDY) from None
-    if dtype.hasobject:
-        raise UnsafeFileError(
-            path, "the array holds Python objects, which could run code", "Ask its publisher for plain numbers"
-        )
-    claimed, size = math.prod(shape) * dtype.itemsize, path.stat().st_size - offset
-    if claimed != size or min(shape, default=0) < 0:
-        raise UnsafeFileError(path, f"the array claims {claimed} bytes and the file has {size}", _REMEDY)
-    if claimed == 0:
-        return np.zeros(shape, dtype)
-    return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+    header = read_header(partial(FileIO, path), path.stat().st_size, path)
+    if header.size == 0:
+        return np.zeros(header.shape, header.dtype)
+    return np.memmap(path, header.dtype, "r", header.offset, header.shape, header.order)

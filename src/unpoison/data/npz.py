@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import math
 import zipfile
-import zlib
+from functools import partial
 from pathlib import Path
-from tokenize import TokenError
-from typing import IO
 
 import numpy as np
 
-from unpoison.core.errors import DataError, SettingsError, UnsafeFileError
+from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.data.archives import open_zip, read_member
 from unpoison.data.formats import Format, refuse_split
+from unpoison.data.npy import Header, read_header
 from unpoison.data.writer import Writer
 
-_HEADER_BYTES = 10_000  # NumPy's own limit on the text of a header
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_BROKEN = (
-    ValueError, TypeError, KeyError, OSError, EOFError, RuntimeError, MemoryError, TokenError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: equal sets give equal bytes
 
 
@@ -75,42 +66,20 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     with open_zip(path) as archive:
         members = {member.filename: member for member in archive.infolist()}
         wanted = {name: members[f"{name}.npy"] for name in names if f"{name}.npy" in members}
-        for name, member in wanted.items():
-            _read_header(path, archive, name, member)
-        return {name: _parse(read_member(archive, member.filename, path)) for name, member in wanted.items()}
+        headers = {
+            name: read_header(partial(archive.open, member), member.file_size, path, record=name)
+            for name, member in wanted.items()
+        }
+        return {name: _read_member(archive, member, headers[name], path) for name, member in wanted.items()}
 
 
-def _read_header(path: Path, archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> None:
-    """Check an array's header against the size of its member, before its data is read."""
-    try:
-        with archive.open(member) as file:
-            shape, _, dtype = _parse_header(file)
-            size = member.file_size - file.tell()
-    except _BROKEN as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            path, f"the array is broken ({reason})", "Write it again with numpy.savez", record=name
-        ) from None
-    if dtype.hasobject:
-        raise UnsafeFileError(
-            path, "the array holds Python objects, which could run code", "Store plain numbers", record=name
-        )
-    claimed = math.prod(shape) * dtype.itemsize
-    if claimed != size or min(shape, default=0) < 0:
-        raise UnsafeFileError(
-            path, f"the array claims {claimed} bytes and has {size}", "Write it again with numpy.savez", record=name
-        )
-
-
-def _parse(data: bytes) -> np.ndarray:
-    file = io.BytesIO(data)
-    shape, fortran, dtype = _parse_header(file)
-    return np.frombuffer(data, dtype, offset=file.tell()).reshape(shape, order="F" if fortran else "C")
-
-
-def _parse_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(file)
-    return _HEADERS[version](file, max_header_size=_HEADER_BYTES)
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Header, path: Path) -> np.ndarray:
+    data = read_member(archive, member.filename, path)
+    if len(data) != member.file_size:  # the archive itself may lie
+        raise DataError(path, "the array is cut short", "Fetch it again", record=member.filename.removesuffix(".npy"))
+    if header.size == 0:
+        return np.zeros(header.shape, header.dtype)
+    return np.frombuffer(data, header.dtype, offset=header.offset).reshape(header.shape, order=header.order)
 
 
 def _texts(path: Path, arrays: dict[str, np.ndarray], name: str) -> list[str] | None:

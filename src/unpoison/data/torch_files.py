@@ -28,6 +28,7 @@ _STORAGES = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
+_ZIP = b"PK\x03\x04"
 _REMEDY = "Ask its publisher for .npz, PNG or safetensors; do not open it with other tools"
 
 
@@ -96,6 +97,10 @@ def _rebuild_tensor(budget: Budget, stored: np.ndarray, offset: int, size: tuple
 
 def _read_legacy(path: Path) -> Any:
     """Files from before torch 1.6 are no zip; torch's own restricted loader reads those that hold tensors only."""
+    with open(path, "rb") as file:
+        head = file.read(len(_ZIP))
+    if head in (b"", _ZIP):
+        raise DataError(path, "the file is empty" if not head else "the file is cut short", "Fetch it again")
     import torch
 
     try:

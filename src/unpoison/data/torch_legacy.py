@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unpoison.core.errors import DataError
+from unpoison.data.opcodes import HEAD, Outline, outline_bytes
 from unpoison.data.unpickle import MAX_BYTES, unpickle
 
 _MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
@@ -35,12 +36,31 @@ def read_legacy_objects(path: Path) -> Any:
     """
     if path.stat().st_size > MAX_BYTES:
         raise DataError(path, f"the file is larger than {MAX_BYTES >> 30} GiB", "Ask its publisher for a smaller one")
-    data = path.read_bytes()
-    stream = io.BytesIO(data)
     try:
-        for _ in range(_LEADING):
-            for _ in pickletools.genops(stream):
-                pass
+        content = _content(path.read_bytes())
     except (ValueError, IndexError, OverflowError):
         raise DataError(path, "the file is broken", "Fetch it again") from None
-    return unpickle(data[stream.tell() :], path)
+    return unpickle(content, path)
+
+
+def outline_legacy(path: Path) -> Outline:
+    """The outline of the content; empty if the file is broken.
+
+    Args:
+        path: a file that `is_legacy`.
+    """
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    try:
+        return outline_bytes(_content(head))
+    except (ValueError, IndexError, OverflowError):
+        return Outline()
+
+
+def _content(data: bytes) -> bytes:
+    """What follows the leading pickles."""
+    stream = io.BytesIO(data)
+    for _ in range(_LEADING):
+        for _ in pickletools.genops(stream):
+            pass
+    return data[stream.tell() :]

@@ -1,1 +1,1 @@
-"""Training of diffusion models on clean images."""
+"""Training of diffusion models, denoisers and energy models."""

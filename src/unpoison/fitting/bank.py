@@ -23,7 +23,7 @@ class Bank:
 
     @classmethod
     def from_data(cls, pixels: Tensor, *, size: int, noise: float, generator: torch.Generator) -> Bank:
-        """A bank of noisy images of the data, each as often as any other, give or take one.
+        """A bank of noisy images of the data; none is in it more than M / N times, rounded up.
 
         Args:
             pixels: [N, H, W, C] uint8, the data.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,6 @@ import torch
 
 from unpoison.core.errors import RunError
 from unpoison.core.files import atomic_path
-
-_FIELDS = {"fingerprint", "weights", "average", "optimizer", "losses"}
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -25,18 +24,19 @@ def save_checkpoint(path: Path, state: dict[str, Any], *, fingerprint: str) -> N
 
     Args:
         path: file to write.
-        state: what `FitRun.state` gives.
+        state: what `state` of the run gives.
         fingerprint: hash of settings, seed and data of the fit.
     """
     with atomic_path(path) as temporary:
         torch.save({**state, "fingerprint": fingerprint}, temporary)
 
 
-def load_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any] | None:
+def load_checkpoint(path: Path, *, fields: Iterable[str], fingerprint: str) -> dict[str, Any] | None:
     """Read the state of an unfinished fit, on the CPU; None if there is none. Reading runs no code.
 
     Args:
         path: the checkpoint.
+        fields: names of what is in the state of such a fit.
         fingerprint: hash of settings, seed and data of the fit that wants to go on.
 
     Raises:
@@ -48,8 +48,8 @@ def load_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any] | None:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
         state = None
-    if not isinstance(state, dict) or set(state) != _FIELDS:
-        raise RunError(f"{path} is not a checkpoint of unpoison fit; delete it to start afresh")
+    if not isinstance(state, dict) or set(state) != {"fingerprint", *fields}:
+        raise RunError(f"{path} is not a checkpoint of this kind of fit; delete it to start afresh")
     if state["fingerprint"] != fingerprint:
         raise RunError(f"{path} belongs to a fit with other settings, seed or data; delete it or choose another output")
     return state

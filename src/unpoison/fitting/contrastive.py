@@ -18,7 +18,8 @@ from unpoison.fitting.averaging import WeightAverage
 from unpoison.fitting.bank import Bank, rejuvenate
 from unpoison.fitting.batches import Batches
 from unpoison.fitting.blow_ups import Figures, Rollback, find_blow_up
-from unpoison.fitting.running import STORED, _build_net, _seeded, rate_factor
+from unpoison.fitting.networks import averaged, new_network, new_optimizer
+from unpoison.fitting.running import rate_factor
 from unpoison.fitting.settings import EnergySettings
 from unpoison.nets.pixel_energy import PixelEnergy
 
@@ -50,14 +51,10 @@ class EnergyRun:
             shift=settings.shift,
             seed=seed,
         )
-        with _seeded(seed, "fit/weights", torch.device("cpu")):
-            net = _build_net(settings)
-        self.net = net.to(device).train()
+        self.net = new_network(settings, seed).to(device).train()
         self.energy = PixelEnergy(self.net, autocast_dtype=torch.bfloat16 if settings.precision == "bf16" else None)
         self.average = WeightAverage(self.net, decay=settings.ema_decay, warmup=settings.ema_warmup)
-        self.optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self.optimizer = new_optimizer(self.net, settings)
         bank = Bank.from_data(
             self.data.images,
             size=settings.bank_size,
@@ -132,10 +129,7 @@ class EnergyRun:
 
     def model(self) -> PixelEnergy:
         """The model as it will be stored: of the averaged weights, which are the last ones where `ema_decay` is 0."""
-        net = copy.deepcopy(self.net).eval().requires_grad_(False)
-        dtype = STORED[self.settings.stored]
-        net.load_state_dict({name: value.to(dtype) for name, value in self.average.weights.items()})
-        return PixelEnergy(net).eval()
+        return PixelEnergy(averaged(self.net, self.average, self.settings)).eval()
 
     def state(self) -> dict[str, Any]:
         """All that later updates depend on."""

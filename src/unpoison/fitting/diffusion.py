@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from unpoison.core.device import describe_device, versions
-from unpoison.core.errors import RunError, SettingsError
-from unpoison.core.files import write_json
-from unpoison.core.hashing import hash_file, hash_json
+from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
 from unpoison.core.progress import OnStep, StepInfo
+from unpoison.fitting.charts import can_plot
 from unpoison.fitting.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from unpoison.fitting.inspecting import DenoisingError, measure_denoising
-from unpoison.fitting.plots import can_plot, plot_denoising, plot_losses
-from unpoison.fitting.processes import Processes, join_processes
-from unpoison.fitting.running import STORED, FitRun
+from unpoison.fitting.plots import plot_denoising, plot_losses
+from unpoison.fitting.processes import join_processes
+from unpoison.fitting.records import check_output, fingerprint, identify, thin_curve, write_fit
+from unpoison.fitting.running import FitRun
 from unpoison.fitting.settings import FitSettings, OptimiserSettings
-from unpoison.nets.weights import DiffusionModel, save_model
-
-_CURVE_POINTS = 500
-_CHANGE_NOTHING = ("checkpoint_every", "plots", "stored")  # a fit may go on with other values of these
+from unpoison.nets.weights import DiffusionModel
 
 log = logging.getLogger(__name__)
 
@@ -86,31 +80,35 @@ def fit(
         RunError: the checkpoint beside `out` is damaged, belongs to another fit, or is not there for all processes.
     """
     settings, out = settings or FitSettings(), Path(out)
-    if out.suffix != ".safetensors":
-        raise SettingsError(f"weights are written as .safetensors; choose such a name instead of '{out.name}'")
+    check_output(out)
     shown = held_out or image_set
     with join_processes(device) as processes:
         run = FitRun(image_set, settings=settings, seed=seed, processes=processes)
-        identity = _identity(image_set, settings, seed)
-        seconds, steps = _train(run, out, identity, shown, on_step)
+        identity = identify(image_set, settings, seed)
+        seconds, steps = _train(run, out, fingerprint(identity), shown, on_step)
         model = run.model()
         errors = measure_denoising(model, held_out, processes.device) if held_out else []
         speed = steps * settings.batch_size / seconds if steps else 0.0
         result = FitResult(out, model, run.losses, seconds, speed, errors)
         if processes.leads:
-            _write(result, settings, identity, processes)
+            facts = {
+                "processes": processes.count,
+                "seconds": round(seconds, 2),
+                "images_per_second": round(speed, 1),
+                "losses": thin_curve(run.losses),
+                "held_out": [asdict(error) for error in errors],
+            }
+            write_fit(out, model, settings, identity=identity, device=processes.device, facts=facts)
             _draw(run, out, shown)
             checkpoint_path(out).unlink(missing_ok=True)
     return result
 
 
-def _train(
-    run: FitRun, out: Path, identity: dict[str, Any], shown: ImageSet, on_step: OnStep | None
-) -> tuple[float, int]:
+def _train(run: FitRun, out: Path, fingerprint: str, shown: ImageSet, on_step: OnStep | None) -> tuple[float, int]:
     """Do the steps that are left; returns their seconds and number."""
     settings, leads = run.settings, run.processes.leads
-    path, fingerprint = checkpoint_path(out), _fingerprint(identity)
-    state = load_checkpoint(path, fingerprint=fingerprint)
+    path = checkpoint_path(out)
+    state = load_checkpoint(path, fields=run.state(), fingerprint=fingerprint)
     if state is not None:
         run.restore(state)
         log.info("going on from step %d of %d", run.done, settings.iterations)
@@ -127,57 +125,7 @@ def _train(
     return time.perf_counter() - started, run.done - start
 
 
-def _identity(image_set: ImageSet, settings: OptimiserSettings, seed: int) -> dict[str, Any]:
-    data = {"name": image_set.name, "images": len(image_set), "hash": image_set.content_hash}
-    return {"settings": settings.model_dump(mode="json"), "seed": seed, "data": data}
-
-
-def _fingerprint(identity: dict[str, Any]) -> str:
-    settings = {name: value for name, value in identity["settings"].items() if name not in _CHANGE_NOTHING}
-    return hash_json({"settings": settings, "seed": identity["seed"], "data": identity["data"]["hash"]})
-
-
-def _write(result: FitResult, settings: OptimiserSettings, identity: dict[str, Any], processes: Processes) -> None:
-    save_model(
-        result.path,
-        result.model,
-        architecture=settings.architecture,
-        arguments=settings.arguments,
-        kind="ema" if settings.ema_decay else "raw",
-        settings=identity,
-        dtype=STORED[settings.stored],
-    )
-    record = {
-        **identity,
-        "weights": hash_file(result.path),
-        "versions": versions(),
-        "device": describe_device(processes.device),
-        "processes": processes.count,
-        "seconds": round(result.seconds, 2),
-        "images_per_second": round(result.images_per_second, 1),
-        "losses": thin_curve(result.losses),
-        "held_out": [asdict(error) for error in result.errors],
-    }
-    write_json(result.path.with_suffix(".fit.json"), record)
-
-
 def _draw(run: FitRun, out: Path, shown: ImageSet) -> None:
-    if not run.settings.plots:
-        return
-    if not can_plot():
-        log.info("no plots are drawn: matplotlib is missing; run  pip install 'unpoison[plots]'")
-        return
-    plot_losses(out.with_suffix(".loss.png"), thin_curve(run.losses))
-    plot_denoising(out.with_suffix(".denoised.png"), run.model(), shown, run.processes.device)
-
-
-def thin_curve(losses: Sequence[float], points: int = _CURVE_POINTS) -> list[tuple[int, float]]:
-    """A long curve in few points: (step, mean since the point before).
-
-    Example:
-        >>> thin_curve([4.0, 2.0, 1.0], points=2)
-        [(2, 3.0), (3, 1.0)]
-    """
-    width = -(-len(losses) // points) or 1
-    ends = [min(start + width, len(losses)) for start in range(0, len(losses), width)]
-    return [(end, sum(losses[start:end]) / (end - start)) for start, end in zip([0, *ends], ends, strict=False)]
+    if run.settings.plots and can_plot():
+        plot_losses(out.with_suffix(".loss.png"), thin_curve(run.losses))
+        plot_denoising(out.with_suffix(".denoised.png"), run.model(), shown, run.processes.device)

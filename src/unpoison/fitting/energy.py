@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import time
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from unpoison.core.device import choose_device, describe_device, versions
-from unpoison.core.errors import RunError, SettingsError
-from unpoison.core.files import write_json
-from unpoison.core.hashing import hash_file
+from unpoison.core.device import choose_device
+from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.fitting.blow_ups import Figures, Rollback
-from unpoison.fitting.checkpoints import checkpoint_path, save_checkpoint
+from unpoison.fitting.charts import can_plot
+from unpoison.fitting.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from unpoison.fitting.contrastive import EnergyRun
-from unpoison.fitting.diffusion import _fingerprint, _identity, thin_curve
 from unpoison.fitting.energy_plots import plot_bank, plot_energies
-from unpoison.fitting.plots import can_plot
-from unpoison.fitting.running import STORED
+from unpoison.fitting.records import check_output, fingerprint, identify, thin_curve, write_fit
 from unpoison.fitting.settings import EnergySettings
 from unpoison.nets.pixel_energy import PixelEnergy
-from unpoison.nets.weights import save_model
 
 _SHOWN = 64  # images of the bank in the picture
 
@@ -101,24 +94,30 @@ def fit_energy(
         https://doi.org/10.1145/1390156.1390290
     """
     settings, out = settings or EnergySettings(), Path(out)
-    if out.suffix != ".safetensors":
-        raise SettingsError(f"weights are written as .safetensors; choose such a name instead of '{out.name}'")
+    check_output(out)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise SettingsError("an energy model is fitted on one device; start it without torchrun")
     run = EnergyRun(image_set, settings=settings, seed=seed, device=choose_device(device))
-    identity = _identity(image_set, settings, seed)
-    seconds, updates = _train(run, out, _fingerprint(identity), on_step)
-    result = EnergyFit(out, run.model(), run.trace, run.rollbacks, seconds, updates / seconds if updates else 0.0)
-    _write(result, settings, identity, run.device)
+    identity = identify(image_set, settings, seed)
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True):  # else a GPU adds gradients in any order
+        seconds, updates = _train(run, out, fingerprint(identity), on_step)
+    model, speed = run.model(), updates / seconds if updates else 0.0
+    facts = {
+        "seconds": round(seconds, 2),
+        "updates_per_second": round(speed, 3),
+        "curves": curves(run.trace),
+        "rollbacks": [asdict(rollback) for rollback in run.rollbacks],
+    }
+    write_fit(out, model, settings, identity=identity, device=run.device, facts=facts)
     _draw(run, out)
     checkpoint_path(out).unlink(missing_ok=True)
-    return result
+    return EnergyFit(out, model, run.trace, run.rollbacks, seconds, speed)
 
 
 def _train(run: EnergyRun, out: Path, fingerprint: str, on_step: OnStep | None) -> tuple[float, int]:
     """Do the updates that are left; returns their seconds and number."""
     settings, path = run.settings, checkpoint_path(out)
-    state = _load(path, fingerprint)
+    state = load_checkpoint(path, fields=run.state(), fingerprint=fingerprint)
     if state is not None:
         run.restore(state)
         log.info("going on from update %d of %d", run.done, settings.iterations)
@@ -139,48 +138,8 @@ def _train(run: EnergyRun, out: Path, fingerprint: str, on_step: OnStep | None) 
     return time.perf_counter() - started, updates
 
 
-def _load(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
-        state = None
-    if not isinstance(state, dict) or set(state) != {"fingerprint", "now", "snapshots", "rollbacks"}:
-        raise RunError(f"{path} is not a checkpoint of unpoison fit ebm; delete it to start afresh")
-    if state["fingerprint"] != fingerprint:
-        raise RunError(f"{path} belongs to a fit with other settings, seed or data; delete it or choose another output")
-    return state
-
-
-def _write(result: EnergyFit, settings: EnergySettings, identity: dict[str, Any], device: torch.device) -> None:
-    save_model(
-        result.path,
-        result.model,
-        architecture=settings.architecture,
-        arguments=settings.arguments,
-        kind="ema" if settings.ema_decay else "raw",
-        settings=identity,
-        dtype=STORED[settings.stored],
-    )
-    record = {
-        **identity,
-        "weights": hash_file(result.path),
-        "versions": versions(),
-        "device": describe_device(device),
-        "seconds": round(result.seconds, 2),
-        "updates_per_second": round(result.updates_per_second, 3),
-        "curves": curves(result.trace),
-        "rollbacks": [asdict(rollback) for rollback in result.rollbacks],
-    }
-    write_json(result.path.with_suffix(".fit.json"), record)
-
-
 def _draw(run: EnergyRun, out: Path) -> None:
-    if not run.settings.plots or not run.trace:
-        return
-    if not can_plot():
-        log.info("no plots are drawn: matplotlib is missing; run  pip install 'unpoison[plots]'")
+    if not (run.settings.plots and run.trace and can_plot()):
         return
     drawn = curves(run.trace)
     gradient = drawn.pop("gradient")

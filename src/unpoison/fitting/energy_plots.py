@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unpoison.core.pixels import to_uint8
 from unpoison.fitting.blow_ups import Rollback
-from unpoison.fitting.plots import _figure, _save
+from unpoison.fitting.charts import new_figure, save_figure
 
 Curve = Sequence[tuple[int, float]]
 
@@ -24,7 +24,7 @@ def plot_energies(path: Path, curves: Mapping[str, Curve], gradient: Curve, roll
         gradient: norm of the gradient, likewise.
         rollbacks: returns to an earlier state.
     """
-    figure = _figure(6, 5)
+    figure = new_figure(6, 5)
     above, below = figure.subplots(2, 1, sharex=True)
     for name, curve in curves.items():
         above.plot(*zip(*curve, strict=True), linewidth=1, label=name)
@@ -37,7 +37,7 @@ def plot_energies(path: Path, curves: Mapping[str, Curve], gradient: Curve, roll
     above.set(ylabel="energy")
     above.legend(fontsize=8)
     below.set(xlabel="update", ylabel="norm of the gradient", yscale="log")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_bank(path: Path, images: Tensor, *, columns: int = 8) -> None:
@@ -53,8 +53,8 @@ def plot_bank(path: Path, images: Tensor, *, columns: int = 8) -> None:
     height, width = framed.shape[1:3]
     rows = framed.reshape(-1, columns, height, width, 3)
     mosaic = rows.transpose(0, 2, 1, 3, 4).reshape(-1, columns * width, 3)
-    figure = _figure(6, 6 * mosaic.shape[0] / mosaic.shape[1])
+    figure = new_figure(6, 6 * mosaic.shape[0] / mosaic.shape[1])
     axes = figure.subplots()
     axes.imshow(mosaic, interpolation="nearest")
     axes.set_axis_off()
-    _save(figure, path)
+    save_figure(figure, path)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,16 +10,12 @@ from torch import nn
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
-from unpoison.core.methods import load_method
-from unpoison.core.noise import generator
 from unpoison.fitting.averaging import WeightAverage
+from unpoison.fitting.networks import averaged, new_network, new_optimizer, seeded
 from unpoison.fitting.objectives import build_objective
 from unpoison.fitting.processes import Processes
 from unpoison.fitting.settings import OptimiserSettings
-from unpoison.nets.methods import METHODS
 from unpoison.nets.weights import DiffusionModel
-
-STORED = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class FitRun:
@@ -45,13 +38,9 @@ class FitRun:
             )
         self.settings, self.seed, self.processes = settings, seed, processes
         self.objective = build_objective(image_set, settings, seed)
-        with _seeded(seed, "fit/weights", torch.device("cpu")):
-            net = _build_net(settings)
-        self.net = net.to(processes.device).train()
+        self.net = new_network(settings, seed).to(processes.device).train()
         self.average = WeightAverage(self.net, decay=settings.ema_decay, warmup=settings.ema_warmup)
-        self.optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self.optimizer = new_optimizer(self.net, settings)
         self.losses: list[float] = []
 
     @property
@@ -65,7 +54,7 @@ class FitRun:
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate_factor(settings, step)
         batch = self.objective.draw(step).part(processes.rank, processes.count).to(processes.device)
-        with _seeded(self.seed, f"fit/dropout/{step}/{processes.rank}", processes.device):
+        with seeded(self.seed, f"fit/dropout/{step}/{processes.rank}", processes.device):
             loss = self.objective.loss(self.net, batch)
         self.optimizer.zero_grad()
         loss.backward()
@@ -79,10 +68,7 @@ class FitRun:
 
     def model(self) -> DiffusionModel:
         """The model of the averaged weights, as it will be stored."""
-        net = copy.deepcopy(self.net).eval().requires_grad_(False)
-        dtype = STORED[self.settings.stored]
-        net.load_state_dict({name: value.to(dtype) for name, value in self.average.weights.items()})
-        return self.objective.wrap(net).eval()
+        return self.objective.wrap(averaged(self.net, self.average, self.settings)).eval()
 
     def state(self) -> dict[str, Any]:
         """All that later steps depend on."""
@@ -107,24 +93,3 @@ def rate_factor(settings: OptimiserSettings, step: int) -> float:
     if settings.decay == "cosine":
         factor *= 0.5 * (1 + math.cos(math.pi * step / settings.iterations))
     return factor
-
-
-def _build_net(settings: OptimiserSettings) -> nn.Module:
-    build = load_method(METHODS, settings.architecture, kind="architecture")
-    arguments = {**settings.arguments, **({"dropout": settings.dropout} if settings.dropout else {})}
-    try:
-        return build(**arguments)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"architecture {settings.architecture} with arguments {arguments}: {error}") from None
-
-
-@contextmanager
-def _seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
-    """Lend torch's own generator a seed: initial weights and dropout take no other. The caller gets its state back."""
-    cuda = device.type == "cuda"
-    with torch.random.fork_rng([device] if cuda else []):
-        number = generator(seed, purpose).initial_seed()
-        torch.default_generator.manual_seed(number)
-        if cuda:
-            torch.cuda.manual_seed(number)
-        yield

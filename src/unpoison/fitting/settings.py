@@ -140,7 +140,7 @@ class EnergySettings(OptimiserSettings):
         max_rollbacks: returns, each with half the learning rate, after which the fit gives up.
     """
 
-    architecture: str = "sngan-energy"
+    architecture: Literal["sngan-energy", "conv-energy"] = "sngan-energy"
     iterations: int = Field(default=65_520, ge=1)
     learning_rate: float = Field(default=1e-4, gt=0)
     decay: Literal["constant", "cosine"] = "constant"

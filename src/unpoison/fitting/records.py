@@ -1,0 +1,87 @@
+"""What a fit is known by, and what it leaves behind: weights, and a record of how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unpoison.core.device import describe_device, versions
+from unpoison.core.errors import SettingsError
+from unpoison.core.files import write_json
+from unpoison.core.hashing import hash_file, hash_json
+from unpoison.core.images import ImageSet
+from unpoison.fitting.networks import STORED
+from unpoison.fitting.settings import OptimiserSettings
+from unpoison.nets.weights import Model, save_model
+
+_CURVE_POINTS = 500
+_CHANGE_NOTHING = ("checkpoint_every", "plots", "stored")  # a fit may go on with other values of these
+
+
+def check_output(out: Path) -> None:
+    """Refuse a name that is not one of a weights file, before anything is computed.
+
+    Raises:
+        SettingsError: it does not end in `.safetensors`.
+    """
+    if out.suffix != ".safetensors":
+        raise SettingsError(f"weights are written as .safetensors; choose such a name instead of '{out.name}'")
+
+
+def identify(image_set: ImageSet, settings: OptimiserSettings, seed: int) -> dict[str, Any]:
+    """All that decides the weights, as it stands in their file and in the record."""
+    data = {"name": image_set.name, "images": len(image_set), "hash": image_set.content_hash}
+    return {"settings": settings.model_dump(mode="json"), "seed": seed, "data": data}
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """Hash of an identity, equal for fits that may go on from each other's checkpoints."""
+    settings = {name: value for name, value in identity["settings"].items() if name not in _CHANGE_NOTHING}
+    return hash_json({"settings": settings, "seed": identity["seed"], "data": identity["data"]["hash"]})
+
+
+def write_fit(
+    path: Path,
+    model: Model,
+    settings: OptimiserSettings,
+    *,
+    identity: dict[str, Any],
+    device: torch.device,
+    facts: Mapping[str, Any],
+) -> None:
+    """Write the weights `X.safetensors` and the record `X.fit.json`.
+
+    Args:
+        path: of the weights.
+        model: of the averaged weights.
+        settings: of the fit.
+        identity: of the fit; goes into both.
+        device: where it was computed.
+        facts: what else the record says, as JSON.
+    """
+    save_model(
+        path,
+        model,
+        architecture=settings.architecture,
+        arguments=settings.arguments,
+        kind="ema" if settings.ema_decay else "raw",
+        settings=identity,
+        dtype=STORED[settings.stored],
+    )
+    known = {"weights": hash_file(path), "versions": versions(), "device": describe_device(device)}
+    write_json(path.with_suffix(".fit.json"), {**identity, **known, **facts})
+
+
+def thin_curve(values: Sequence[float], points: int = _CURVE_POINTS) -> list[tuple[int, float]]:
+    """A long curve in few points: (step, mean since the point before).
+
+    Example:
+        >>> thin_curve([4.0, 2.0, 1.0], points=2)
+        [(2, 3.0), (3, 1.0)]
+    """
+    width = -(-len(values) // points) or 1
+    ends = [min(start + width, len(values)) for start in range(0, len(values), width)]
+    return [(end, sum(values[start:end]) / (end - start)) for start, end in zip([0, *ends], ends, strict=False)]
