@@ -8,6 +8,7 @@ import click
 
 from unpoison import __version__
 from unpoison.core.errors import UnpoisonError
+from unpoison.core.memory import keep_memory
 from unpoison.core.methods import load_method
 
 _COMMANDS = {
@@ -49,6 +50,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; errors a user can mend are one line and exit code 2."""
+    keep_memory()
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -1,0 +1,37 @@
+"""Memory that tensors gave back is used again without asking the kernel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+COUNT = """
+import resource, sys
+import torch
+from unpoison.core.memory import keep_memory
+torch.set_num_threads(1)
+kept = sys.argv[1] == "keep" and keep_memory()
+faults = []
+for _ in range(20):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [torch.empty(16 << 20, dtype=torch.uint8).fill_(1) for _ in range(6)]
+    del blocks
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(kept, sum(faults[5:]))
+"""
+
+
+def count_faults(how):
+    done = subprocess.run([sys.executable, "-c", COUNT, how], capture_output=True, text=True, check=True)
+    kept, faults = done.stdout.split()
+    return kept == "True", int(faults)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
+def test_pages_are_asked_for_once():
+    kept, few = count_faults("keep")
+    if not kept:
+        pytest.skip("this C library has no mallopt")
+    assert few < 0.1 * count_faults("leave")[1]
