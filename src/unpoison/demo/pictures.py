@@ -1,0 +1,83 @@
+"""The pictures of a demo: one digit of each class on its way through poisoning and purification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from unpoison.bench.suite import Defence, Suite
+from unpoison.bench.workshop import Made, Workshop
+from unpoison.core.device import choose_device
+from unpoison.core.images import ImageSet
+from unpoison.core.noise import Noise
+from unpoison.core.pixels import to_float, to_uint8
+from unpoison.purifiers.building import build_purifier, purifier_settings
+from unpoison.purifiers.runner import purify_in_memory
+from unpoison.purifiers.work import PurifyRun
+from unpoison.reporting.pages import Strip
+from unpoison.reporting.pictures import amplify_difference, tile_row
+
+_AMPLIFY = 2.0
+_ZOOM = 4
+
+
+def draw_pictures(suite: Suite, workshop: Workshop) -> list[Strip]:
+    """Rows of pictures: clean, poisoned, on the way, purified, and the differences.
+
+    Args:
+        suite: of the demo; it was run.
+        workshop: of that run.
+    """
+    attack, defence, seed = suite.attacks["lsp"], suite.defences["purified"], suite.seeds[0]
+    clean = suite.read_set("train", None)
+    fits = {field: suite.models[name] for field, name in defence.models().items()}
+    models = {field: workshop.fit(fit, suite.read_set(fit.fit, None)) for field, fit in fits.items()}
+    poisoned = workshop.poison(attack.parts({}), clean, seed)
+    purified = workshop.purify(defence, models, poisoned, seed)
+    rows = [int(np.flatnonzero(clean.labels == label)[0]) for label in range(len(clean.class_names))]
+    before = clean.subset(rows).array()
+    bad = poisoned.value.subset(rows)
+    after = purified.value.subset(rows).array()
+    show_way = _first_steps if fits["model"].kind == "energy" else _noised
+    return [
+        Strip("As they were", tile_row(before, zoom=_ZOOM)),
+        Strip(
+            f"Poisoned: each class carries a colour pattern of its own, {attack.set['epsilon']} (rms)",
+            tile_row(bad.array(), zoom=_ZOOM),
+        ),
+        Strip(
+            f"What the poison added, {_AMPLIFY:g} times",
+            tile_row(amplify_difference(bad.array(), before, factor=_AMPLIFY), zoom=_ZOOM),
+        ),
+        show_way(bad, defence, models, seed, workshop.device),
+        Strip("Purified", tile_row(after, zoom=_ZOOM)),
+        Strip(
+            f"What is left between purified and clean, {_AMPLIFY:g} times",
+            tile_row(amplify_difference(after, before, factor=_AMPLIFY), zoom=_ZOOM),
+        ),
+    ]
+
+
+def _noised(bad: ImageSet, defence: Defence, models: Mapping[str, Made], seed: int, device: str) -> Strip:
+    """The pictures as a purifier that noises and denoises has them in between."""
+    settings = purifier_settings(defence.purify, overrides={**defence.set, **_paths(models)})
+    sigma_255 = build_purifier(settings, device=choose_device(device)).strength_255
+    assert sigma_255 is not None  # both kinds that come here add noise
+    images = to_float(bad.array())
+    noisy = images + sigma_255 / 255 * Noise(seed, "purify", bad.ids).normal(images, "forward")
+    return Strip(
+        f"With the noise that purification adds, sigma {sigma_255:.0f}/255", tile_row(to_uint8(noisy), zoom=_ZOOM)
+    )
+
+
+def _first_steps(bad: ImageSet, defence: Defence, models: Mapping[str, Made], seed: int, device: str) -> Strip:
+    """The pictures after a tenth of their steps; with the noise of the whole run, of which these are the first."""
+    steps = defence.set["steps"] // 10
+    settings = purifier_settings(defence.purify, overrides={**defence.set, **_paths(models), "steps": steps})
+    moved, _ = purify_in_memory(bad, PurifyRun(settings, seed=seed), device=device)
+    return Strip(f"After {steps} of {defence.set['steps']} steps", tile_row(moved.array(), zoom=_ZOOM))
+
+
+def _paths(models: Mapping[str, Made]) -> dict[str, str]:
+    return {field: str(model.value) for field, model in models.items()}
