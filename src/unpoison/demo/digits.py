@@ -68,14 +68,14 @@ def _page(grid: Grid, how: str, pictures: list[Strip]) -> str:
         ("clean, then JPEG-10 (its cost)", grid.cells["none", "jpeg-10"], ""),
         ("clean, then purified (its cost)", grid.cells["none", "purified"], ""),
     ]
-    seconds = {part: sum(record.seconds[part] for record in grid.records) for part in ("fit", "purify", "train")}
+    seconds = sum(sum(record.seconds.values()) for record in grid.records)
     body = [
         f"<h1>{escape(grid.suite.title)}</h1>",
         "<p>Every training image was perturbed by an attacker; labels are right and the pictures still look like "
         f"digits to you. A network trained on them learns the perturbation and not the digits. {escape(how)}</p>",
         bars(rows),
-        f'<p class="soft">{escape(describe_grid(grid))} The model was fitted in {seconds["fit"]:.0f} s, the sets were '
-        f"purified in {seconds['purify']:.0f} s, and the six trainings took {seconds['train']:.0f} s.</p>",
+        f'<p class="soft">{escape(describe_grid(grid))} Poisoning, fitting, purifying and the six trainings took '
+        f"{seconds:.0f} s.</p>",
         "<h2>What happened to the pictures</h2>",
         strips(pictures),
         '<p class="soft">Every figure comes from a record beside this page; its settings, seed, versions and data '
