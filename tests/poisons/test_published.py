@@ -421,6 +421,29 @@ def test_puregen_files_of_one_target(tmp_path, clean, poisoned):
     _refused(tmp_path / "whole.pt", clean, "whole set without base rows")
 
 
+def test_the_target_of_a_purified_poison_is_named(tmp_path, clean, poisoned):
+    pairs = [(Image.fromarray(poisoned[row]), 0) for row in BASES]
+    torch.save((pairs, BASES.tolist(), 0), tmp_path / "1.pth")
+    assert load_published(tmp_path / "1.pth", clean).target is None
+    at_row = load_published(tmp_path / "1.pth", clean, overrides={"target_row": 3}).target
+    np.testing.assert_array_equal(at_row.image, clean.array()[3])
+    assert (at_row.true_class, at_row.intended_class) == (clean.labels[3], 0)
+    _benchmark(tmp_path / "7", clean, poisoned)
+    original = load_published(tmp_path / "7", clean).target
+    found = load_published(tmp_path / "1.pth", clean, overrides={"target_from": str(tmp_path / "7")}).target
+    np.testing.assert_array_equal(found.image, original.image)
+    assert (found.true_class, found.intended_class) == (original.true_class, 0)
+    for wrong, problem in (
+        ({"target_row": len(clean)}, "pictures"),
+        ({"target_row": 1, "target_from": "x"}, "both name a target"),
+    ):
+        with pytest.raises(SettingsError, match=problem):
+            load_published(tmp_path / "1.pth", clean, overrides=wrong)
+    torch.save((pairs, BASES, torch.from_numpy(_noise((1, 3, 32, 32)) * 2)), tmp_path / "0.pth")
+    with pytest.raises(SettingsError, match="has a trigger"):
+        load_published(tmp_path / "0.pth", clean, overrides={"target_row": 1})
+
+
 def test_puregen_tree(tmp_path, clean, poisoned):
     root = tmp_path / "Poisons"
     for number in (2, 10):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from unpoison.core.errors import DataError
+from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Settings
 from unpoison.poisons.base import Kind, Target, Trigger
@@ -80,6 +80,24 @@ def first_of_each(rows: np.ndarray) -> np.ndarray:
     The benchmark's own setups 78 and 84 name a base picture twice, so that is no sign of a broken file there.
     """
     return np.sort(np.unique(rows, return_index=True)[1])
+
+
+def target_at(clean: ImageSet, row: int | None, intended: int) -> Target | None:
+    """The target that a user names, where the file does not hold it.
+
+    Args:
+        clean: the clean set.
+        row: of the picture to be misread in it; None if none was named.
+        intended: class that it is to be taken for.
+
+    Raises:
+        SettingsError: there is no such row.
+    """
+    if row is None:
+        return None
+    if row >= len(clean):
+        raise SettingsError(f"target_row is {row}, but {clean.name} has {len(clean)} pictures")
+    return Target(clean.picture(row).rgb, int(clean.labels[row]), intended, row)
 
 
 def one_label(file: Path, labels: np.ndarray) -> int:

@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from unpoison.core.errors import DataError, SettingsError
+from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Bound, Settings
 from unpoison.data.bullseye_pth import FORMAT as DATA_FORMAT
 from unpoison.data.bullseye_pth import read_bullseye
-from unpoison.poisons.base import Target
 from unpoison.poisons.published.alignment import nearest_rows, verify_alignment
-from unpoison.poisons.published.base import Published, PublishedFormat, one_label
+from unpoison.poisons.published.base import Published, PublishedFormat, one_label, target_at
 from unpoison.poisons.published.benchmark_dir import check_bound
 
 
@@ -56,7 +55,7 @@ def read_bullseye_file(
         images,
         (path,),
         kind="triggerless",
-        target=_target(clean, settings.target_row, intended),
+        target=target_at(clean, settings.target_row, intended),
         facts={"alignment": alignment.describe(), "quantise": "round", "intended_class": intended, "bases": "by look"},
     )
 
@@ -84,14 +83,6 @@ def find_bases(path: Path, images: np.ndarray, originals: np.ndarray, members: n
     if len(set(rows.tolist())) < len(rows):
         raise DataError(path, "two poisons were made from one picture", "Name the clean set of the poison")
     return rows
-
-
-def _target(clean: ImageSet, row: int | None, intended: int) -> Target | None:
-    if row is None:
-        return None
-    if row >= len(clean):
-        raise SettingsError(f"target_row is {row}, but {clean.name} has {len(clean)} pictures")
-    return Target(clean.picture(row).rgb, int(clean.labels[row]), intended, row)
 
 
 FORMAT = PublishedFormat(claims=DATA_FORMAT.claims, read=read_bullseye_file, settings=BullseyeFileSettings)
