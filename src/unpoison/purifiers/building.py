@@ -61,8 +61,8 @@ def purifier_settings(
         SettingsError: an unknown purifier, profile or field.
     """
     if "[" in method:
-        key = parse_key(method)
-        method, overrides = key.method, {**key.settings, **(overrides or {})}
+        found = parse_key(method)
+        method, overrides = found.method, {**found.settings, **(overrides or {})}
     names = method.split("+")
     if len(set(names)) < len(names):
         raise SettingsError(f"'{method}' names a purifier twice")
