@@ -52,14 +52,13 @@ def success_table(suite: Suite, found: Mapping[tuple[str, str], Success | None])
     if not rows:
         return ""
     lines = [
-        f"| attack success | {' | '.join(suite.defences)} | clean control |",
-        f"|---|{'---|' * len(suite.defences)}---|",
+        f"| attack success | {' | '.join(suite.defences)} |",
+        f"|---|{'---|' * len(suite.defences)}",
     ]
     for attack in rows:
         shown = [found.get((attack, defence)) for defence in suite.defences]
-        undefended = next(success for success in shown if success)
-        cells = [show_success(success) if success else "-" for success in shown]
-        lines.append(f"| {attack} | {' | '.join(cells)} | {show_baseline(undefended)} |")
+        for name, show in ((attack, show_success), (f"{attack}, clean control", show_baseline)):
+            lines.append(f"| {name} | {' | '.join(show(success) if success else '-' for success in shown)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -76,7 +75,9 @@ def describe_success(found: Sequence[Success]) -> str:
             "Triggerless: targets taken for their intended class after the last epoch, of all targets, one training "
             "each, with a 95 % Wilson interval over targets."
         )
-    return " ".join([*parts, "Clean control: the same of classifiers trained on the clean set without the defence."])
+    return " ".join(
+        [*parts, "Clean control: the same of classifiers trained on the clean set, purified in the same way."]
+    )
 
 
 def show_success(success: Success) -> str:
