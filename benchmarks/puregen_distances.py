@@ -1,8 +1,8 @@
 """How far PureGen's purifiers take poisoned pictures from the poison, and what happens to their energies.
 
     unpoison poison CIFAR_TRAIN_PARQUET[:5000] em.npz --attack em --profile small
-    python benchmarks/puregen_distances.py CIFAR_TRAIN_PARQUET[:5000] em.npz --count 128 --out results/puregen-distances \
-        --figure docs/puregen-distances.png
+    python benchmarks/puregen_distances.py CIFAR_TRAIN_PARQUET[:5000] em.npz --count 128 \
+        --out results/puregen-distances --figure docs/puregen-distances.png
 
 With the models that come with unpoison. The figure is the one of the paper: distances of the purified poison to the
 clean and to the poisoned picture, over Langevin steps and over T.
