@@ -29,7 +29,7 @@ def test_tables_are_made_from_the_records(folder):
     assert (folder / "table.md").read_text() == grid_tables(grid)
 
 
-@pytest.mark.parametrize("suite", ["cifar10-eclipse", "fast-test"])
+@pytest.mark.parametrize("suite", ["cifar10-eclipse", "fast-test", "puregen"])
 def test_the_readme_shows_the_table_of_the_records(suite):
     assert (ROOT / "results" / suite / "table.md").read_text() in README
 
