@@ -11,6 +11,7 @@ import torch
 from nets.test_improved_diffusion import write_shapes
 
 from unpoison.data import write
+from unpoison.purifiers.networks import SHIPPED
 
 
 @pytest.mark.slow
@@ -29,7 +30,7 @@ def test_import_and_purify(tmp_path, make_set):
         command = [sys.executable, "-m", "unpoison", *map(str, arguments), "--json"]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
 
-    (checkpoint,) = set(json.loads(run("models", "list", tmp_path))["models"]) - {"pocket"}
+    (checkpoint,) = set(json.loads(run("models", "list", tmp_path))["models"]) - set(SHIPPED)
     run("models", "import", tmp_path / checkpoint, "--out", tmp_path / "eclipse.safetensors")
     described = json.loads(run("models", "list", tmp_path))["models"]["eclipse.safetensors"]
     assert (described["architecture"], described["kind"]) == ("eclipse-unet", "ema")
