@@ -71,7 +71,7 @@ def load_energy(
     """The energy model of a purifier, ready to use.
 
     Args:
-        model: path of a weight file.
+        model: name of shipped weights, or path of a weight file.
         method: what needs it, for the error.
         precision: arithmetic of the network calls.
         device: where it computes.
