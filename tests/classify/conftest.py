@@ -1,4 +1,7 @@
-"""One thread: nets this small gain nothing from a second, and lose much by waiting for it on a busy machine."""
+"""One thread: nets this small gain nothing from a second, and lose much by waiting for it on a busy machine.
+
+For a whole module, so that the fixtures of a module are trained so too.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import pytest
 import torch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
