@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from unpoison.core import precision
 from unpoison.core.images import ArrayImageSet
 from unpoison.nets.compact import CompactUNet
 from unpoison.nets.energy import SnganEnergy
@@ -36,6 +37,24 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request) -> torch.device:
     return torch.device(request.param)
+
+
+@pytest.fixture
+def processor(monkeypatch) -> Iterator[Callable[..., None]]:
+    """Fakes what the processor says of itself, and how long a convolution in bf16 takes beside one in fp32."""
+
+    def forget() -> None:
+        precision._choose.cache_clear()
+        precision._warn_of_emulation.cache_clear()
+
+    def fake(capabilities: dict[str, bool], *, bf16_seconds: float = 0.5) -> None:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+        monkeypatch.setattr(precision, "_time_fp32", lambda: 1.0)
+        monkeypatch.setattr(precision, "_time_bf16", lambda: bf16_seconds)
+        forget()
+
+    yield fake
+    forget()
 
 
 @pytest.fixture

@@ -132,3 +132,19 @@ def test_records_of_two_versions_are_not_mixed(root):
     run_suite(root / "suite.toml", root / "out", root=root)
     with pytest.raises(SettingsError, match="different versions of the suite"):
         read_grid(root / "out" / "small")
+
+
+def test_a_suite_goes_on_in_the_precision_it_was_begun_in(processor, root):
+    processor({"avx512_bf16": True})
+    first = run_suite(root / "suite.toml", root / "out", root=root)
+    processor({"avx2": True})
+    again = run_suite(root / "suite.toml", root / "out", root=root)
+    assert [record.id for record in again] == [record.id for record in first]
+    assert {record.precision for record in first} == {"bf16"}
+    settings = next(record.settings for record in first if record.settings["defence"] == "fast")
+    assert [settings["train"]["precision"], settings["purify"]["fast"]["precision"], settings["fit"]["precision"]] == (
+        ["bf16"] * 3
+    )
+    asked = run_suite(root / "suite.toml", root / "out", root=root, precision="fp32")
+    assert {record.precision for record in asked} == {"fp32"}
+    assert not {record.id for record in asked} & {record.id for record in first}

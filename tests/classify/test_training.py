@@ -14,7 +14,8 @@ from unpoison.core.images import ArrayImageSet
 
 from .toy import toy_set
 
-LEARNS = TrainSettings(epochs=4, batch_size=16, learning_rate=0.05, width=8, test_every=3)
+# Long and slow enough for every seed and either precision; half of that leaves a third of the seeds at chance.
+LEARNS = TrainSettings(epochs=8, batch_size=16, learning_rate=0.02, width=8, test_every=3)
 SMALL = TrainSettings(epochs=2, batch_size=32, width=4, test_every=1)
 
 
@@ -24,8 +25,8 @@ def weights_of(trained) -> bytes:
 
 def test_learns_a_toy_problem():
     trained = train(toy_set(240), test_set=toy_set(90, seed=1), settings=LEARNS, device="cpu")
-    assert [epoch.epoch for epoch in trained.history] == [1, 2, 3, 4]
-    assert [epoch.test_accuracy is not None for epoch in trained.history] == [False, False, True, True]
+    assert [epoch.epoch for epoch in trained.history] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [epoch.epoch for epoch in trained.history if epoch.test_accuracy is not None] == [3, 6, 8]
     assert trained.history[-1].train_loss < trained.history[0].train_loss
     assert trained.history[-1].test_accuracy > 0.95
     assert trained.history[-1].test_accuracy == np.mean(trained.predictions == toy_set(90, seed=1).labels)

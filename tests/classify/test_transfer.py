@@ -84,7 +84,8 @@ def test_a_frozen_body_can_be_fine_tuned(body):
 
 def test_one_linear_step_by_hand(body):
     train_set = two_classes(20)
-    settings = QUICK.model_copy(update={"epochs": 1, "batch_size": 20, "momentum": 0.0, "weight_decay": 0.0})
+    changes = {"epochs": 1, "batch_size": 20, "momentum": 0.0, "weight_decay": 0.0, "precision": "fp32"}
+    settings = QUICK.model_copy(update=changes)
     trained = transfer(body, train_set, test_set=train_set, settings=settings, seed=4, device="cpu")
     fresh = with_new_head(body, train_set.class_names, seed=4)
     with torch.no_grad():

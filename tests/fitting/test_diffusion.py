@@ -218,6 +218,24 @@ json.dump(result.losses, open(sys.argv[2] + "." + __import__("os").environ["RANK
 """
 
 
+@pytest.mark.parametrize("begun_natively", [True, False])
+def test_a_fit_goes_on_in_the_precision_it_was_begun_in(processor, tmp_path, begun_natively):
+    def stop(info):
+        if info.step == 7:
+            raise KeyboardInterrupt
+
+    settings, out = make_settings(precision="auto"), tmp_path / "net.safetensors"
+    processor({"avx512_bf16": begun_natively})
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_set(), out=out, settings=settings, on_step=stop)
+    processor({"avx512_bf16": not begun_natively})
+    seen = []
+    fit(make_set(), out=out, settings=settings, on_step=lambda info: seen.append(info.step))
+    assert seen[0] == 6  # from the checkpoint of step 5
+    precision = "bf16" if begun_natively else "fp32"
+    assert json.loads((tmp_path / "net.fit.json").read_text())["settings"]["precision"] == precision
+
+
 def test_two_processes_give_the_losses_of_one(tmp_path):
     one = fit(make_set(), out=tmp_path / "one.safetensors", settings=make_settings(), device="cpu")
     with socket.socket() as free:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from unpoison.bench.trials import Cell, Trials
 from unpoison.bench.workshop import Bar, Busy, Workshop
 from unpoison.core.errors import SettingsError
 from unpoison.core.files import write_text
+from unpoison.core.precision import Precision, Resolved
 from unpoison.core.progress import OnStep, progress_bar
-from unpoison.core.records import TrialRecord
+from unpoison.core.records import TrialRecord, read_records
 
 _WAIT_SECONDS = 2.0  # between looks at what other processes have finished
 
@@ -30,6 +31,7 @@ def run_suite(
     *,
     root: Path | None = None,
     device: str = "auto",
+    precision: Precision | None = None,
     targets: Collection[int] | None = None,
     bar: Bar = _bar,
 ) -> list[TrialRecord]:
@@ -44,6 +46,8 @@ def run_suite(
         out: folder that holds a folder per suite.
         root: folder that the paths of the suite's sets are relative to.
         device: where to compute.
+        precision: of every network, whatever the suite's profiles say. If left out, theirs; and what `auto` stands for
+            is what it stood for in the records that are there, else the faster one of the device.
         targets: of attacks with several cases, run only those with these numbers, counted from 0; all if left out.
         bar: makes a progress bar from a label and a unit.
 
@@ -63,7 +67,9 @@ def run_suite(
     folder = out / suite.name
     write_text(folder / "suite.toml", path.read_text(encoding="utf-8"))
     sets = {name: suite.read_set(name, root) for name in suite.sets}
-    trials = Trials(suite, folder, sets, Workshop(folder / "cache", device=device, bar=bar))
+    begun = begun_precision(read_records(folder))
+    workshop = Workshop(folder / "cache", device=device, bar=bar, precision=precision, begun=begun)
+    trials = Trials(suite, folder, sets, workshop)
     seeds = sorted({*suite.seeds, *(seed for defence in suite.defences.values() for seed in defence.seeds or ())})
     cells = [
         Cell(attack, name, seed, number)
@@ -85,6 +91,12 @@ def run_suite(
         if len(records) == before:
             time.sleep(_WAIT_SECONDS)
     return [records[cell] for cell in cells]
+
+
+def begun_precision(records: Sequence[TrialRecord]) -> Resolved | None:
+    """What `auto` stood for in the records of a suite; None if there are none, or both kinds."""
+    found: set[Resolved] = {record.precision or "bf16" for record in records}
+    return found.pop() if len(found) == 1 else None
 
 
 def _case_numbers(suite: Suite, attack: str, targets: Collection[int] | None) -> list[int]:

@@ -135,8 +135,9 @@ class Trials:
         training = self.suite.train
         profiles = [*training.profile, *self.suite.defences[cell.defence].train_profile]
         if training.mode == "scratch":
-            return scratch_settings(profiles=profiles, overrides=training.set)
-        return build_settings(TransferSettings, profiles=profiles, room=ROOM, overrides=training.set)
+            return self.workshop.settle(scratch_settings(profiles=profiles, overrides=training.set))
+        transferred = build_settings(TransferSettings, profiles=profiles, room=ROOM, overrides=training.set)
+        return self.workshop.settle(transferred)
 
     def _train(self, cell: Cell, materials: _Materials) -> TrainedClassifier:
         """Train on what the defence left of the cell's set."""
@@ -182,6 +183,7 @@ class Trials:
             },
             versions=versions(),
             device=describe_device(choose_device(self.workshop.device)),
+            precision=self.workshop.precision,
             seconds={name: round(value, 2) for name, value in seconds.items()},
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast, get_args
 
 from filelock import FileLock, Timeout
 
@@ -19,11 +19,13 @@ from unpoison.bench.suite import ClassifierFit, Defence, Model
 from unpoison.classify.saving import hash_classifier, load_classifier, save_classifier
 from unpoison.classify.settings import scratch_settings
 from unpoison.classify.training import train
+from unpoison.core.device import choose_device
 from unpoison.core.hashing import hash_file, hash_json
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import manifest_path
+from unpoison.core.precision import Precision, Resolved, choose_precision, resolve, with_precision
 from unpoison.core.progress import OnStep
-from unpoison.core.settings import build_settings
+from unpoison.core.settings import Settings, build_settings
 from unpoison.data import read
 from unpoison.fitting.diffusion import fit
 from unpoison.fitting.energy import fit_energy
@@ -35,6 +37,8 @@ from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.networks import WEIGHT_FIELDS, weights_path
 from unpoison.purifiers.runner import purify_to
 from unpoison.purifiers.work import PurifyRun
+
+S = TypeVar("S", bound=Settings)
 
 
 class Busy(Exception):
@@ -70,15 +74,38 @@ class Workshop:
         folder: where intermediate files lie; may be deleted at any time.
         device: where to compute.
         bar: makes a progress bar from a label and a unit.
+        precision: of every network, whatever the suite's profiles say; theirs if left out.
+        begun: what `auto` stood for when the suite was begun; else the device decides.
     """
 
-    def __init__(self, folder: Path, *, device: str, bar: Bar):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        device: str,
+        bar: Bar,
+        precision: Precision | None = None,
+        begun: Resolved | None = None,
+    ):
         self.folder, self.device, self.bar = folder, device, bar
+        self._place, self._asked, self._begun = choose_device(device), precision, begun
+
+    @property
+    def precision(self) -> Resolved:
+        """What `auto` stands for."""
+        if self._asked in get_args(Resolved):
+            return cast(Resolved, self._asked)
+        return self._begun or choose_precision(self._place).precision
+
+    def settle(self, settings: S) -> S:
+        """Settings with the arithmetic in them that is used."""
+        return resolve(with_precision(settings, self._asked), self._place, self.precision)
 
     def fit(self, model: Model, clean: ImageSet) -> Made:
         """Fit a network; an interrupted fit goes on from its checkpoint."""
         settings_model: type[OptimiserSettings] = EnergySettings if model.kind == "energy" else FitSettings
-        settings = build_settings(settings_model, profiles=model.profile, room="unpoison.fitting", overrides=model.set)
+        found = build_settings(settings_model, profiles=model.profile, room="unpoison.fitting", overrides=model.set)
+        settings = self.settle(found)
         asked = {**settings.model_dump(mode="json"), "seed": model.seed}
         path = self.folder / "models" / f"{hash_json([clean.content_hash, asked])[:16]}.safetensors"
 
@@ -95,7 +122,7 @@ class Workshop:
 
     def train(self, fitted: ClassifierFit, train_set: ImageSet, test_set: ImageSet) -> Made:
         """Train a classifier of the suite."""
-        settings = scratch_settings(profiles=fitted.profile, overrides=fitted.set)
+        settings = self.settle(scratch_settings(profiles=fitted.profile, overrides=fitted.set))
         asked = {"model": fitted.model, **settings.model_dump(mode="json"), "seed": fitted.seed}
         path = self.folder / "classifiers" / hash_json([train_set.content_hash, asked])[:16]
 
@@ -121,6 +148,7 @@ class Workshop:
         if not parts:
             return Made(clean, clean.content_hash, {}, 0.0)
         resources = resources or Resources(device=self.device)
+        parts = [replace(part, settings=self.settle(part.settings)) for part in parts]
         name = "+".join(part.attack for part in parts)
         described = {part.attack: part.describe() for part in parts}
         asked = {"attack": name, "seed": seed, **(described if len(parts) > 1 else described[name])}
@@ -152,7 +180,8 @@ class Workshop:
             return Made(source.value, source.digest, {}, 0.0)
         prefix = f"{defence.purify.split('+')[-1]}." if "+" in defence.purify else ""
         fitted = {f"{prefix}{field}": str(model.value) for field, model in models.items()}
-        run = PurifyRun(purifier_settings(defence.purify, overrides={**defence.set, **fitted}), seed=seed)
+        settings = purifier_settings(defence.purify, overrides={**defence.set, **fitted})
+        run = PurifyRun({name: self.settle(link) for name, link in settings.items()}, seed=seed)
         asked = {"method": run.method, "seed": seed, **run.describe()}
         if found := _weights_not_from(models, run):  # other weights may come under the same name
             asked["weights"] = found

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from unpoison.core.precision import Precision
 from unpoison.core.settings import Settings, build_settings, read_profile
 
 ROOM = "unpoison.classify"
@@ -24,7 +25,7 @@ class TrainSettings(Settings):
         weight_decay: of SGD, on every parameter.
         schedule: `constant`, or `one-cycle` (rises over a fifth of the steps, then falls to 0, both in a line).
         label_smoothing: share of the target spread over all classes.
-        precision: `fp32`, or `bf16` for the forward pass (weights stay fp32).
+        precision: of the forward pass: `fp32`, `bf16`, or `auto` for the faster one of the device. Weights stay fp32.
         normalise: subtract the training set's channel means and divide by their deviations, inside the net.
         crop_padding: black pixels added on each side before a random crop; 0 for none.
         flip: mirror half of the images.
@@ -42,7 +43,7 @@ class TrainSettings(Settings):
     weight_decay: float = Field(default=5e-4, ge=0)
     schedule: Literal["constant", "one-cycle"] = "one-cycle"
     label_smoothing: float = Field(default=0.2, ge=0, lt=1)
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Precision = "auto"
     normalise: bool = True
     crop_padding: int = Field(default=4, ge=0)
     flip: bool = True

@@ -24,6 +24,7 @@ from unpoison.core.device import choose_device
 from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import generator
+from unpoison.core.precision import autocast, resolve
 from unpoison.core.progress import OnStep, StepInfo
 
 # From a net, a batch [N, 3, H, W] float32 in [0, 1] and its labels [N] to the batch that the net learns from.
@@ -104,7 +105,8 @@ def train(
         SettingsError: the sets cannot be trained or tested on, or there is no such architecture.
         RunError: the loss left the finite numbers.
     """
-    settings = settings or scratch_settings(profiles=[default_profile(model)])
+    place = choose_device(device)
+    settings = resolve(settings or scratch_settings(profiles=[default_profile(model)]), place)
     if isinstance(settings, ScratchSettings):
         # Here, because it is built from the pieces of this module.
         from unpoison.classify.scratch import train_from_scratch
@@ -122,7 +124,6 @@ def train(
         )
     check_sets(train_set, test_set)
     started = time.perf_counter()
-    place = choose_device(device)
     net = new_classifier(model, train_set, settings=settings, seed=seed).to(place)
     randomness = augmentation_source(seed, place)
 
@@ -289,7 +290,7 @@ def _step(
     settings: TrainSettings,
 ) -> Tensor:
     """One update from a batch as the learner takes it; gives the loss."""
-    with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
+    with autocast(settings.precision, batch.device):
         logits = learner.train()(batch)
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
     optimiser.zero_grad()

@@ -27,6 +27,7 @@ from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import generator
+from unpoison.core.precision import resolve
 from unpoison.core.progress import OnStep
 
 Mode = Literal["linear", "fine-tune"]
@@ -50,7 +51,6 @@ class TransferSettings(TrainSettings):
     weight_decay: float = Field(default=2e-4, ge=0)
     schedule: Literal["constant", "one-cycle"] = "constant"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    precision: Literal["fp32", "bf16"] = "fp32"
     test_every: int = Field(default=20, ge=1)
 
 
@@ -91,11 +91,11 @@ def transfer(
         Bhat et al., PureGen: universal data purification for train-time poison defense, NeurIPS 2024,
         https://arxiv.org/abs/2405.18627
     """
-    settings = settings or TransferSettings()
     check_sets(train_set, test_set)
     if mode not in ("linear", "fine-tune"):
         raise SettingsError(f"mode is '{mode}'; choose linear or fine-tune")
     place = choose_device(device)
+    settings = resolve(settings or TransferSettings(), place)
     net = with_new_head(body, train_set.class_names, seed=seed).to(place).eval()
     learner: nn.Module = head(net) if mode == "linear" else FixedNorms(net)
     randomness = augmentation_source(seed, place)

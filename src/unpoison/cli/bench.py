@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from unpoison.cli import options
+
+if TYPE_CHECKING:
+    from unpoison.core.precision import Precision
 
 _MAX_CASES = 100_000  # a slip of the finger would fill the memory
 
@@ -38,9 +42,15 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str | Non
     metavar="N[,N-M...]",
     help="Of attacks with several cases (targets, target classes), run only these, counted from 0: 0,3-7.",
 )
-@options.together(options.device, options.as_json)
+@options.together(options.device, options.precision, options.as_json)
 def bench(
-    suite: Path, out: Path, root: Path | None, targets: frozenset[int] | None, device: str, as_json: bool
+    suite: Path,
+    out: Path,
+    root: Path | None,
+    targets: frozenset[int] | None,
+    device: str,
+    precision: Precision | None,
+    as_json: bool,
 ) -> None:
     """Run the grid of trials described in SUITE (a .toml file), or go on with it.
 
@@ -51,7 +61,7 @@ def bench(
     from unpoison.reporting.grid import make_grid
     from unpoison.reporting.tables import grid_tables
 
-    records = run_suite(suite, out, root=root, device=device, targets=targets)
+    records = run_suite(suite, out, root=root, device=device, precision=precision, targets=targets)
     grid = make_grid(read_suite(suite), records)
     options.answer(
         as_json,

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from unpoison.cli import options
 from unpoison.demo.methods import METHODS
 
+if TYPE_CHECKING:
+    from unpoison.core.precision import Precision
+
 
 @click.command()
 @click.option("--out", type=options.PATH, default=Path("unpoison-demo"), show_default=True, help="Folder for results.")
 @click.option("--method", type=click.Choice(list(METHODS)), default="fast", show_default=True, help="What purifies.")
-@options.together(options.device, options.as_json)
-def demo(out: Path, method: str, device: str, as_json: bool) -> None:
+@options.together(options.device, options.precision, options.as_json)
+def demo(out: Path, method: str, device: str, precision: Precision | None, as_json: bool) -> None:
     """Poison, purify, train and score a small real image set, and draw a page of what happened."""
     from unpoison.demo.digits import run_demo
     from unpoison.reporting.tables import accuracy_table, describe_grid
 
-    result = run_demo(out, method=method, device=device)
+    result = run_demo(out, method=method, device=device, precision=precision)
     figures = {
         "clean": result.percent("none", "none"),
         "poisoned": result.percent("lsp", "none"),

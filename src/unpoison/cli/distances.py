@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from unpoison.cli import options
+
+if TYPE_CHECKING:
+    from unpoison.core.precision import Precision
 
 
 @click.command()
@@ -27,6 +30,7 @@ def distances(
     out: Path | None,
     seed: int,
     device: str,
+    precision: Precision | None,
     profile: str,
     assignments: tuple[str, ...],
     input_format: str | None,
@@ -41,6 +45,7 @@ def distances(
     """
     from dataclasses import asdict
 
+    from unpoison.core.device import choose_device
     from unpoison.core.files import write_text
     from unpoison.core.hashing import hash_file
     from unpoison.core.progress import progress_bar
@@ -56,7 +61,7 @@ def distances(
     field = strength_field(method)
     overrides = {**({} if model is None else {"model": model}), **parse_assignments(assignments)}
     settings: Any = purifier_settings(method, profiles=options.split_profiles(profile), overrides=overrides)
-    run = PurifyRun(settings, seed=seed)
+    run = PurifyRun(options.in_precision(settings, precision), seed=seed).resolved(choose_device(device))
     about = {"method": method, "seed": seed, "settings": run.describe()}
     if dry_run:
         options.answer(True, "", about)

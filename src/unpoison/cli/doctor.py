@@ -28,15 +28,18 @@ def doctor(device: str, as_json: bool) -> None:
 
     from unpoison import purify
     from unpoison.core.device import choose_device, describe_device, versions
+    from unpoison.core.precision import choose_precision
     from unpoison.data import read
 
     chosen = choose_device(device)
+    chosen_precision = choose_precision(chosen)
     missing = [extra for extra, (module, _) in _EXTRAS.items() if importlib.util.find_spec(module) is None]
     digits = read("digits#test[:8]")
     changed = float((purify(digits, "jpeg", device=device).array() != digits.array()).mean())
     facts = {
         **versions(),
         "device": describe_device(chosen),
+        "precision": f"{chosen_precision.precision}: {chosen_precision.reason}",
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "free_disk_gb": round(shutil.disk_usage(".").free / 1e9, 1),

@@ -12,6 +12,7 @@ import click
 from unpoison.cli import options
 
 if TYPE_CHECKING:
+    from unpoison.core.precision import Precision
     from unpoison.fitting.settings import OptimiserSettings
 
 S = TypeVar("S", bound="OptimiserSettings")
@@ -77,6 +78,7 @@ def ebm(
     out: Path,
     seed: int,
     device: str,
+    precision: Precision | None,
     profile: str,
     assignments: tuple[str, ...],
     input_format: str | None,
@@ -96,9 +98,9 @@ def ebm(
     """
     from unpoison.fitting.settings import EnergySettings
 
-    settings = _settings(EnergySettings, profile, assignments)
+    settings = _settings(EnergySettings, profile, assignments, precision)
     if dry_run:
-        options.answer(True, "", {"seed": seed, "settings": settings.model_dump(mode="json")})
+        _show(settings, seed, device)
         return
 
     from unpoison.core.progress import progress_bar
@@ -125,15 +127,16 @@ def _fit(
     held_out: str | None,
     seed: int,
     device: str,
+    precision: Precision | None,
     profile: str,
     assignments: tuple[str, ...],
     input_format: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    settings = _settings(settings_model, profile, assignments)
+    settings = _settings(settings_model, profile, assignments, precision)
     if dry_run:
-        options.answer(True, "", {"seed": seed, "settings": settings.model_dump(mode="json")})
+        _show(settings, seed, device)
         return
 
     import unpoison.fitting.diffusion as fitting
@@ -161,12 +164,23 @@ def _fit(
     )
 
 
-def _settings(settings_model: type[S], profile: str, assignments: tuple[str, ...]) -> S:
+def _show(settings: OptimiserSettings, seed: int, device: str) -> None:
+    """Answer --dry-run."""
+    from unpoison.core.device import choose_device
+    from unpoison.core.precision import resolve
+
+    described = resolve(settings, choose_device(device)).model_dump(mode="json")
+    options.answer(True, "", {"seed": seed, "settings": described})
+
+
+def _settings(settings_model: type[S], profile: str, assignments: tuple[str, ...], precision: Precision | None) -> S:
+    from unpoison.core.precision import with_precision
     from unpoison.core.settings import build_settings, parse_assignments
 
-    return build_settings(
+    settings = build_settings(
         settings_model,
         profiles=options.split_profiles(profile),
         room="unpoison.fitting",
         overrides=parse_assignments(assignments),
     )
+    return with_precision(settings, precision)

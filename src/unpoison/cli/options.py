@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from unpoison.core.precision import Precision
+    from unpoison.core.settings import Settings
+
+S = TypeVar("S", bound="Settings")
 
 PATH = click.Path(path_type=Path)
 
 seed = click.option("--seed", default=0, show_default=True, help="Seed of all randomness.")
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+precision = click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    help="Arithmetic of the networks; auto is bf16 where the processor has it, else fp32.  [default: the profile's, "
+    "or auto]",
+)
 profile = click.option(
     "--profile", default="", metavar="NAME[,NAME...]", help="Settings to start from: shipped names or .toml files."
 )
@@ -34,7 +46,21 @@ def together(*options: Callable[..., Any]) -> Callable[..., Any]:
 
 
 # What every command that computes with settings takes.
-computing = together(seed, device, profile, assignments, input_format, dry_run, as_json)
+computing = together(seed, device, precision, profile, assignments, input_format, dry_run, as_json)
+
+
+def in_precision(settings: Mapping[str, S], precision: Precision | None) -> dict[str, S]:
+    """The settings of methods by name, in the precision that --precision asks for.
+
+    Raises:
+        SettingsError: it asks, and none of the methods computes with a network.
+    """
+    from unpoison.core.errors import SettingsError
+    from unpoison.core.precision import with_precision
+
+    if precision and not any("precision" in type(own).model_fields for own in settings.values()):
+        raise SettingsError(f"{' + '.join(settings)} computes without a network; omit --precision")
+    return {name: with_precision(own, precision) for name, own in settings.items()}
 
 
 def split_profiles(profile: str) -> list[str]:

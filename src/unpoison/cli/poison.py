@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from unpoison.poisons.methods import METHODS
 from unpoison.poisons.published.methods import METHODS as PUBLISHED
 
 if TYPE_CHECKING:
+    from unpoison.core.precision import Precision
     from unpoison.poisons.crafting import PoisonResult
 
 
@@ -60,6 +62,7 @@ def poison(
     output_format: str | None,
     seed: int,
     device: str,
+    precision: Precision | None,
     profile: str,
     assignments: tuple[str, ...],
     input_format: str | None,
@@ -74,13 +77,14 @@ def poison(
     """
     if (attack is None) == (published is None):
         raise click.UsageError("name an attack with --attack, or a published file with --from")
+    from unpoison.core.device import choose_device
     from unpoison.core.settings import parse_assignments
     from unpoison.poisons.parts import attack_parts
 
     given = {"epsilon": epsilon, "fraction": fraction, "classes": classes}
     shorthands = {name: value for name, value in given.items() if value is not None}
     if published is not None:
-        if shorthands or profile or surrogate or auxiliary or target_set:
+        if shorthands or profile or precision or surrogate or auxiliary or target_set:
             raise click.UsageError("a published file is what it is: with --from, only --set goes, for its format")
         _apply(
             src,
@@ -98,8 +102,10 @@ def poison(
     parts = attack_parts(
         attack, profiles=options.split_profiles(profile), overrides={**shorthands, **parse_assignments(assignments)}
     )
+    settings = options.in_precision({part.attack: part.settings for part in parts}, precision)
+    parts = [replace(part, settings=settings[part.attack]) for part in parts]
     if dry_run:
-        described = {part.attack: part.describe() for part in parts}
+        described = {part.attack: part.resolved(choose_device(device)).describe() for part in parts}
         options.answer(True, "", {"attack": attack, "seed": seed, "settings": described})
         return
 

@@ -13,6 +13,7 @@ from unpoison.purifiers.methods import ENGINES, METHODS
 
 if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
+    from unpoison.core.precision import Precision
 
 
 @click.command()
@@ -65,6 +66,7 @@ def purify(
     workers: int | None,
     seed: int,
     device: str,
+    precision: Precision | None,
     profile: str,
     assignments: tuple[str, ...],
     input_format: str | None,
@@ -97,9 +99,10 @@ def purify(
     }
     overrides.update(parse_assignments(assignments))
     settings = purifier_settings(method, profiles=options.split_profiles(profile), overrides=overrides)
-    run = PurifyRun(settings, seed=seed)
+    run = PurifyRun(options.in_precision(settings, precision), seed=seed)
     if dry_run:
-        options.answer(True, "", {"method": run.method, "seed": seed, "settings": run.describe()})
+        described = run.resolved(choose_device(device)).describe()
+        options.answer(True, "", {"method": run.method, "seed": seed, "settings": described})
         return
 
     image_set, skipped = _read_source(src, input_format, labels_from, skip_bad)

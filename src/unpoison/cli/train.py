@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from unpoison.classify.methods import METHODS
 from unpoison.cli import options
+
+if TYPE_CHECKING:
+    from unpoison.core.precision import Precision
 
 
 @click.command()
@@ -40,6 +43,7 @@ def train(
     compensation: bool,
     seed: int,
     device: str,
+    precision: Precision | None,
     profile: str,
     assignments: tuple[str, ...],
     input_format: str | None,
@@ -59,6 +63,8 @@ def train(
         )
     from unpoison.classify.settings import ROOM, default_profile, scratch_settings
     from unpoison.classify.transfer import Mode, TransferSettings, transfer
+    from unpoison.core.device import choose_device
+    from unpoison.core.precision import resolve, with_precision
     from unpoison.core.settings import build_settings, parse_assignments
 
     profiles = options.split_profiles(profile) or ([default_profile(model)] if mode == "scratch" else [])
@@ -68,8 +74,10 @@ def train(
         settings = scratch_settings(profiles=profiles, overrides=overrides)
     else:
         settings = build_settings(TransferSettings, profiles=profiles, room=ROOM, overrides=overrides)
+    settings = with_precision(settings, precision)
     if dry_run:
-        options.answer(True, "", {"model": model, "seed": seed, "settings": settings.model_dump(mode="json")})
+        described = resolve(settings, choose_device(device)).model_dump(mode="json")
+        options.answer(True, "", {"model": model, "seed": seed, "settings": described})
         return
 
     import unpoison.classify.training as training

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -43,6 +43,7 @@ class TrialRecord(BaseModel):
         details: further figures that carry no interval (per class, curves).
         versions: package versions.
         device: the device in words.
+        precision: what `auto` stood for in the settings; None in records older than `auto`, which were made in bf16.
         seconds: time of each stage; 0 where an intermediate set was made by an earlier trial.
     """
 
@@ -56,6 +57,7 @@ class TrialRecord(BaseModel):
     details: dict[str, Any] = {}
     versions: dict[str, str]
     device: str
+    precision: Literal["fp32", "bf16"] | None = None
     seconds: dict[str, float]
 
 

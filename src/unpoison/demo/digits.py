@@ -8,10 +8,11 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
-from unpoison.bench.running import run_suite
+from unpoison.bench.running import begun_precision, run_suite
 from unpoison.bench.suite import read_suite
 from unpoison.bench.workshop import Workshop
 from unpoison.core.files import write_text
+from unpoison.core.precision import Precision
 from unpoison.demo.methods import METHODS
 from unpoison.demo.pictures import draw_pictures
 from unpoison.reporting.grid import Grid, make_grid
@@ -36,20 +37,25 @@ class DemoResult:
         return round(100 * self.grid.cells[attack, defence].accuracy.value, 1)
 
 
-def run_demo(out: Path, *, method: str = "fast", device: str = "auto") -> DemoResult:
+def run_demo(
+    out: Path, *, method: str = "fast", device: str = "auto", precision: Precision | None = None
+) -> DemoResult:
     """Run a demo, or go on with it.
 
     Args:
         out: folder for records, intermediate sets and the page; each demo has a folder of its own in it.
         method: the purifier to show, one of `demo.methods`.
         device: where to compute.
+        precision: of every network; that of the suite, or `auto`, if left out.
     """
     demo = METHODS[method]
     with resources.as_file(resources.files("unpoison.demo") / demo.suite) as path:
         suite = read_suite(path)
-        grid = make_grid(suite, run_suite(path, out, device=device))
-    folder = out / suite.name
-    pictures = draw_pictures(suite, Workshop(folder / "cache", device=device, bar=_no_bar))
+        records = run_suite(path, out, device=device, precision=precision)
+    grid, folder = make_grid(suite, records), out / suite.name
+    begun = begun_precision(records)
+    workshop = Workshop(folder / "cache", device=device, bar=_no_bar, precision=precision, begun=begun)
+    pictures = draw_pictures(suite, workshop)
     target = folder / "page.html"
     write_text(target, _page(grid, demo.how, pictures))
     return DemoResult(grid, target)

@@ -31,6 +31,12 @@ def save_checkpoint(path: Path, state: dict[str, Any], *, fingerprint: str) -> N
         torch.save({**state, "fingerprint": fingerprint}, temporary)
 
 
+def begun_fit(path: Path) -> str | None:
+    """The fingerprint of the fit that a checkpoint belongs to; None if there is no checkpoint, or a damaged one."""
+    state = _load(path, mmap=True)
+    return state.get("fingerprint") if isinstance(state, dict) else None
+
+
 def load_checkpoint(path: Path, *, fields: Iterable[str], fingerprint: str) -> dict[str, Any] | None:
     """Read the state of an unfinished fit, on the CPU; None if there is none. Reading runs no code.
 
@@ -44,12 +50,17 @@ def load_checkpoint(path: Path, *, fields: Iterable[str], fingerprint: str) -> d
     """
     if not path.exists():
         return None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
-        state = None
+    state = _load(path)
     if not isinstance(state, dict) or set(state) != {"fingerprint", *fields}:
         raise RunError(f"{path} is not a checkpoint of this kind of fit; delete it to start afresh")
     if state["fingerprint"] != fingerprint:
         raise RunError(f"{path} belongs to a fit with other settings, seed or data; delete it or choose another output")
     return state
+
+
+def _load(path: Path, *, mmap: bool = False) -> Any:
+    """What a checkpoint holds, with `mmap` its tensors left on the disk; None if it cannot be read."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
+        return None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import generator
+from unpoison.core.precision import network_dtype
 from unpoison.dynamics.langevin import langevin
 from unpoison.fitting.averaging import WeightAverage
 from unpoison.fitting.bank import Bank, rejuvenate
@@ -52,7 +53,7 @@ class EnergyRun:
             seed=seed,
         )
         self.net = new_network(settings, seed).to(device).train()
-        self.energy = PixelEnergy(self.net, autocast_dtype=torch.bfloat16 if settings.precision == "bf16" else None)
+        self.energy = PixelEnergy(self.net, autocast_dtype=network_dtype(settings.precision, device))
         self.average = WeightAverage(self.net, decay=settings.ema_decay, warmup=settings.ema_warmup)
         self.optimizer = new_optimizer(self.net, settings)
         bank = Bank.from_data(

@@ -17,7 +17,7 @@ from unpoison.fitting.checkpoints import checkpoint_path, load_checkpoint, save_
 from unpoison.fitting.inspecting import DenoisingError, measure_denoising
 from unpoison.fitting.plots import plot_denoising, plot_losses
 from unpoison.fitting.processes import join_processes
-from unpoison.fitting.records import check_output, fingerprint, identify, thin_curve, write_fit
+from unpoison.fitting.records import check_output, fingerprint, identify, settle_precision, thin_curve, write_fit
 from unpoison.fitting.running import FitRun
 from unpoison.fitting.settings import FitSettings, OptimiserSettings
 from unpoison.nets.weights import DiffusionModel
@@ -83,6 +83,7 @@ def fit(
     check_output(out)
     shown = held_out or image_set
     with join_processes(device) as processes:
+        settings = settle_precision(settings, out, image_set, seed, processes.device)
         run = FitRun(image_set, settings=settings, seed=seed, processes=processes)
         identity = identify(image_set, settings, seed)
         seconds, steps = _train(run, out, fingerprint(identity), shown, on_step)

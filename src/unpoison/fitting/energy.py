@@ -19,7 +19,7 @@ from unpoison.fitting.charts import can_plot
 from unpoison.fitting.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from unpoison.fitting.contrastive import EnergyRun
 from unpoison.fitting.energy_plots import plot_bank, plot_energies
-from unpoison.fitting.records import check_output, fingerprint, identify, thin_curve, write_fit
+from unpoison.fitting.records import check_output, fingerprint, identify, settle_precision, thin_curve, write_fit
 from unpoison.fitting.settings import EnergySettings
 from unpoison.nets.pixel_energy import PixelEnergy
 
@@ -97,7 +97,9 @@ def fit_energy(
     check_output(out)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise SettingsError("an energy model is fitted on one device; start it without torchrun")
-    run = EnergyRun(image_set, settings=settings, seed=seed, device=choose_device(device))
+    place = choose_device(device)
+    settings = settle_precision(settings, out, image_set, seed, place)
+    run = EnergyRun(image_set, settings=settings, seed=seed, device=place)
     identity = identify(image_set, settings, seed)
     with torch.backends.cudnn.flags(enabled=True, deterministic=True):  # else a GPU adds gradients in any order
         seconds, updates = _train(run, out, fingerprint(identity), on_step)

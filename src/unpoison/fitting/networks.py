@@ -29,7 +29,7 @@ def new_network(settings: OptimiserSettings, seed: int) -> nn.Module:
     arguments = {**settings.arguments, **({"dropout": settings.dropout} if settings.dropout else {})}
     with seeded(seed, "fit/weights", torch.device("cpu")):
         try:
-            return build(**arguments)
+            return build(**arguments).to(memory_format=torch.channels_last)
         except (TypeError, ValueError) as error:
             raise SettingsError(f"architecture {settings.architecture} with arguments {arguments}: {error}") from None
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
+from unpoison.core.precision import autocast, network_dtype
 from unpoison.core.settings import bound_value
 from unpoison.fitting.batches import Batch, Batches
 from unpoison.fitting.losses import LOSSES
@@ -71,7 +72,7 @@ class NoisePrediction:
             )
         abar = self.abar[index].view(-1, 1, 1, 1)
         z = abar.sqrt().to(clean) * clean + (1 - abar).sqrt().to(clean) * epsilon
-        with torch.autocast(clean.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
+        with autocast(self.settings.precision, clean.device):
             output = net(z, (index * self.time_scale).to(clean))
         return LOSSES[self.settings.loss](output.float(), clean, epsilon, index, self.abar).mean()
 
@@ -107,7 +108,7 @@ class CleanPrediction:
             sigma_min=bound_value(settings.sigma_min),
             sigma_max=bound_value(settings.sigma_max),
             field_max=bound_value(settings.field_max) if settings.field_share else 0.0,
-            autocast_dtype=torch.bfloat16 if settings.precision == "bf16" else None,
+            autocast_dtype=network_dtype(settings.precision, next(net.parameters()).device),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import torch
 
@@ -13,12 +13,16 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.files import write_json
 from unpoison.core.hashing import hash_file, hash_json
 from unpoison.core.images import ImageSet
+from unpoison.core.precision import Resolved, resolve
+from unpoison.fitting.checkpoints import begun_fit, checkpoint_path
 from unpoison.fitting.networks import STORED
 from unpoison.fitting.settings import OptimiserSettings
 from unpoison.nets.weights import Model, save_model
 
 _CURVE_POINTS = 500
 _CHANGE_NOTHING = ("checkpoint_every", "plots", "stored")  # a fit may go on with other values of these
+
+S = TypeVar("S", bound=OptimiserSettings)
 
 
 def check_output(out: Path) -> None:
@@ -41,6 +45,22 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
     """Hash of an identity, equal for fits that may go on from each other's checkpoints."""
     settings = {name: value for name, value in identity["settings"].items() if name not in _CHANGE_NOTHING}
     return hash_json({"settings": settings, "seed": identity["seed"], "data": identity["data"]["hash"]})
+
+
+def settle_precision(settings: S, out: Path, image_set: ImageSet, seed: int, device: torch.device) -> S:
+    """Settings with the arithmetic in place of `auto`: what an unfinished fit was begun with, else the device's.
+
+    Args:
+        settings: of the fit.
+        out: the weights that it will write, beside which its checkpoint may lie.
+        image_set: what it is fitted on.
+        seed: of the fit.
+        device: where it computes.
+    """
+    begun = begun_fit(checkpoint_path(out)) if settings.precision == "auto" else None
+    candidates = (settings.model_copy(update={"precision": precision}) for precision in get_args(Resolved))
+    found = (known for known in candidates if begun == fingerprint(identify(image_set, known, seed)))
+    return resolve(next(found, settings) if begun else settings, device)
 
 
 def write_fit(

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from unpoison.core.precision import Precision
 from unpoison.core.settings import Bound, Settings, bound_value
 
 
@@ -25,7 +26,8 @@ class OptimiserSettings(Settings):
         grad_clip: largest norm of the gradient; 0 for none.
         ema_decay: of the moving average of weights, which is what is saved.
         ema_warmup: start the average with a short memory.
-        precision: of the network; weights and losses are always fp32.
+        precision: of the network: `fp32`, `bf16`, or `auto` for the faster one of the device; weights and losses are
+            always fp32.
         stored: precision of the weights in the file.
         flip: mirror half of the images.
         checkpoint_every: steps from one checkpoint to the next; 0 for none.
@@ -44,7 +46,7 @@ class OptimiserSettings(Settings):
     grad_clip: float = Field(default=1.0, ge=0)
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     ema_warmup: bool = True
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Precision = "auto"
     stored: Literal["fp32", "bf16"] = "fp32"
     flip: bool = True
     checkpoint_every: int = Field(default=1000, ge=0)
@@ -149,7 +151,6 @@ class EnergySettings(OptimiserSettings):
     grad_clip: float = Field(default=0.0, ge=0)
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     ema_warmup: bool = False
-    precision: Literal["fp32", "bf16"] = "fp32"
     flip: bool = False
     shift: int = Field(default=0, ge=0)
     data_noise: float = Field(default=0.015, ge=0)

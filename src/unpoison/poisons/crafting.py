@@ -102,6 +102,7 @@ def poison_parts(
         SettingsError: an attack cannot be used on the set, or the parts do not leave each other enough pictures.
     """
     resources = replace(resources or Resources(), clean_set=image_set)
+    parts = [part.resolved(choose_device(resources.device)) for part in parts]
     clean = image_set.array()
     images = clean.copy()
     rows_of = {image_id: row for row, image_id in enumerate(image_set.ids)}

@@ -20,6 +20,7 @@ from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.pixels import to_float
+from unpoison.core.precision import autocast
 from unpoison.core.progress import StepInfo
 from unpoison.core.settings import Bound, bound_value
 from unpoison.poisons.base import (
@@ -53,7 +54,6 @@ class NarcissusSettings(SurrogateSettings):
         rounds: passes over the target class while the trigger is made.
         step_size: learning rate of RAdam for the trigger in [0, 1] units; 0.01 in the paper's units from -1 to 1.
         batch_size: pictures a step, in warm-up and trigger.
-        precision: `bf16`, or `fp32`, in which the network computes.
     """
 
     target_class: ClassName = "0"
@@ -67,7 +67,6 @@ class NarcissusSettings(SurrogateSettings):
     rounds: int = Field(default=1000, ge=1)
     step_size: Bound = "0.005"
     batch_size: int = Field(default=350, ge=2)
-    precision: Literal["fp32", "bf16"] = "bf16"
 
 
 class NarcissusPoison:
@@ -242,7 +241,7 @@ def _batches(
 
 def _mean_loss(images: Tensor, models: list[Classifier], label: int, settings: NarcissusSettings) -> Tensor:
     labels = torch.full((len(images),), label, device=images.device)
-    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
+    with autocast(settings.precision, images.device):
         return cross_entropy(models, labels)(images).mean()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.hashing import hash_file
 from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
+from unpoison.core.precision import resolve
 from unpoison.core.settings import Settings, build_settings, list_profiles, read_profile
 from unpoison.poisons.base import class_number
 from unpoison.poisons.methods import METHODS
@@ -38,6 +39,10 @@ class Part:
     settings: Settings
     fraction: float = 1.0
     classes: tuple[str, ...] = ()
+
+    def resolved(self, device: torch.device) -> Part:
+        """The part with the arithmetic of its networks in place of `auto`."""
+        return replace(self, settings=resolve(self.settings, device))
 
     def describe(self) -> dict[str, Any]:
         """As JSON, for manifests and records; files by their names, without the folders of this machine."""
@@ -78,13 +83,17 @@ def attack_settings(
 
 
 def nearest_profile(attack: str, settings: Settings) -> dict[str, Any]:
-    """Which shipped profile, or chain of two, the settings are closest to, and the fields in which they differ."""
+    """Which shipped profile, or chain of two, the settings are closest to, and the fields in which they differ.
+
+    Precision is none of them: it is the machine's.
+    """
     shipped = [name for name in list_profiles(_ROOM) if attack in read_profile(name, _ROOM)]
     chains = [(), *((name,) for name in shipped), *itertools.permutations(shipped, 2)]
 
     def changed(chain: tuple[str, ...]) -> list[str]:
         base = attack_settings(attack, profiles=chain)
-        return [name for name in type(settings).model_fields if getattr(settings, name) != getattr(base, name)]
+        fields = (name for name in type(settings).model_fields if name != "precision")
+        return [name for name in fields if getattr(settings, name) != getattr(base, name)]
 
     nearest = min(chains, key=lambda chain: len(changed(chain)))
     return {"profile": ",".join(nearest) or "paper", "changed": changed(nearest)}

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from unpoison.classify.augment import crop_and_flip
 from unpoison.classify.classifier import Classifier
 from unpoison.core.pixels import to_float, to_uint8
+from unpoison.core.precision import Precision, autocast
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.core.settings import Bound, Settings, bound_value
 
@@ -104,7 +105,7 @@ class StepSettings(Settings):
         steps: steps of gradient descent.
         step_size: length of a step, in the same norm.
         batch_size: images perturbed at once.
-        precision: `bf16`, or `fp32`, in which the network computes.
+        precision: in which the network computes: `fp32`, `bf16`, or `auto` for the faster one of the device.
     """
 
     norm: Literal["linf", "l2"] = "linf"
@@ -112,7 +113,7 @@ class StepSettings(Settings):
     steps: int = Field(default=250, ge=1)
     step_size: Bound = "0.4/255"
     batch_size: int = Field(default=256, ge=1)
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Precision = "auto"
 
     @property
     def ball(self) -> Ball:
@@ -123,7 +124,7 @@ class StepSettings(Settings):
         """The loss, computed in the precision asked for and given in fp32."""
 
         def computed(images: Tensor) -> Tensor:
-            with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            with autocast(self.precision, images.device):
                 return loss(images).float()
 
         return computed

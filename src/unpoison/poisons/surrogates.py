@@ -12,6 +12,7 @@ from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import OnEpoch, Perturb, train
 from unpoison.core.device import choose_device
 from unpoison.core.images import ImageSet
+from unpoison.core.precision import Precision
 from unpoison.core.settings import Settings
 from unpoison.poisons.base import Resources
 
@@ -23,11 +24,14 @@ class SurrogateSettings(Settings):
         surrogate: its architecture.
         width: channels of its first stage.
         epochs: passes over the clean set.
+        precision: in which it is trained, and in which attacks that follow its gradient step by step compute it:
+            `fp32`, `bf16`, or `auto` for the faster one of the device.
     """
 
     surrogate: str = "resnet18"
     width: int = Field(default=64, ge=4, multiple_of=4)
     epochs: int = Field(default=40, ge=1)
+    precision: Precision = "auto"
 
 
 def surrogates(
@@ -59,7 +63,12 @@ def surrogates(
         clean,
         test_set=clean.subset(range(min(len(clean), 500))),  # a glance; the attacker has no use for a score
         model=settings.surrogate,
-        settings=TrainSettings(epochs=settings.epochs, test_every=settings.epochs, width=settings.width),
+        settings=TrainSettings(
+            epochs=settings.epochs,
+            test_every=settings.epochs,
+            width=settings.width,
+            precision=settings.precision,
+        ),
         seed=int(torch.randint(2**31, (1,), generator=generator)),
         device=resources.device,
         perturb=perturb,

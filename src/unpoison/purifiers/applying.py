@@ -44,7 +44,7 @@ class Application:
     """
 
     def __init__(self, run: PurifyRun, *, device: torch.device, denoiser: Denoiser | None = None):
-        self.run, self.device, self.denoiser = run, device, denoiser
+        self.run, self.device, self.denoiser = run.resolved(device), device, denoiser
         if denoiser is not None and list(run.settings) != ["fast"]:
             raise SettingsError(
                 f"method '{run.method}' takes its model as a file; a model in memory goes with method 'fast'"

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
+from unpoison.core.precision import Precision
 from unpoison.core.progress import OnStep
 from unpoison.core.settings import Settings
 from unpoison.dynamics.samplers import ancestral, ancestral_sigma
 from unpoison.nets.protocols import DiscreteModel
-from unpoison.purifiers.networks import Precision, load_network
+from unpoison.purifiers.networks import load_network
 
 
 class EclipseSettings(Settings):
@@ -26,7 +27,7 @@ class EclipseSettings(Settings):
         steps: network calls, evenly spaced from t to 0; all t of them if left out.
         clip: clamp each estimate of the clean image to the pixel range.
         quantise: how the result becomes 8 bits; the reference floors, which darkens by half a level.
-        precision: arithmetic of the network calls.
+        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
     """
 
     model: str = ""
@@ -34,7 +35,7 @@ class EclipseSettings(Settings):
     steps: int | None = Field(None, ge=1)
     clip: bool = True
     quantise: Literal["round", "floor"] = "round"
-    precision: Precision = "fp32"
+    precision: Precision = "auto"
 
 
 class EclipsePurifier:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.noise import Noise
+from unpoison.core.precision import Precision
 from unpoison.core.progress import OnStep
 from unpoison.core.settings import Bound, Settings, bound_value
 from unpoison.dynamics.fields import ColouredNoise
@@ -17,7 +18,7 @@ from unpoison.dynamics.samplers import ddim, heun, karras_sigmas
 from unpoison.nets.denoiser import as_denoiser
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.protocols import Denoiser
-from unpoison.purifiers.networks import Precision, load_network
+from unpoison.purifiers.networks import load_network
 
 
 class FastSettings(Settings):
@@ -30,7 +31,7 @@ class FastSettings(Settings):
             removes it together with the noise, other models leave it in the image.
         steps: noise levels visited; a network call each, two each but the last with `heun`.
         sampler: how the noise is removed; with one step both are one call.
-        precision: arithmetic of the network calls.
+        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
     """
 
     model: str = "pocket"
@@ -38,7 +39,7 @@ class FastSettings(Settings):
     field: Bound = "16/255"
     steps: int = Field(1, ge=1, le=100)
     sampler: Literal["ddim", "heun"] = "ddim"
-    precision: Precision = "bf16"
+    precision: Precision = "auto"
 
 
 class FastPurifier:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from unpoison.core.errors import ModelError
 from unpoison.core.hashing import hash_file
+from unpoison.core.precision import Precision, network_dtype
 from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.weights import DiffusionModel, Model, load_any
-
-Precision = Literal["fp32", "bf16"]
 
 # Fields of purifiers' settings that name a file of weights.
 WEIGHT_FIELDS = ("model", "energy")
@@ -97,7 +95,7 @@ def load_energy(
 def _load(model: str, precision: Precision, device: torch.device) -> tuple[Model, dict[str, str]]:
     path = weights_path(model)
     network = load_any(path).to(device).eval().requires_grad_(False)
-    network.autocast_dtype = torch.bfloat16 if precision == "bf16" else None
-    if device.type == "cuda" or precision == "bf16":  # bf16 convolutions want channels together on the CPU too
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no such form
+    network.autocast_dtype = network_dtype(precision, device)
+    # Channels together: faster on CPU and GPU, in either precision.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no such form
     return network, {path.name: hash_file(path)}

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
+from unpoison.core.precision import Precision
 from unpoison.core.progress import OnStep
 from unpoison.core.settings import Settings
 from unpoison.dynamics.langevin import langevin
-from unpoison.purifiers.networks import Precision, load_energy
+from unpoison.purifiers.networks import load_energy
 
 STEP_SIZE = 1.25e-2  # epsilon of the paper, in units of the [-1, 1] range; its energy models are trained with it
 
@@ -25,13 +26,13 @@ class PuregenEbmSettings(Settings):
         model: `ebm-small`, which comes with unpoison, or path of an energy model.
         steps: Langevin steps.
         temperature: tau; the gradient of the energy is multiplied by 0.0125^2 / (2 tau).
-        precision: arithmetic of the network calls.
+        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
     """
 
     model: str = "ebm-small"
     steps: int = Field(150, ge=1)
     temperature: float = Field(1e-4, gt=0)
-    precision: Precision = "bf16"
+    precision: Precision = "auto"
 
 
 class PuregenEbmPurifier:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
+from unpoison.core.precision import Precision
 from unpoison.core.progress import OnStep
 from unpoison.core.settings import Settings
-from unpoison.purifiers.networks import Precision
 from unpoison.purifiers.puregen_ddpm import PuregenDdpmPurifier, PuregenDdpmSettings
 from unpoison.purifiers.puregen_ebm import PuregenEbmPurifier, PuregenEbmSettings
 
@@ -25,7 +25,7 @@ class PuregenNaiveSettings(Settings):
         temperature: tau of the Langevin steps.
         t: index to noise to, on the scale of the diffusion model's schedule; T_DDPM of the paper.
         steps: calls of the diffusion model, evenly spaced from t to 0; all t of them if left out.
-        precision: arithmetic of the network calls.
+        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
     """
 
     energy: str = "ebm-small"
@@ -34,7 +34,7 @@ class PuregenNaiveSettings(Settings):
     temperature: float = Field(1e-4, gt=0)
     t: int = Field(75, ge=1)
     steps: int | None = Field(None, ge=1)
-    precision: Precision = "bf16"
+    precision: Precision = "auto"
 
 
 class PuregenNaivePurifier:

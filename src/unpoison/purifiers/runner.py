@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unpoison.core.device import choose_device
 from unpoison.core.errors import DataError, ModelError, RunError, SettingsError
 from unpoison.core.hashing import hash_pictures
 from unpoison.core.images import ArrayImageSet, ImageSet
@@ -24,7 +25,7 @@ from unpoison.purifiers.disk import writing
 from unpoison.purifiers.methods import ENGINES
 from unpoison.purifiers.parts import Part, hold_assembly, hold_part
 from unpoison.purifiers.pipeline import make_blocks
-from unpoison.purifiers.store import Saved, Store, has_blocks, remove
+from unpoison.purifiers.store import Saved, Store, begun_settings, has_blocks, remove
 from unpoison.purifiers.work import PurifyRun, Work
 
 
@@ -102,7 +103,7 @@ def purify_to(
         DataError: a picture is broken; the blocks before it are kept for the next call.
         ModelError: a model is missing, or does not take pictures of this size.
     """
-    work = Work(image_set, run, device=device, batch_size=batch_size)
+    work = _work(image_set, target, run, device=device, batch_size=batch_size)
     make = partial(load_method(ENGINES, engine, kind="engine"), workers=workers)
     _run(work, target, Part(), make, history=history, skipped=skipped, on_step=on_step)
     return read_manifest(manifest_path(target))
@@ -143,9 +144,20 @@ def purify_part(
         DataError: as for `purify_to`.
         ModelError: as for `purify_to`.
     """
-    work = Work(image_set, run, device=device, batch_size=batch_size)
+    work = _work(image_set, target, run, device=device, batch_size=batch_size)
     make = partial(load_method(ENGINES, "local", kind="engine"), workers=None)
     return _run(work, target, part, make, history=history, skipped=skipped, on_step=on_step)
+
+
+def _work(image_set: ImageSet, target: Path, run: PurifyRun, *, device: str, batch_size: int) -> Work:
+    """The run on its set; an unfinished one goes on in the arithmetic that it was begun in."""
+    run = run.resolved(choose_device(device), begun_settings(_partial(target)))
+    return Work(image_set, run, device=device, batch_size=batch_size)
+
+
+def _partial(target: Path) -> Path:
+    """Where the work in progress lies."""
+    return target.with_name(f"{target.name}.partial")
 
 
 def _run(
@@ -159,7 +171,7 @@ def _run(
     on_step: OnStep | None,
 ) -> int:
     """Make the blocks of a part, and the set if no block is missing then; how many are."""
-    folder = target.with_name(f"{target.name}.partial")
+    folder = _partial(target)
     if target.exists() and not folder.exists():
         raise RunError(f"{target} is already there; remove it or choose another name")
     with writing(folder):

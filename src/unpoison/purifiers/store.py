@@ -158,6 +158,12 @@ def write_block(folder: Path, number: int, stamp: str, block: Block) -> Saved:
     return Saved(number, hashlib.sha256(packed).hexdigest(), stamp)
 
 
+def begun_settings(folder: Path) -> dict[str, Any]:
+    """The settings of the unfinished run in a folder, as its journal has them; none if there is no such run."""
+    headers = (entries[0] for path in sorted(folder.glob("journal*")) if (entries := read_journal(path)))
+    return next(headers, {}).get("settings", {})
+
+
 def has_blocks(folder: Path) -> bool:
     """Whether there is anything that a resumed run could use."""
     return any(folder.glob("*.npz"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
@@ -19,6 +19,7 @@ from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture
 from unpoison.core.manifest import Step
 from unpoison.core.noise import Noise
+from unpoison.core.precision import resolve
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.core.settings import Settings
 from unpoison.purifiers.base import Purifier
@@ -50,6 +51,18 @@ class PurifyRun:
         """The name of the method, chains with `+`."""
         return "+".join(self.settings)
 
+    def resolved(self, device: torch.device, begun: Mapping[str, Any] | None = None) -> PurifyRun:
+        """The run with the arithmetic of its networks in place of every `auto`.
+
+        Args:
+            device: where it computes.
+            begun: settings of an unfinished run that this one goes on with, as `describe` gives them; theirs are kept.
+        """
+
+        before = {name: fields.get("precision") for name, fields in (begun or {}).items() if isinstance(fields, dict)}
+        settings = {name: resolve(fields, device, before.get(name)) for name, fields in self.settings.items()}
+        return replace(self, settings=settings)
+
     def describe(self) -> dict[str, Any]:
         """The settings as a manifest keeps them: weight files by name, without their folder."""
         described: dict[str, Any] = {}
@@ -80,9 +93,10 @@ class Work:
         batch_size: int = 256,
         purifier: Purifier | Chain | None = None,
     ):
-        self.image_set, self.run, self.batch_size = image_set, run, batch_size
+        self.image_set, self.batch_size = image_set, batch_size
         self.device = choose_device(device)
-        self.purifier = build_purifier(run.settings, device=self.device) if purifier is None else purifier
+        self.run = run.resolved(self.device)
+        self.purifier = build_purifier(self.run.settings, device=self.device) if purifier is None else purifier
         self.blocks = list(image_set.blocks())
         on_cpu = self.device.type == "cpu"
         self.threads = min(torch.get_num_threads(), available_cores()) if on_cpu else _THREADS_BESIDE_ACCELERATOR

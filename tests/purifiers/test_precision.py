@@ -1,0 +1,59 @@
+"""What `auto` stood for is written down, and a run keeps it on whatever processor it goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from unpoison.core.errors import RunError
+from unpoison.core.manifest import read_manifest
+from unpoison.purifiers.building import purifier_settings
+from unpoison.purifiers.runner import purify_in_memory, purify_to
+from unpoison.purifiers.work import PurifyRun
+
+NATIVE, EMULATED = {"avx512_bf16": True}, {"avx2": True}
+
+
+def run_of(model, precision: str = "auto") -> PurifyRun:
+    overrides = {"model": str(model), "t": 2, "precision": precision}
+    return PurifyRun(purifier_settings("eclipse", overrides=overrides), microbatch=8)
+
+
+def begin(image_set, target, run: PurifyRun) -> None:
+    """Purify the first block, and stop."""
+
+    def stop(info) -> None:
+        if info.step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        purify_to(image_set, target, run, on_step=stop)
+
+
+@pytest.mark.parametrize(("capabilities", "precision"), [(NATIVE, "bf16"), (EMULATED, "fp32")])
+def test_records_hold_what_was_used(processor, make_set, tiny_model, tmp_path, capabilities, precision):
+    processor(capabilities)
+    image_set = make_set(9)
+    purify_to(image_set, tmp_path / "x.npz", run_of(tiny_model))
+    step = read_manifest(tmp_path / "x.npz.manifest.json").steps[-1]
+    assert step.settings["eclipse"]["precision"] == precision
+    asked, used = purify_in_memory(image_set, run_of(tiny_model, precision))
+    assert (used.result, used.settings) == (step.result, step.settings)
+    assert asked.content_hash == step.result
+
+
+@pytest.mark.parametrize(("before", "after", "precision"), [(NATIVE, EMULATED, "bf16"), (EMULATED, NATIVE, "fp32")])
+def test_a_run_goes_on_as_it_began(processor, make_set, tiny_model, tmp_path, before, after, precision):
+    image_set, target = make_set(600, side=4), tmp_path / "x.npz"
+    processor(before)
+    begin(image_set, target, run_of(tiny_model))
+    processor(after)
+    manifest = purify_to(image_set, target, run_of(tiny_model))
+    assert manifest.steps[-1].settings["eclipse"]["precision"] == precision
+    assert manifest.steps[-1].result == purify_in_memory(image_set, run_of(tiny_model, precision))[1].result
+
+
+def test_another_precision_than_it_began_with_is_refused(processor, make_set, tiny_model, tmp_path):
+    processor(NATIVE)
+    begin(make_set(600, side=4), tmp_path / "x.npz", run_of(tiny_model))
+    with pytest.raises(RunError, match="settings"):
+        purify_to(make_set(600, side=4), tmp_path / "x.npz", run_of(tiny_model, "fp32"))
