@@ -75,9 +75,7 @@ def test_fine_tuning_moves_the_body_but_not_its_normalisation(body, precision):
 
 def test_a_frozen_body_can_be_fine_tuned(body):
     frozen = with_new_head(body, ("a", "b"), seed=0).requires_grad_(False)
-    trained = transfer(
-        frozen, two_classes(30), test_set=two_classes(30), mode="fine-tune", settings=FINE, device="cpu"
-    )
+    trained = transfer(frozen, two_classes(30), test_set=two_classes(30), mode="fine-tune", settings=FINE, device="cpu")
     assert not torch.equal(trained.net.net.conv1.weight, frozen.net.conv1.weight)
     assert not any(parameter.requires_grad for parameter in frozen.parameters())
 
