@@ -54,6 +54,8 @@ def test_the_whole_way(run, make_set, tmp_path, tiny_model):
         "skipped": 0,
         "method": "fast",
         "result": read(str(tmp_path / "good")).content_hash,
+        "manifest": str(tmp_path / "good" / "manifest.json"),
+        "page": str(tmp_path / "good" / "changes.html"),
         "sigma_255": 20.0,
     }
     code, out, err = run(

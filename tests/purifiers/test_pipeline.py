@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 
@@ -100,3 +101,61 @@ def test_a_picture_of_another_size_than_announced_is_refused(make_set):
     image_set.images = image_set.images[:, :8]
     with pytest.raises(DataError, match="another size than at the start"):
         work.purify_rows([3], png=True)
+
+
+def test_pictures_are_told_before_their_block_is_finished(make_set):
+    image_set, told = make_set(200), []
+    with_steps = purify_in_memory(image_set, JPEG, device="cpu", on_step=lambda info: told.append(info))[0]
+    steps = [info.step for info in told]
+    assert steps == sorted(steps)
+    assert steps[-1] == 200
+    assert {info.total for info in told} == {200}
+    assert with_steps.content_hash == purify_in_memory(image_set, JPEG, device="cpu")[0].content_hash
+
+
+class _Slow(ArrayImageSet):
+    """Decoding takes its time, as a long network call does; `begun` is set when it starts."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def picture(self, index: int) -> Picture:
+        self.begun.set()
+        self.go_on.wait(30)
+        return super().picture(index)
+
+
+def test_pieces_of_a_block_are_told_one_by_one(make_set, monkeypatch):
+    monkeypatch.setattr(pipeline, "_LOOK_S", 0.001)
+    work, told, left = Work(make_set(256), JPEG, device="cpu"), [], threading.Semaphore(1)
+    purify_rows = work.purify_rows
+
+    def one_by_one(rows, *, png):
+        left.acquire(timeout=10)
+        return purify_rows(rows, png=png)
+
+    def on_pictures(count):
+        told.append(count)
+        left.release()
+
+    monkeypatch.setattr(work, "purify_rows", one_by_one)
+    list(make_blocks(work, [0], lambda number, stamp, block: number, png=False, on_pictures=on_pictures))
+    assert told == [64, 128, 192]
+
+
+def test_ctrl_c_waits_for_no_network_call(make_set):
+    whole = make_set(600)
+    image_set = _Slow(whole.images, whole.labels)
+    work = Work(image_set, JPEG, device="cpu")
+
+    def interrupt():
+        image_set.begun.wait(10)
+        _thread.interrupt_main()
+
+    threading.Thread(target=interrupt).start()
+    started = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        list(make_blocks(work, range(3), lambda number, stamp, block: number, png=False))
+    assert time.perf_counter() - started < 2
+    image_set.go_on.set()

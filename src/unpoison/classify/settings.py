@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from unpoison.core.precision import Precision
-from unpoison.core.settings import Settings, build_settings, read_profile
+from unpoison.core.settings import Precision, Settings, build_settings, read_profile
 
 ROOM = "unpoison.classify"
 

@@ -56,9 +56,17 @@ def bench(
 
     A trial that has a record is not run again.
     """
-    from unpoison.bench.running import run_suite
-    from unpoison.bench.suite import read_suite
-    from unpoison.reporting.grid import make_grid
+    from unpoison.core.errors import SettingsError
+    from unpoison.core.progress import telling
+    from unpoison.core.targets import check_place
+
+    if not suite.is_file():
+        raise SettingsError(f"suite {suite} cannot be read: there is no such file")
+    check_place(out / "records")
+    with telling(f"reading {suite}"):
+        from unpoison.bench.running import run_suite
+        from unpoison.bench.suite import read_suite
+        from unpoison.reporting.grid import make_grid
     from unpoison.reporting.tables import grid_tables
 
     records = run_suite(suite, out, root=root, device=device, precision=precision, targets=targets)

@@ -40,8 +40,13 @@ def preview_path(dst: Path | None) -> Path:
     return dst if dst.suffix.lower() == ".html" else dst.with_name(f"{dst.name}.preview.html")
 
 
+def changes_path(dst: Path) -> Path:
+    """Where the page of a run lies: in the folder DST, or beside the file."""
+    return dst / "changes.html" if dst.is_dir() else dst.with_name(f"{dst.name}.changes.html")
+
+
 def write_changes(image_set: ImageSet, dst: Path, manifest: Manifest) -> None:
-    """Draw the page of what a run changed: in the folder DST, or beside the file. The run is complete without it."""
+    """Draw the page of what a run changed. The run is complete without it."""
     from unpoison.core.files import write_text
     from unpoison.data import default_format, read
     from unpoison.reporting.changes import changes_page, most_changed, panel
@@ -49,7 +54,7 @@ def write_changes(image_set: ImageSet, dst: Path, manifest: Manifest) -> None:
     step = manifest.steps[-1]
     if "change_255" not in step.facts:
         return
-    page = dst / "changes.html" if dst.is_dir() else dst.with_name(f"{dst.name}.changes.html")
+    page = changes_path(dst)
     try:
         result = read(dst, format=default_format(image_set.format, dst))
         panels = [panel(example) for example in most_changed(step.facts["change_255"], image_set, result)]

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 @options.together(options.device, options.precision, options.as_json)
 def demo(out: Path, method: str, device: str, precision: Precision | None, as_json: bool) -> None:
     """Poison, purify, train and score a small real image set, and draw a page of what happened."""
-    from unpoison.demo.digits import run_demo
-    from unpoison.reporting.tables import accuracy_table, describe_grid
+    from unpoison.core.progress import telling
+    from unpoison.core.targets import check_place
+
+    check_place(out / "records")
+    with telling("demo: six classifiers are trained on clean, poisoned and purified handwritten digits"):
+        from unpoison.demo.digits import run_demo
+        from unpoison.reporting.tables import accuracy_table, describe_grid
 
     result = run_demo(out, method=method, device=device, precision=precision)
     figures = {

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unpoison.cli import options
+from unpoison.cli.checks import check_methods, check_sources
+from unpoison.purifiers.methods import METHODS
 
 if TYPE_CHECKING:
     from unpoison.core.precision import Precision
@@ -45,18 +47,26 @@ def distances(
     """
     from dataclasses import asdict
 
-    from unpoison.core.device import choose_device
-    from unpoison.core.files import write_text
-    from unpoison.core.hashing import hash_file
-    from unpoison.core.progress import progress_bar
+    from unpoison.core.progress import progress_bar, telling
     from unpoison.core.settings import parse_assignments
-    from unpoison.data import read
-    from unpoison.purifiers.building import purifier_settings
-    from unpoison.purifiers.distances import crossing, measure_distances, pair_up
-    from unpoison.purifiers.networks import weights_path
-    from unpoison.purifiers.stations import strength_field
-    from unpoison.purifiers.work import PurifyRun
-    from unpoison.reporting.distances import describe_crossing, distance_table, distances_page
+    from unpoison.core.targets import check_file
+
+    check_methods(METHODS, method, kind="purifier")
+    if not dry_run:
+        check_sources(clean, poisoned, input_format=input_format)
+    if out:
+        check_file(out, example="distances.html")
+    with telling(f"loading {method}"):
+        from unpoison.core.device import choose_device
+        from unpoison.core.files import write_text
+        from unpoison.core.hashing import hash_file
+        from unpoison.data import read
+        from unpoison.purifiers.building import purifier_settings
+        from unpoison.purifiers.distances import crossing, measure_distances, pair_up
+        from unpoison.purifiers.networks import weights_path
+        from unpoison.purifiers.stations import strength_field
+        from unpoison.purifiers.work import PurifyRun
+        from unpoison.reporting.distances import describe_crossing, distance_table, distances_page
 
     field = strength_field(method)
     overrides = {**({} if model is None else {"model": model}), **parse_assignments(assignments)}

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from unpoison.cli import options
+from unpoison.cli.checks import check_sources
 
 
 @click.command()
@@ -27,17 +28,23 @@ def energies(
     Shows mean, standard deviation and quantiles of every set and class, such as of a clean, a poisoned and a purified
     one; --out draws their histograms.
     """
-    from unpoison.core.device import choose_device
-    from unpoison.core.errors import DataError
-    from unpoison.core.files import write_text
-    from unpoison.core.progress import progress_bar
-    from unpoison.data import read
-    from unpoison.purifiers.energies import measure_energies
-    from unpoison.purifiers.networks import load_energy
-    from unpoison.reporting.energies import SetEnergies, energies_page, energy_facts, energy_table
+    from unpoison.core.progress import progress_bar, telling
+    from unpoison.core.targets import check_file
 
-    where = choose_device(device)
-    network, weights = load_energy(model, method="energies", precision="fp32", device=where)
+    check_sources(*sources, input_format=input_format)
+    if out:
+        check_file(out, example="energies.html")
+    with telling(f"loading {model}"):
+        from unpoison.core.device import choose_device
+        from unpoison.core.errors import DataError
+        from unpoison.core.files import write_text
+        from unpoison.data import read
+        from unpoison.purifiers.energies import measure_energies
+        from unpoison.purifiers.networks import load_energy
+        from unpoison.reporting.energies import SetEnergies, energies_page, energy_facts, energy_table
+
+        where = choose_device(device)
+        network, weights = load_energy(model, method="energies", precision="fp32", device=where)
     measured: list[SetEnergies] = []
     names: list[str] = []
     for source in sources:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from unpoison.cli import options
+from unpoison.cli.checks import check_sources
 
 if TYPE_CHECKING:
     from unpoison.core.precision import Precision
@@ -103,11 +104,16 @@ def ebm(
         _show(settings, seed, device)
         return
 
-    from unpoison.core.progress import progress_bar
-    from unpoison.data import read
-    from unpoison.fitting.energy import fit_energy
+    from unpoison.core.progress import progress_bar, telling
+    from unpoison.core.targets import check_file
 
-    images = read(src, format=input_format)
+    check_sources(src, input_format=input_format)
+    check_file(out, example="net.safetensors")
+    with telling(f"reading {src}"):
+        from unpoison.data import read
+        from unpoison.fitting.energy import fit_energy
+
+        images = read(src, format=input_format)
     with progress_bar(f"fit {out.name}") as on_step:
         result = fit_energy(images, out=out, settings=settings, seed=seed, device=device, on_step=on_step)
     rollbacks = len(result.rollbacks)
@@ -139,11 +145,16 @@ def _fit(
         _show(settings, seed, device)
         return
 
-    import unpoison.fitting.diffusion as fitting
-    from unpoison.core.progress import progress_bar
-    from unpoison.data import read
+    from unpoison.core.progress import progress_bar, telling
+    from unpoison.core.targets import check_file
 
-    clean = read(src, format=input_format)
+    check_sources(src, held_out, input_format=input_format)
+    check_file(out, example="net.safetensors")
+    with telling(f"reading {src}"):
+        import unpoison.fitting.diffusion as fitting
+        from unpoison.data import read
+
+        clean = read(src, format=input_format)
     with progress_bar(f"fit {out.name}") as on_step:
         result = fitting.fit(
             clean,
@@ -174,8 +185,7 @@ def _show(settings: OptimiserSettings, seed: int, device: str) -> None:
 
 
 def _settings(settings_model: type[S], profile: str, assignments: tuple[str, ...], precision: Precision | None) -> S:
-    from unpoison.core.precision import with_precision
-    from unpoison.core.settings import build_settings, parse_assignments
+    from unpoison.core.settings import build_settings, parse_assignments, with_precision
 
     settings = build_settings(
         settings_model,

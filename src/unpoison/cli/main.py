@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
+from typing import NoReturn
 
 import click
 
@@ -27,9 +31,32 @@ _COMMANDS = {
     "models": "unpoison.cli.models:models",
     "doctor": "unpoison.cli.doctor:doctor",
 }
+# After Ctrl-C these go on with what they have finished; the others begin again.
+_GO_ON = frozenset({"demo", "purify", "fit", "bench", "rerun"})
 
 
 class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):
+            goes_on = ctx.invoked_subcommand in _GO_ON
+            _stop(
+                "what is finished is kept, give the same command again to go on"
+                if goes_on
+                else "nothing was kept, the same command begins again"
+            )
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Every command with the first sentence of its help, in full."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            assert command is not None
+            rows.append((name, command.get_short_help_str(limit=1000)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -61,6 +88,22 @@ def main() -> None:
     except UnpoisonError as error:
         click.echo(f"unpoison: {error}", err=True)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"unpoison: {where}{error.strerror or type(error).__name__}", err=True)
+        sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("unpoison: stopped; give the same command again to go on", err=True)
-        sys.exit(130)
+        _stop("give the same command again")
+
+
+def _stop(hint: str) -> NoReturn:
+    """End after Ctrl-C, at once: nobody waits for threads in the middle of a long network call."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    click.echo(f"unpoison: stopped; {hint}", err=True)
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        sys.stdout.flush()
+        os._exit(130)
+    sys.exit(130)

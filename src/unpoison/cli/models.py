@@ -61,14 +61,15 @@ def import_model(file: str, out: Path, max_index: int | None, as_json: bool) -> 
     unconditional pipelines of diffusers over RGB pixels, with the schedule that they bring. FILE may be
     hf://owner/name/file, or hf://owner/name for the model there.
     """
-    from unpoison.core.errors import ModelError, RunError
+    from unpoison.core.errors import ModelError
+    from unpoison.core.targets import check_new
+
+    check_new(out)
     from unpoison.core.hashing import hash_file
     from unpoison.nets.pipeline_folders import import_pipeline, is_pipeline, published_weights
     from unpoison.nets.published import import_published
     from unpoison.nets.weights import Model, read_torch_state, save_model
 
-    if out.exists():
-        raise RunError(f"{out} is already there; remove it or choose another name")
     path = _locate(file)
     weights = published_weights(path) if path.is_dir() else path
     about: dict[str, Any] = {"name": Path(file).name, "max_index": max_index}

@@ -56,7 +56,7 @@ def in_precision(settings: Mapping[str, S], precision: Precision | None) -> dict
         SettingsError: it asks, and none of the methods computes with a network.
     """
     from unpoison.core.errors import SettingsError
-    from unpoison.core.precision import with_precision
+    from unpoison.core.settings import with_precision
 
     if precision and not any("precision" in type(own).model_fields for own in settings.values()):
         raise SettingsError(f"{' + '.join(settings)} computes without a network; omit --precision")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unpoison.cli import options
+from unpoison.cli.checks import check_methods, check_profiles, check_sources
 from unpoison.poisons.methods import METHODS
 from unpoison.poisons.published.methods import METHODS as PUBLISHED
 
@@ -77,15 +78,16 @@ def poison(
     """
     if (attack is None) == (published is None):
         raise click.UsageError("name an attack with --attack, or a published file with --from")
-    from unpoison.core.device import choose_device
     from unpoison.core.settings import parse_assignments
-    from unpoison.poisons.parts import attack_parts
+    from unpoison.core.targets import check_new
 
     given = {"epsilon": epsilon, "fraction": fraction, "classes": classes}
     shorthands = {name: value for name, value in given.items() if value is not None}
     if published is not None:
         if shorthands or profile or precision or surrogate or auxiliary or target_set:
             raise click.UsageError("a published file is what it is: with --from, only --set goes, for its format")
+        check_sources(src, input_format=input_format)
+        check_new(dst)
         _apply(
             src,
             dst,
@@ -99,24 +101,34 @@ def poison(
         )
         return
     assert attack is not None
+    check_methods(METHODS, attack, kind="attack")
+    check_profiles(options.split_profiles(profile), room="unpoison.poisons")
+    if not dry_run:
+        check_sources(src, auxiliary, target_set, input_format=input_format)
+        check_new(dst)
+
+    from unpoison.poisons.parts import attack_parts
+
     parts = attack_parts(
         attack, profiles=options.split_profiles(profile), overrides={**shorthands, **parse_assignments(assignments)}
     )
     settings = options.in_precision({part.attack: part.settings for part in parts}, precision)
     parts = [replace(part, settings=settings[part.attack]) for part in parts]
     if dry_run:
+        from unpoison.core.device import choose_device
+
         described = {part.attack: part.resolved(choose_device(device)).describe() for part in parts}
         options.answer(True, "", {"attack": attack, "seed": seed, "settings": described})
         return
 
     import unpoison.poisons.crafting as crafting
     from unpoison.classify.saving import load_classifier
-    from unpoison.core.progress import progress_bar
+    from unpoison.core.progress import progress_bar, telling
     from unpoison.data import read, read_history
     from unpoison.poisons.base import Resources
 
-    _refuse_existing(dst)
-    source = read(src, format=input_format)
+    with telling(f"reading {src}"):
+        source = read(src, format=input_format)
     with progress_bar(f"poison {attack}", unit="step") as on_step:
         resources = Resources(
             surrogates=[load_classifier(folder) for folder in surrogate],
@@ -142,22 +154,17 @@ def _apply(
     as_json: bool,
 ) -> None:
     """Bring a published poison onto the clean set."""
-    from unpoison.data import read, read_history
-    from unpoison.poisons.crafting import write_poisoned
-    from unpoison.poisons.published.loading import load_published
+    from unpoison.core.progress import telling
 
-    _refuse_existing(dst)
-    source = read(src, format=input_format)
-    result = load_published(published, source, format=published_format, overrides=overrides, seed=seed)
-    write_poisoned(result, source, dst, format=output_format, history=read_history(src))
+    with telling(f"bringing {published} onto {src}"):
+        from unpoison.data import read, read_history
+        from unpoison.poisons.crafting import write_poisoned
+        from unpoison.poisons.published.loading import load_published
+
+        source = read(src, format=input_format)
+        result = load_published(published, source, format=published_format, overrides=overrides, seed=seed)
+        write_poisoned(result, source, dst, format=output_format, history=read_history(src))
     _report(result, dst, as_json)
-
-
-def _refuse_existing(dst: Path) -> None:
-    from unpoison.core.errors import RunError
-
-    if dst.exists():
-        raise RunError(f"{dst} is already there; remove it or choose another name")
 
 
 def _report(result: PoisonResult, dst: Path, as_json: bool) -> None:

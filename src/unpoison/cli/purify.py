@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unpoison.cli import options
-from unpoison.cli.changes import preview_path, write_changes, write_preview
+from unpoison.cli.changes import changes_path, preview_path, write_changes, write_preview
+from unpoison.cli.checks import check_methods, check_profiles, check_sources
 from unpoison.purifiers.methods import ENGINES, METHODS
 
 if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
+    from unpoison.core.manifest import Manifest
     from unpoison.core.precision import Precision
 
 
@@ -78,38 +80,53 @@ def purify(
     A run that was stopped goes on when the same command is given again. What was done is written to DST/manifest.json,
     or beside DST if it is a file, and what changed is shown on a page, changes.html.
     """
-    if dst is None and preview is None:
-        raise click.UsageError("name DST, the set to make; only --preview goes without")
+    if dst is None and preview is None and not dry_run:
+        raise click.UsageError("name DST, the set to make; only --preview and --dry-run go without")
     if part and (engine != "local" or workers):
         raise click.UsageError("--part shares the work by itself; leave --engine and --workers away")
-    from unpoison.core.device import choose_device
-    from unpoison.core.manifest import manifest_path, read_manifest
-    from unpoison.core.progress import progress_bar, write_line
+    from unpoison.core.progress import progress_bar, telling, write_line
     from unpoison.core.settings import parse_assignments
-    from unpoison.data import read_history
-    from unpoison.purifiers.building import purifier_settings
-    from unpoison.purifiers.cost import announce_cost
+    from unpoison.core.targets import check_file, check_place
     from unpoison.purifiers.parts import Part
-    from unpoison.purifiers.photographs import warn_of_strangeness
-    from unpoison.purifiers.runner import purify_part, purify_to
-    from unpoison.purifiers.work import PurifyRun
 
     overrides: dict[str, Any] = {
         key: value for key, value in (("model", model), ("sigma", sigma), ("steps", steps)) if value is not None
     }
     overrides.update(parse_assignments(assignments))
-    settings = purifier_settings(method, profiles=options.split_profiles(profile), overrides=overrides)
-    run = PurifyRun(options.in_precision(settings, precision), seed=seed)
-    if dry_run:
-        described = run.resolved(choose_device(device)).describe()
-        options.answer(True, "", {"method": run.method, "seed": seed, "settings": described})
-        return
+    if "[" not in method:  # else it is a key of PureGen
+        check_methods(METHODS, method, kind="purifier")
+    check_profiles(options.split_profiles(profile), room="unpoison.purifiers")
+    share = Part.parse(part) if part else None
+    if not dry_run:
+        check_sources(src, labels_from, input_format=input_format)
+        if preview is not None:
+            check_file(preview_path(dst), example="preview.html")
+        elif dst is not None:
+            check_place(dst)
 
-    image_set, skipped = _read_source(src, input_format, labels_from, skip_bad)
+    with telling(f"reading {src}"):
+        from unpoison.core.device import choose_device
+        from unpoison.core.manifest import manifest_path, read_manifest
+        from unpoison.data import read_history
+        from unpoison.purifiers.building import purifier_settings
+        from unpoison.purifiers.cost import announce_cost
+        from unpoison.purifiers.photographs import warn_of_strangeness
+        from unpoison.purifiers.runner import purify_part, purify_to
+        from unpoison.purifiers.work import PurifyRun
+
+        settings = purifier_settings(method, profiles=options.split_profiles(profile), overrides=overrides)
+        run = PurifyRun(options.in_precision(settings, precision), seed=seed)
+        if dry_run:
+            described = run.resolved(choose_device(device)).describe()
+            options.answer(True, "", {"method": run.method, "seed": seed, "settings": described})
+            return
+        kind = choose_device(device).type
+        image_set, skipped = _read_source(src, input_format, labels_from, skip_bad)
     if warning := warn_of_strangeness(image_set, settings):
         click.echo(f"unpoison: {warning}", err=True)
     if preview is not None:
-        shown = write_preview(image_set, run, preview_path(dst), count=preview, device=device)
+        with telling(f"trying {preview} pictures of {image_set.name} with {run.method}"):
+            shown = write_preview(image_set, run, preview_path(dst), count=preview, device=device)
         text = "{previewed} of {images} images tried, mean change {change_255} of 255 -> {page}".format(**shown)
         options.answer(as_json, text, shown)
         return
@@ -122,9 +139,9 @@ def purify(
     }
     missing = 0
     with progress_bar(f"purify {image_set.name}", unit="img") as bar:
-        about["on_step"] = announce_cost(bar, write_line, device=choose_device(device).type)
-        if part:
-            missing = purify_part(image_set, dst, run, Part.parse(part), **about)
+        about["on_step"] = announce_cost(bar, write_line, device=kind)
+        if share:
+            missing = purify_part(image_set, dst, run, share, **about)
         else:
             purify_to(image_set, dst, run, engine=engine, workers=workers, **about)
     if missing:
@@ -134,12 +151,34 @@ def purify(
     manifest = read_manifest(manifest_path(dst))
     write_changes(image_set, dst, manifest)
     step = manifest.steps[-1]
+    facts = {
+        "images": manifest.count,
+        "skipped": len(skipped),
+        "method": step.method,
+        "result": step.result,
+        "manifest": str(manifest_path(dst)),
+        "page": str(changes_path(dst)),
+    }
+    options.answer(as_json, _describe(manifest, image_set, dst), {**facts, **step.facts})
+
+
+def _describe(manifest: Manifest, image_set: ImageSet, dst: Path) -> str:
+    """What a run has done, in a few lines."""
+    from unpoison.core.manifest import manifest_path
+    from unpoison.data import default_format, stores_png
+
+    step = manifest.steps[-1]
     strength = f", noise {step.facts['sigma_255']:.1f}/255" if "sigma_255" in step.facts else ""
-    options.answer(
-        as_json,
-        f"{manifest.count} images purified with {step.method}{strength} -> {dst}",
-        {"images": manifest.count, "skipped": len(skipped), "method": step.method, "result": step.result, **step.facts},
-    )
+    lines = [f"{manifest.count} images purified with {step.method}{strength} -> {dst}"]
+    written = default_format(image_set.format, dst)
+    others = [name for name in getattr(image_set, "files", ()) if not name.endswith(".png")]
+    if others and stores_png(written):
+        lines.append(f"{len(others)} of them are stored as .png now, under their old names but for the suffix")
+    elif written != image_set.format:
+        lines.append(f"format: {image_set.format} before, {written} now")
+    lines.append(f"mean change {step.facts['change_255']['mean']:.1f} of 255, shown in {changes_path(dst)}")
+    lines.append(f"manifest: {manifest_path(dst)}")
+    return "\n".join(lines)
 
 
 def _read_source(

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from unpoison.cli import options
+from unpoison.cli.checks import check_sources
 
 
 @click.command()
@@ -30,9 +31,19 @@ def rerun(
     device: str,
     as_json: bool,
 ) -> None:
-    """Make the set that MANIFEST describes again, and compare it with the one that was made."""
-    from unpoison.bench.remaking import remake
-    from unpoison.core.progress import progress_bar
+    """Make the set that MANIFEST describes again, and compare it with the one that was made.
+
+    In place of its manifest, the set itself may be named.
+    """
+    from unpoison.core.manifest import find_manifest
+    from unpoison.core.progress import progress_bar, telling
+    from unpoison.core.targets import check_new
+
+    manifest = find_manifest(manifest)
+    check_sources(source, *others)
+    check_new(out)
+    with telling(f"reading {manifest}"):
+        from unpoison.bench.remaking import remake
 
     with progress_bar("rerun", unit="img") as on_step:
         comparison = remake(manifest, out, source=source, models=model, others=others, device=device, on_step=on_step)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unpoison.cli import options
+from unpoison.cli.checks import check_sources
 
 if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
@@ -43,14 +44,19 @@ def convert(
     as_json: bool,
 ) -> None:
     """Write the image set SRC again as DST, in another format or size; ids and labels stay."""
+    from unpoison.core.progress import telling
+    from unpoison.core.targets import check_new
     from unpoison.data import read, resize, write
 
-    image_set = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
-    if per_class:
-        image_set = _part_of_classes(image_set, per_class)
-    if size:
-        image_set = resize(image_set, size)
-    write(image_set, dst, format=output_format)
+    check_sources(src, labels_from, input_format=input_format)
+    check_new(dst)
+    with telling(f"reading {src}, writing {dst}"):
+        image_set = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
+        if per_class:
+            image_set = _part_of_classes(image_set, per_class)
+        if size:
+            image_set = resize(image_set, size)
+        write(image_set, dst, format=output_format)
     options.answer(
         as_json,
         f"{len(image_set)} images in {len(image_set.class_names)} classes: {image_set.format} -> {dst}",

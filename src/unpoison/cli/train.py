@@ -9,6 +9,7 @@ import click
 
 from unpoison.classify.methods import METHODS
 from unpoison.cli import options
+from unpoison.cli.checks import check_methods, check_sources
 
 if TYPE_CHECKING:
     from unpoison.core.precision import Precision
@@ -61,11 +62,11 @@ def train(
         raise click.UsageError(
             "--mode linear and fine-tune start from a classifier, named with --init; scratch has none"
         )
+    check_methods(METHODS, model, kind="classifier")
     from unpoison.classify.settings import ROOM, default_profile, scratch_settings
-    from unpoison.classify.transfer import Mode, TransferSettings, transfer
-    from unpoison.core.device import choose_device
-    from unpoison.core.precision import resolve, with_precision
-    from unpoison.core.settings import build_settings, parse_assignments
+    from unpoison.core.progress import progress_bar, telling
+    from unpoison.core.settings import build_settings, parse_assignments, with_precision
+    from unpoison.core.targets import check_new
 
     profiles = options.split_profiles(profile) or ([default_profile(model)] if mode == "scratch" else [])
     profiles += ["compensation"] if compensation else []
@@ -73,24 +74,29 @@ def train(
     if mode == "scratch":
         settings = scratch_settings(profiles=profiles, overrides=overrides)
     else:
+        from unpoison.classify.transfer import TransferSettings
+
         settings = build_settings(TransferSettings, profiles=profiles, room=ROOM, overrides=overrides)
     settings = with_precision(settings, precision)
     if dry_run:
+        from unpoison.core.device import choose_device
+        from unpoison.core.precision import resolve
+
         described = resolve(settings, choose_device(device)).model_dump(mode="json")
         options.answer(True, "", {"model": model, "seed": seed, "settings": described})
         return
 
-    import unpoison.classify.training as training
-    from unpoison.classify.normalisation import CIFAR
-    from unpoison.classify.saving import import_classifier, load_classifier, save_classifier
-    from unpoison.core.errors import RunError
-    from unpoison.core.progress import progress_bar
-    from unpoison.data import read
-    from unpoison.scoring.accuracy import score as score_accuracy
+    check_sources(src, test_src, input_format=input_format)
+    check_new(out)
+    with telling(f"reading {src} and {test_src}"):
+        import unpoison.classify.training as training
+        from unpoison.classify.normalisation import CIFAR
+        from unpoison.classify.saving import import_classifier, load_classifier, save_classifier
+        from unpoison.classify.transfer import Mode, transfer
+        from unpoison.data import read
+        from unpoison.scoring.accuracy import score as score_accuracy
 
-    if out.exists():
-        raise RunError(f"{out} is already there; remove it or choose another name")
-    train_set, test_set = read(src, format=input_format), read(test_src)
+        train_set, test_set = read(src, format=input_format), read(test_src)
     with progress_bar(f"train {model}", unit="step") as on_step:
         common: dict[str, Any] = {
             "test_set": test_set,
@@ -131,21 +137,29 @@ def _check_architecture(init: Path, found: str, model: str) -> None:
 @click.argument("folder", type=options.PATH)
 @click.option("--test", "test_src", required=True, help="Clean labelled set.")
 @click.option(
-    "--manifest", type=options.PATH, help="Of the poisoned set: scores its trigger or its target too, if it has one."
+    "--manifest",
+    type=options.PATH,
+    help="The poisoned set, or its manifest: scores its trigger or its target too, if it has one.",
 )
 @options.together(options.device, options.as_json)
 def score(folder: Path, test_src: str, manifest: Path | None, device: str, as_json: bool) -> None:
     """Score the classifier in FOLDER on a clean test set."""
-    from unpoison.classify.saving import load_classifier
-    from unpoison.core.device import choose_device
-    from unpoison.data import read
-    from unpoison.poisons.reading_back import read_attack
-    from unpoison.scoring.accuracy import score as score_accuracy
-    from unpoison.scoring.success import attack_success, targeted_success
+    from unpoison.core.manifest import find_manifest
+    from unpoison.core.progress import telling
 
-    trigger, target = read_attack(manifest) if manifest else (None, None)
-    classifier, test_set = load_classifier(folder).to(choose_device(device)), read(test_src)
-    scored = score_accuracy(classifier, test_set)
+    check_sources(test_src)
+    manifest = find_manifest(manifest) if manifest else None
+    with telling(f"scoring {folder} on {test_src}"):
+        from unpoison.classify.saving import load_classifier
+        from unpoison.core.device import choose_device
+        from unpoison.data import read
+        from unpoison.poisons.reading_back import read_attack
+        from unpoison.scoring.accuracy import score as score_accuracy
+        from unpoison.scoring.success import attack_success, targeted_success
+
+        trigger, target = read_attack(manifest) if manifest else (None, None)
+        classifier, test_set = load_classifier(folder).to(choose_device(device)), read(test_src)
+        scored = score_accuracy(classifier, test_set)
     per_class = {name: round(metric.value, 4) for name, metric in scored.per_class.items()}
     lines = [scored.describe(), *(f"  {name}: {100 * value:.1f} %" for name, value in per_class.items())]
     facts: dict[str, Any] = {**scored.accuracy.model_dump(), "per_class": per_class}

@@ -71,6 +71,12 @@ def manifest_path(target: Path) -> Path:
     return target / "manifest.json" if target.is_dir() else target.with_name(f"{target.name}.manifest.json")
 
 
+def find_manifest(path: Path) -> Path:
+    """The manifest that is meant by its own path, or by that of the set it lies with."""
+    beside = manifest_path(path)
+    return beside if path.is_dir() or beside.is_file() else path
+
+
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write a manifest in one piece."""
     write_json(path, manifest.model_dump(mode="json"))

@@ -21,9 +21,18 @@ def load_method(table: Mapping[str, str], name: str, *, kind: str) -> Any:
     Raises:
         SettingsError: there is no such method.
     """
+    check_method(table, name, kind=kind)
+    module, attribute = table[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def check_method(table: Mapping[str, str], name: str, *, kind: str) -> None:
+    """Whether there is a method of this name, without importing it.
+
+    Raises:
+        SettingsError: there is none; names the nearest.
+    """
     if name not in table:
         near = difflib.get_close_matches(name, table, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise SettingsError(f"there is no {kind} '{name}'{hint} Choose from {', '.join(sorted(table))}")
-    module, attribute = table[name].split(":")
-    return getattr(importlib.import_module(module), attribute)

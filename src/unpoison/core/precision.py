@@ -13,11 +13,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unpoison.core.settings import Settings
+from unpoison.core.settings import Precision, Settings, with_precision
 
 log = logging.getLogger(__name__)
 
-Precision = Literal["auto", "fp32", "bf16"]
+__all__ = [
+    "Choice",
+    "Precision",
+    "Resolved",
+    "autocast",
+    "choose_precision",
+    "network_dtype",
+    "resolve",
+    "with_precision",
+]
+
 Resolved = Literal["fp32", "bf16"]
 
 # What torch.cpu.get_capabilities() calls native bf16 arithmetic: x86, x86, ARM. AVX-512 alone has none, although
@@ -112,16 +122,6 @@ def resolve(settings: S, device: torch.device, begun: str | None = None) -> S:
     if precision == "bf16":
         _warn_of_emulation(device.type)
     return settings
-
-
-def with_precision(settings: S, precision: Precision | None) -> S:
-    """Settings in the precision that was asked for, whatever their profile says; None leaves theirs.
-
-    Those of methods that compute without a network come back as they are.
-    """
-    if precision is None or "precision" not in type(settings).model_fields:
-        return settings
-    return settings.model_copy(update={"precision": precision})
 
 
 def network_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:

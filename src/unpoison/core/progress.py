@@ -1,13 +1,18 @@
-"""The one hook of every long loop, and the bar that hangs on it."""
+"""The one hook of every long loop, and what hangs on it: a bar, or the lines of a log."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Event, Thread
 
 from tqdm import tqdm
+
+_FIRST_S = 1.0  # what is over by then needs no bar
+_PERCENT_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left{postfix}"
 
 
 @dataclass(frozen=True)
@@ -18,33 +23,168 @@ class StepInfo:
         step: how many units are done, counted from 1.
         total: how many there are.
         values: figures of this step, e.g. `{"loss": 0.1}`.
+        doing: what is being done just now, where that changes on the way.
     """
 
     step: int
     total: int
     values: Mapping[str, float] = field(default_factory=dict)
+    doing: str = ""
 
 
 OnStep = Callable[[StepInfo], None]
 
 
 @contextmanager
-def progress_bar(label: str, *, unit: str = "it", disable: bool = False) -> Iterator[OnStep]:
-    """A bar on stderr with rate and time left; the hook it yields is an `on_step`."""
-    pause = 0.5 if sys.stderr.isatty() else 10  # a log keeps every line
-    with tqdm(
-        desc=label, unit=unit, disable=disable, leave=False, delay=1, mininterval=pause, dynamic_ncols=True
-    ) as bar:
+def progress_bar(label: str, *, unit: str = "it") -> Iterator[OnStep]:
+    """A bar on stderr with rate and time left, or, where that is no terminal, a line every ten seconds.
 
-        def on_step(info: StepInfo) -> None:
-            bar.total = info.total
-            if info.values:
-                bar.set_postfix({name: f"{value:.4g}" for name, value in info.values.items()}, refresh=False)
-            bar.update(info.step - bar.n)
+    It shows after a second and keeps moving between steps that take long.
 
-        yield on_step
+    Args:
+        label: what is being done.
+        unit: word for a step; "%" where steps are only shares of the whole.
+
+    Yields:
+        An `on_step`.
+    """
+    shown: _Bar | LogLines = _Bar(label, unit) if sys.stderr.isatty() else LogLines(label, unit)
+    done = False
+    try:
+        with _ticking(shown.tick, shown.pause):
+            yield shown.on_step
+        done = True
+    finally:
+        shown.close(done)
+
+
+@contextmanager
+def telling(text: str) -> Iterator[None]:
+    """Write a line on stderr that says what is being done, if that takes longer than a second."""
+    with _ticking(lambda: write_line(text), None):
+        yield
 
 
 def write_line(text: str) -> None:
     """A line on stderr, above a bar that may be there."""
     tqdm.write(text, file=sys.stderr)
+
+
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    >>> duration(75), duration(150), duration(9000)
+    ('75 s', '2 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+class LogLines:
+    """Progress for a log, which keeps every line: where the loop stands, and about how long it will still take.
+
+    Args:
+        label: what is being done.
+        unit: word for a step; "%" where steps are only shares of the whole.
+        clock: tells the seconds.
+        write: takes the lines.
+    """
+
+    pause = 10.0
+
+    def __init__(
+        self,
+        label: str,
+        unit: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        write: Callable[[str], None] = write_line,
+    ):
+        self._label, self._unit, self._clock, self._write = label, unit, clock, write
+        self._began, self._first = clock(), 0
+        self._info: StepInfo | None = None
+        self._written = False
+
+    def on_step(self, info: StepInfo) -> None:
+        """Take note of a step; a loop that begins anew is timed anew."""
+        if self._info is None:
+            self._first = max(0, info.step - 1)
+        elif info.step < self._info.step:
+            self._began, self._first = self._clock(), max(0, info.step - 1)
+        self._info = info
+
+    def tick(self) -> None:
+        """Write a line."""
+        self._written = True
+        self._write(": ".join([self._label, *self._where()]))
+
+    def close(self, done: bool) -> None:
+        """Write the last line, if there were others and the loop came to its end."""
+        if done and self._written:
+            self.tick()
+
+    def _where(self) -> list[str]:
+        info = self._info
+        if info is None:
+            return []
+        share = info.step / max(1, info.total)
+        count = "" if self._unit == "%" else f"{info.step:,} of {info.total:,} {self._unit}, "
+        words = [f"{count}{100 * share:.0f} %"]
+        words += [f"{name} {value:.4g}" for name, value in info.values.items()]
+        gone = self._clock() - self._began
+        words.append(f"{duration(gone)} gone")
+        if self._first < info.step < info.total:
+            words.append(f"about {duration(gone * (info.total - info.step) / (info.step - self._first))} left")
+        return [*([info.doing] if info.doing else []), ", ".join(words)]
+
+
+class _Bar:
+    """A bar of tqdm, whose clock goes on between steps."""
+
+    pause = 1.0
+
+    def __init__(self, label: str, unit: str):
+        self._label = label
+        style = {"bar_format": _PERCENT_BAR, "smoothing": 0} if unit == "%" else {"unit": unit}
+        self._bar = tqdm(desc=label, delay=_FIRST_S, mininterval=0.25, dynamic_ncols=True, **style)
+        self._first = True
+
+    def on_step(self, info: StepInfo) -> None:
+        bar = self._bar
+        if self._first:
+            self._first, bar.initial = False, max(0, info.step - 1)
+            bar.n = bar.last_print_n = bar.initial
+        bar.total = info.total
+        if info.doing:
+            bar.set_description_str(f"{self._label}: {info.doing}", refresh=False)
+        if info.values:
+            bar.set_postfix({name: f"{value:.4g}" for name, value in info.values.items()}, refresh=False)
+        bar.update(info.step - bar.n)
+
+    def tick(self) -> None:
+        self._bar.delay = 0  # it is shown from now on, and stays when it ends
+        self._bar.refresh()
+
+    def close(self, done: bool) -> None:
+        self._bar.close()
+
+
+@contextmanager
+def _ticking(tick: Callable[[], None], pause: float | None) -> Iterator[None]:
+    """Call something from another thread after a second and, with a pause, again after each."""
+    over = Event()
+
+    def run() -> None:
+        wait: float | None = _FIRST_S
+        while wait is not None and not over.wait(wait):
+            tick()
+            wait = pause
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

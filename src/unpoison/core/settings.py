@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -32,6 +32,9 @@ def _check_bound(text: str) -> str:
 
 # A length in [0, 1] pixel units, kept as it was written: records say 8/255 and mean exactly that.
 Bound = Annotated[str, BeforeValidator(str), AfterValidator(_check_bound)]
+
+# In which arithmetic networks compute; `core.precision` knows what auto stands for.
+Precision = Literal["auto", "fp32", "bf16"]
 
 S = TypeVar("S", bound=Settings)
 
@@ -72,6 +75,16 @@ def build_settings(
         return model(**values)
     except ValidationError as error:
         raise SettingsError(_explain(error, model)) from None
+
+
+def with_precision(settings: S, precision: Precision | None) -> S:
+    """Settings in the precision that was asked for, whatever their profile says; None leaves theirs.
+
+    Those of methods that compute without a network come back as they are.
+    """
+    if precision is None or "precision" not in type(settings).model_fields:
+        return settings
+    return settings.model_copy(update={"precision": precision})
 
 
 def read_profile(profile: str, room: str) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from unpoison.core.precision import Precision
-from unpoison.core.settings import Bound, Settings, bound_value
+from unpoison.core.settings import Bound, Precision, Settings, bound_value
 
 
 class OptimiserSettings(Settings):

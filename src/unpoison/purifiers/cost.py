@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from unpoison.core.progress import OnStep, StepInfo
+from unpoison.core.progress import OnStep, StepInfo, duration
 
 _WATCHED_S = 3.0  # how long blocks are timed
 _WORTH_S = 10.0  # a run shorter than this is over before anybody has read what it costs
@@ -37,21 +37,15 @@ def announce_cost(
         long_first = len(begun) == 1 and now - begun[0][0] >= _WORTH_S
         if len(begun) < 2 and not long_first:
             begun.append((now, info.step))
-        elif not said and now - begun[-1][0] >= _WATCHED_S:
+        elif not said and info.step > begun[-1][1] and now - begun[-1][0] >= _WATCHED_S:
             said = True
             since, done = begun[-1]
             rate = (info.step - done) / (now - since)
             count = info.total - begun[0][1]
-            if count / rate >= _WORTH_S:
-                say(f"{count:,} images: about {_duration(count / rate)} on {device} ({_rate(rate)} images/s)")
+            if (info.total - info.step) / rate >= _WORTH_S:
+                say(f"{count:,} images: about {duration(count / rate)} on {device} ({_rate(rate)} images/s)")
 
     return watch
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _rate(rate: float) -> str:

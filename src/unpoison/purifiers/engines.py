@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Protocol
 
 from unpoison.core.errors import SettingsError
-from unpoison.purifiers.pipeline import make_blocks
+from unpoison.purifiers.pipeline import OnPictures, make_blocks
 from unpoison.purifiers.store import Saved, Store
 from unpoison.purifiers.work import Work
 
@@ -19,7 +19,14 @@ class OnSaved(Protocol):
 
 
 def make_locally(
-    work: Work, numbers: Sequence[int], store: Store, *, png: bool, workers: int | None, on_saved: OnSaved
+    work: Work,
+    numbers: Sequence[int],
+    store: Store,
+    *,
+    png: bool,
+    workers: int | None,
+    on_saved: OnSaved,
+    on_pictures: OnPictures,
 ) -> None:
     """Make blocks in the threads of this process.
 
@@ -30,12 +37,13 @@ def make_locally(
         png: store them as PNG.
         workers: must be None: the cores that torch may use are all used.
         on_saved: called after each block, once it is in the store.
+        on_pictures: called before that with how many pictures of the next block are purified.
 
     Raises:
         SettingsError: `workers` was given.
     """
     if workers is not None:
         raise SettingsError("the local engine uses all cores by itself; --workers belongs to --engine ray")
-    with closing(make_blocks(work, numbers, store.save, png=png)) as blocks:
+    with closing(make_blocks(work, numbers, store.save, png=png, on_pictures=on_pictures)) as blocks:
         for saved in blocks:
             on_saved(saved)

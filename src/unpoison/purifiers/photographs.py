@@ -32,7 +32,7 @@ def warn_of_strangeness(image_set: ImageSet, settings: Mapping[str, Settings]) -
     kind = describe_strangeness(pictures)
     return kind and (
         f"most pictures of {image_set.name} are {kind}; the denoiser in the package has seen colour photographs only. "
-        "Look at --preview first, or fit a model on pictures of your own: unpoison fit diffusion"
+        "Look at --preview first, or fit one on pictures of your own: unpoison fit denoiser"
     )
 
 

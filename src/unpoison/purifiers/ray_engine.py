@@ -16,7 +16,7 @@ from unpoison.core.device import available_cores
 from unpoison.core.errors import RunError, UnpoisonError, require
 from unpoison.core.images import ImageSet
 from unpoison.purifiers.engines import OnSaved
-from unpoison.purifiers.pipeline import make_blocks
+from unpoison.purifiers.pipeline import OnPictures, make_blocks
 from unpoison.purifiers.store import Saved, Store, write_block
 from unpoison.purifiers.work import PurifyRun, Work
 
@@ -25,7 +25,14 @@ _BLOCKS_AT_ONCE = 4  # on an accelerator, so that one block is decoded while ano
 
 
 def make_with_ray(
-    work: Work, numbers: Sequence[int], store: Store, *, png: bool, workers: int | None, on_saved: OnSaved
+    work: Work,
+    numbers: Sequence[int],
+    store: Store,
+    *,
+    png: bool,
+    workers: int | None,
+    on_saved: OnSaved,
+    on_pictures: OnPictures,
 ) -> None:
     """Make blocks in actors. They read the source and write block files themselves; only this process journals.
 
@@ -38,6 +45,7 @@ def make_with_ray(
         png: store blocks as PNG.
         workers: how many actors; one per core, or per accelerator, if left out.
         on_saved: called after each block, once it is in the journal.
+        on_pictures: not called: what the workers have half done is not known here.
 
     Raises:
         MissingExtraError: Ray is not installed.

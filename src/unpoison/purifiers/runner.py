@@ -48,15 +48,20 @@ def purify_in_memory(
     source: list[bytes] = []
     result: list[bytes] = []
     changes: list[float] = []
-    with closing(make_blocks(work, range(len(work.blocks)), lambda _, __, block: block, png=False)) as blocks:
+
+    def on_pictures(count: int) -> None:
+        if on_step:
+            on_step(StepInfo(len(source) + count, len(image_set)))
+
+    numbers = range(len(work.blocks))
+    with closing(make_blocks(work, numbers, lambda _, __, block: block, png=False, on_pictures=on_pictures)) as blocks:
         for block in blocks:
             for picture in block:
                 images[len(source)] = as_rgb(np.asarray(picture.data))
                 source.append(picture.source_hash)
                 result.append(picture.result_hash)
                 changes.append(picture.change_255)
-            if on_step:
-                on_step(StepInfo(len(source), len(image_set)))
+            on_pictures(0)
     purified = ArrayImageSet(
         images, image_set.labels, class_names=image_set.class_names, ids=image_set.ids, name=image_set.name
     )
@@ -92,7 +97,8 @@ def purify_to(
         workers: how many workers, for `ray`; as many as there are devices if left out.
         history: steps that made the source.
         skipped: ids that were set aside before.
-        on_step: called before the first block and after each with the number of images done.
+        on_step: called before the first block and as pictures are purified, with the number of images done; a block
+            counts in full once it is saved.
 
     Returns:
         The manifest, which lies with the target.
@@ -134,7 +140,7 @@ def purify_part(
         batch_size: images on an accelerator at once; does not change the result.
         history: steps that made the source.
         skipped: ids that were set aside before.
-        on_step: called before the first block and after each with the number of this part's images done.
+        on_step: as for `purify_to`, with the number of this part's images.
 
     Returns:
         How many blocks of the others are still missing; 0 if the set is there.
@@ -213,9 +219,12 @@ def _make_blocks(
             if on_step:
                 on_step(StepInfo(done, total))
 
-        if on_step:
-            on_step(StepInfo(done, total))
-        make(work, missing, store, png=png, on_saved=on_saved)
+        def on_pictures(count: int) -> None:
+            if on_step:
+                on_step(StepInfo(done + count, total))
+
+        on_pictures(0)
+        make(work, missing, store, png=png, on_saved=on_saved, on_pictures=on_pictures)
 
 
 def _assemble(

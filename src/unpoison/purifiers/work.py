@@ -108,6 +108,11 @@ class Work:
         """Make the threads at work give up after their current network call."""
         self._stopped.set()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped.is_set()
+
     def prepare(self, folder: Path | None = None) -> None:
         """Let a purifier that needs it look at the whole set, once, before any block.
 

@@ -1,0 +1,54 @@
+"""What a command looks at before it imports torch, which takes seconds: names, profiles and sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+def check_methods(table: Mapping[str, str], asked: str, *, kind: str) -> None:
+    """Whether there are all methods of a chain such as `jpeg+fast`.
+
+    Raises:
+        SettingsError: there is no such method.
+    """
+    from unpoison.core.methods import check_method
+
+    for name in asked.split("+"):
+        check_method(table, name, kind=kind)
+
+
+def check_profiles(profiles: Sequence[str], *, room: str) -> None:
+    """Whether there are these profiles.
+
+    Raises:
+        SettingsError: there is none of this name, or its file cannot be read.
+    """
+    from unpoison.core.settings import read_profile
+
+    for profile in profiles:
+        read_profile(profile, room)
+
+
+def check_sources(*sources: str | None, input_format: str | None = None) -> None:
+    """Whether the sets that were named are there.
+
+    Args:
+        sources: what `read` takes; None is passed over.
+        input_format: format of the first, if the user named it.
+
+    Raises:
+        DataError: a file is missing, or of no known format.
+        SettingsError: there is no such format.
+    """
+    from unpoison.core.methods import check_method
+    from unpoison.data import detect_format
+    from unpoison.data.methods import METHODS
+    from unpoison.data.sources import parse_source
+
+    for number, source in enumerate(sources):
+        if source is None:
+            continue
+        if number == 0 and input_format:
+            check_method(METHODS, input_format, kind="format")
+        else:
+            detect_format(parse_source(source).path)
