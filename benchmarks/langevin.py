@@ -26,10 +26,11 @@ from engine import seconds
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unpoison.core.device import available_cores, choose_device, describe_device, versions
+from unpoison.core.device import choose_device, describe_device, versions
 from unpoison.core.errors import RunError
 from unpoison.core.files import write_json, write_text
 from unpoison.core.noise import Noise
+from unpoison.core.threads import available_cores
 from unpoison.dynamics.langevin import energy_and_gradient, langevin
 from unpoison.nets.energy import SnganEnergy
 from unpoison.nets.pixel_energy import PixelEnergy

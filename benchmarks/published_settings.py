@@ -23,10 +23,11 @@ import numpy as np
 import torch
 from engine import seconds
 
-from unpoison.core.device import available_cores, choose_device, describe_device, versions
+from unpoison.core.device import choose_device, describe_device, versions
 from unpoison.core.files import write_json, write_text
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.settings import Settings, build_settings
+from unpoison.core.threads import available_cores
 from unpoison.data import read
 from unpoison.fitting.diffusion import fit
 from unpoison.fitting.energy import fit_energy

@@ -19,7 +19,8 @@ from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.schedules import Schedule
 from unpoison.nets.weights import save_model
 
-torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+# In the environment, so that commands too leave it at that and look at no load.
+torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "2")))
 
 
 def pytest_addoption(parser):

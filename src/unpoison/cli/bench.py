@@ -42,7 +42,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str | Non
     metavar="N[,N-M...]",
     help="Of attacks with several cases (targets, target classes), run only these, counted from 0: 0,3-7.",
 )
-@options.together(options.device, options.precision, options.as_json)
+@options.together(options.device, options.precision, options.threads, options.as_json)
 def bench(
     suite: Path,
     out: Path,

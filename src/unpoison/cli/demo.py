@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--out", type=options.PATH, default=Path("unpoison-demo"), show_default=True, help="Folder for results.")
 @click.option("--method", type=click.Choice(list(METHODS)), default="fast", show_default=True, help="What purifies.")
-@options.together(options.device, options.precision, options.as_json)
+@options.together(options.device, options.precision, options.threads, options.as_json)
 def demo(out: Path, method: str, device: str, precision: Precision | None, as_json: bool) -> None:
     """Poison, purify, train and score a small real image set, and draw a page of what happened."""
     from unpoison.core.progress import telling

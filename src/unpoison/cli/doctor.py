@@ -21,7 +21,7 @@ _EXTRAS = {
 
 
 @click.command()
-@options.together(options.device, options.as_json)
+@options.together(options.device, options.threads, options.as_json)
 def doctor(device: str, as_json: bool) -> None:
     """Say what this machine has, what is missing and how to get it, and purify a few digits as a test."""
     import torch

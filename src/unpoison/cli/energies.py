@@ -19,7 +19,7 @@ from unpoison.cli.checks import check_sources
     help="Energy model: ebm-small, which comes with unpoison, or a file written by `fit ebm` or `models import`.",
 )
 @click.option("--out", type=options.PATH, help="Page to write, with histograms: energies.html.")
-@options.together(options.device, options.input_format, options.as_json)
+@options.together(options.device, options.threads, options.input_format, options.as_json)
 def energies(
     sources: tuple[str, ...], model: str, out: Path | None, device: str, input_format: str | None, as_json: bool
 ) -> None:

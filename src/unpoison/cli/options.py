@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from unpoison.core.threads import computing_threads
 
 if TYPE_CHECKING:
     from unpoison.core.precision import Precision
@@ -24,6 +27,25 @@ precision = click.option(
     type=click.Choice(["auto", "fp32", "bf16"]),
     help="Arithmetic of the networks; auto is bf16 where the processor has it, else fp32.  [default: the profile's, "
     "or auto]",
+)
+
+
+def _use_threads(context: click.Context, parameter: click.Parameter, text: str) -> None:
+    if context.resilient_parsing:  # only completing a line
+        return
+    if text != "auto" and not re.fullmatch("[1-9][0-9]{0,2}", text):
+        raise click.BadParameter(f"'{text}' is neither auto nor a number from 1 to 999", context, parameter)
+    context.with_resource(computing_threads(None if text == "auto" else int(text)))
+
+
+threads = click.option(
+    "--threads",
+    default="auto",
+    show_default=True,
+    metavar="N|auto",
+    callback=_use_threads,
+    expose_value=False,
+    help="Threads to compute on; auto is OMP_NUM_THREADS, or as many as there are free cores.",
 )
 profile = click.option(
     "--profile", default="", metavar="NAME[,NAME...]", help="Settings to start from: shipped names or .toml files."
@@ -46,7 +68,7 @@ def together(*options: Callable[..., Any]) -> Callable[..., Any]:
 
 
 # What every command that computes with settings takes.
-computing = together(seed, device, precision, profile, assignments, input_format, dry_run, as_json)
+computing = together(seed, device, precision, threads, profile, assignments, input_format, dry_run, as_json)
 
 
 def in_precision(settings: Mapping[str, S], precision: Precision | None) -> dict[str, S]:

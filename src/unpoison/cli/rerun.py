@@ -21,7 +21,7 @@ from unpoison.cli.checks import check_sources
     help="Weight file, or folder of a classifier, that the run used, if it is not beside it.",
 )
 @click.option("--with", "others", multiple=True, help="A further set that an attack used.")
-@options.together(options.device, options.as_json)
+@options.together(options.device, options.threads, options.as_json)
 def rerun(
     manifest: Path,
     out: Path,

@@ -141,7 +141,7 @@ def _check_architecture(init: Path, found: str, model: str) -> None:
     type=options.PATH,
     help="The poisoned set, or its manifest: scores its trigger or its target too, if it has one.",
 )
-@options.together(options.device, options.as_json)
+@options.together(options.device, options.threads, options.as_json)
 def score(folder: Path, test_src: str, manifest: Path | None, device: str, as_json: bool) -> None:
     """Score the classifier in FOLDER on a clean test set."""
     from unpoison.core.manifest import find_manifest

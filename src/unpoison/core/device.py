@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib import metadata
-from pathlib import Path
 
 import torch
 
@@ -29,16 +27,6 @@ def choose_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError):
         raise SettingsError(f"device '{name}' is not available here; use --device auto or --device cpu") from None
     return device
-
-
-def available_cores() -> int:
-    """Cores that this process may use: those it is pinned to, within the quota of its container."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):  # there is no quota, which is written as a word, or no such file
-        return cores
 
 
 def describe_device(device: torch.device) -> str:

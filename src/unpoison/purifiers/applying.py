@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpoison.core.device import available_cores
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet, ImageSet, row_ids
 from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_uint8
+from unpoison.core.threads import available_cores
 from unpoison.data.loose_pictures import PictureListSet, from_channels
 from unpoison.nets.protocols import Denoiser
 from unpoison.purifiers.base import Purifier

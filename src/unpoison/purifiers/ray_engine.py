@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unpoison.core.device import available_cores
 from unpoison.core.errors import RunError, UnpoisonError, require
 from unpoison.core.images import ImageSet
+from unpoison.core.threads import available_cores
 from unpoison.purifiers.engines import OnSaved
 from unpoison.purifiers.pipeline import OnPictures, make_blocks
 from unpoison.purifiers.store import Saved, Store, write_block

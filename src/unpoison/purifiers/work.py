@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unpoison.core.device import available_cores, choose_device, versions
+from unpoison.core.device import choose_device, versions
 from unpoison.core.errors import DataError
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture
@@ -22,6 +22,7 @@ from unpoison.core.noise import Noise
 from unpoison.core.precision import resolve
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.core.settings import Settings
+from unpoison.core.threads import available_cores
 from unpoison.purifiers.base import Purifier
 from unpoison.purifiers.blocks import PurifiedPicture, finish_picture
 from unpoison.purifiers.building import Chain, build_purifier
