@@ -138,7 +138,11 @@ def mixed_sizes() -> ArrayImageSet:
         (relabelled([0, 1, 2, -1]), toy_set(3), "1 pictures of other have no label"),
         (toy_set(6), relabelled([0, -1]), "1 pictures of other have no label"),
         (relabelled([0, 1, 0, 1]), toy_set(3), "no picture of blue"),
-        (relabelled([0, 1], names=("a", "b")), toy_set(3), "has the classes a, b but toy has red, green, blue"),
+        (
+            relabelled([0, 1], names=("a", "b")),
+            toy_set(3),
+            "toy has pictures of red, green, blue, but",
+        ),
         (toy_set(6), relabelled([0, 1, 2], side=20), "pictures of different sizes"),
         (relabelled([]), toy_set(3), "other holds no pictures"),
         (relabelled([0], names=("a",)), relabelled([0], names=("a",)), "needs at least two"),

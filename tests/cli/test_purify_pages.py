@@ -46,7 +46,7 @@ def test_a_run_leaves_a_page(run, folder, tmp_path, target, page):
     assert "The 16 most changed pictures" in text
     assert text.count("<img") == 48
     assert all(name in text for name in ("c0", "c1", "c2"))
-    assert read(tmp_path / target).other_files == 0
+    assert not read(tmp_path / target).notes
 
 
 def test_a_page_that_cannot_be_drawn_loses_nothing(folder, tmp_path, capsys):
@@ -67,9 +67,10 @@ def test_other_files_are_counted_and_left_alone(run, folder, tmp_path):
     (folder / "readme.md").write_text("hello")
     code, _, err = run("purify", folder, tmp_path / "out", "--method", "grayscale")
     assert code == 0
-    assert "no pictures: 2; left alone" in err
+    assert "files that are no pictures, left alone: 2 (c0/notes.txt, readme.md)" in err
     assert not list((tmp_path / "out").rglob("*.txt"))
-    assert read_manifest(tmp_path / "out" / "manifest.json").count == 20
+    manifest = read_manifest(tmp_path / "out" / "manifest.json")
+    assert (manifest.count, manifest.notes) == (20, {"files that are no pictures, left alone": 2})
 
 
 def _manifest(source, change):

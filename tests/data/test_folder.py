@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from data.conftest import assert_one_line, png_bytes
 from unpoison.core.errors import DataError, RunError, SettingsError, UnsafeFileError
 from unpoison.core.images import ArrayImageSet
+from unpoison.core.notes import DataWarning
 from unpoison.data import open_writer, read, set_bad_aside, write
 
 
@@ -21,12 +23,16 @@ def test_ids_labels_and_other_files(class_folder):
     for ours in ("manifest.json", "changes.html", "class_names.txt"):
         (class_folder / ours).write_text("cat\ndog\n")
     (class_folder / ".hidden").mkdir()
-    image_set = read(class_folder)
+    (class_folder / "dog" / ".ipynb_checkpoints").mkdir()
+    Image.new("L", (7, 2)).save(class_folder / "dog" / ".ipynb_checkpoints" / "0-checkpoint.png")
+    left_alone = "no pictures, left alone: 3 .dog/.ipynb_checkpoints/0-checkpoint.png, dog/notes.txt, shopping.pdf"
+    with pytest.warns(DataWarning, match=left_alone):
+        image_set = read(class_folder)
     assert image_set.ids == ("cat/0", "cat/1", "dog/0", "dog/1", "dog/deep/x.y")
     assert image_set.labels.tolist() == [0, 0, 1, 1, 1]
     assert image_set.class_names == ("cat", "dog")
-    assert (image_set.name, image_set.format, image_set.other_files) == ("pictures", "folder", 2)
-    assert image_set.subset([0]).other_files == 2
+    assert (image_set.name, image_set.format) == ("pictures", "folder")
+    assert [note.count for note in image_set.subset([0]).notes] == [3]
     assert image_set.sizes[-1].tolist() == [2, 7]
     assert image_set.picture(4).mode == "L"
 
@@ -35,6 +41,60 @@ def test_split_is_a_folder(class_folder):
     assert read(f"{class_folder.parent}#pictures").ids == read(class_folder).ids
     with pytest.raises(DataError, match="no such folder"):
         read(f"{class_folder}#none")
+
+
+def test_rows_are_those_of_image_folder(tmp_path):
+    """What others keep by row, such as noise, is in that order."""
+    names = ["cat/img.png", "cat/img (1).png", "cat/img-2.png", "cat/sub/a.png", "cat/z.png", "cat-2/img.png"]
+    for name in names:
+        (tmp_path / "src" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (2, 2)).save(tmp_path / "src" / name)
+    classes = ["cat", "cat-2"]  # as torchvision's make_dataset goes about it
+    walked = [
+        os.path.relpath(os.path.join(parent, file), tmp_path / "src")
+        for class_name in classes
+        for parent, _, files in sorted(os.walk(tmp_path / "src" / class_name))
+        for file in sorted(files)
+    ]
+    assert list(read(tmp_path / "src").files) == walked
+
+
+def test_folders_called_like_splits_are_no_classes(class_folder, tmp_path):
+    for split in ("train", "Test"):
+        shutil.copytree(class_folder, tmp_path / "set" / split)
+    with pytest.warns(DataWarning, match=r"splits beside train, not read; SRC#NAME reads one: 1 \(Test\)"):
+        image_set = read(tmp_path / "set")
+    assert image_set.class_names == ("cat", "dog")
+    assert len(read(f"{tmp_path}/set#Test")) == 4
+    shutil.rmtree(tmp_path / "set" / "train")
+    with pytest.raises(SettingsError, match="no split 'train'; choose from Test"):
+        read(tmp_path / "set")
+
+
+def test_a_target_inside_the_source_would_become_a_class(class_folder):
+    with pytest.raises(SettingsError, match=r"lies in .*pictures, and would be a part of that set"):
+        write(read(class_folder).subset([0, 2]), class_folder / "purified")
+
+
+def test_names_that_are_no_text_are_refused(class_folder):
+    os.rename(class_folder / "cat" / "0.png", os.fsencode(class_folder / "cat") + b"/caf\xe9.png")
+    with pytest.raises(DataError) as caught:
+        read(class_folder)
+    assert_one_line(caught.value, "caf\\udce9", "not UTF-8", "Rename it")
+
+
+def test_a_link_to_itself_is_a_bad_picture(class_folder):
+    (class_folder / "cat" / "loop.png").symlink_to("loop.png")
+    with pytest.raises(DataError) as caught:
+        read(class_folder).array()
+    assert_one_line(caught.value, "loop.png", "cannot be read")
+
+
+def test_classes_of_one_name_cannot_be_folders(tmp_path):
+    twins = ArrayImageSet(np.zeros((3, 2, 2, 3), np.uint8), [0, 1, 2], class_names=["crane", "cat", "crane"])
+    with pytest.raises(SettingsError, match="several classes 'crane'"):
+        write(twins, tmp_path / "out")
+    assert twins.count_per_class() == {"crane (class 0)": 1, "cat": 1, "crane (class 2)": 1}
 
 
 def test_rows_may_be_sliced(class_folder):

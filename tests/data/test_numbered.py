@@ -7,6 +7,7 @@ from PIL import Image
 from data.conftest import assert_one_line
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ArrayImageSet
+from unpoison.core.notes import Note
 from unpoison.data import read, write
 
 
@@ -26,7 +27,7 @@ def test_order_is_numeric_and_labels_come_from_a_second_set(numbered, small_set)
     assert image_set.ids == tuple(str(number) for number in range(11))
     assert image_set.array()[:, 0, 0, 0].tolist() == list(range(11))
     assert image_set.labels.tolist() == [-1] * 11
-    assert image_set.other_files == 1
+    assert image_set.notes == (Note("files that are no pictures, left alone", 1, ("readme.txt",)),)
     labelled = read(numbered, labels_from=small_set)
     assert labelled.labels.tolist() == small_set.labels[:11].tolist()
     assert labelled.class_names == small_set.class_names

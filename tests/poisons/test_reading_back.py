@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unpoison.core.errors import DataError
+from unpoison.core.errors import DataError, SettingsError
 from unpoison.poisons.base import Target, Trigger
 from unpoison.poisons.crafting import poison, write_poisoned
 from unpoison.poisons.reading_back import read_attack
 
 DELTA = np.random.default_rng(0).uniform(-0.06, 0.06, (16, 16, 3)).astype(np.float32)
+NAMES = ("c0", "c1", "c2")
 FACTS = {"target_class": 2, "mode": "add", "top": 0, "left": 0}
 
 
@@ -39,7 +40,7 @@ def written(make_set, tmp_path):
 
 @pytest.mark.parametrize(("target", "mixture"), [("bad.npz", False), ("bad", False), ("bad.npz", True)])
 def test_what_was_written_comes_back(written, make_set, target, mixture):
-    trigger, picture = read_attack(written(target, mixture=mixture))
+    trigger, picture = read_attack(written(target, mixture=mixture), NAMES)
     assert np.array_equal(trigger.delta, DELTA)
     assert (trigger.delta.dtype, trigger.target_class, trigger.mode) == (np.float32, 2, "add")
     assert np.array_equal(picture.image, make_set(12).images[3])
@@ -48,7 +49,7 @@ def test_what_was_written_comes_back(written, make_set, target, mixture):
 
 def test_an_attack_without_either_has_none(make_set, tmp_path):
     write_poisoned(poison(make_set(12), "urp"), make_set(12), tmp_path / "bad.npz")
-    assert read_attack(tmp_path / "bad.npz.manifest.json") == (None, None)
+    assert read_attack(tmp_path / "bad.npz.manifest.json", NAMES) == (None, None)
 
 
 class Spy:
@@ -71,7 +72,7 @@ def test_bad_triggers_are_refused(written, delta, message):
     path = written()
     np.save(path.with_name("bad.npz.trigger.npy"), delta, allow_pickle=True)
     with pytest.raises(DataError, match=message):
-        read_attack(path)
+        read_attack(path, NAMES)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', ", None])
@@ -80,7 +81,7 @@ def test_broken_triggers_are_refused(written, content):
     trigger = path.with_name("bad.npz.trigger.npy")
     trigger.write_bytes(trigger.read_bytes()[:-4] if content is None else content)
     with pytest.raises(DataError, match=r"trigger.npy: the array is broken \(.+\)"):
-        read_attack(path)
+        read_attack(path, NAMES)
 
 
 def test_a_header_cannot_take_memory_that_the_file_does_not_hold(written):
@@ -89,19 +90,19 @@ def test_a_header_cannot_take_memory_that_the_file_does_not_hold(written):
         header = {"descr": "<f4", "fortran_order": False, "shape": (10**6, 10**6, 3)}
         np.lib.format.write_array_header_1_0(file, header)
     with pytest.raises(DataError, match="the array is broken"):
-        read_attack(path)
+        read_attack(path, NAMES)
 
 
 def test_missing_and_broken_files_are_named(written):
     path = written()
-    path.with_name("bad.npz.target.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"bad.npz.target.png: this is not a picture"):
-        read_attack(path)
-    path.with_name("bad.npz.target.png").unlink()
-    with pytest.raises(DataError, match=r"target.png: the manifest tells of it, and it is not there"):
-        read_attack(path)
+    path.with_name("bad.npz.target.npy").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"bad.npz.target.npy: the array is broken"):
+        read_attack(path, NAMES)
+    path.with_name("bad.npz.target.npy").unlink()
+    with pytest.raises(DataError, match=r"target.npy: the manifest tells of it, and it is not there"):
+        read_attack(path, NAMES)
     with pytest.raises(DataError, match="there is no such manifest"):
-        read_attack(path.with_name("other.manifest.json"))
+        read_attack(path.with_name("other.manifest.json"), NAMES)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_a_manifest_that_was_tampered_with(written, name, value, message):
     manifest["steps"][0]["facts"][name] = value
     path.write_text(json.dumps(manifest))
     with pytest.raises(DataError, match=message):
-        read_attack(path)
+        read_attack(path, NAMES)
 
 
 def test_a_set_that_was_not_poisoned(written):
@@ -128,4 +129,17 @@ def test_a_set_that_was_not_poisoned(written):
     manifest["steps"][0]["action"] = "purify"
     path.write_text(json.dumps(manifest))
     with pytest.raises(DataError, match="tells of no poison"):
-        read_attack(path)
+        read_attack(path, NAMES)
+
+
+def test_classes_are_numbered_like_those_of_the_classifier(written):
+    trigger, target = read_attack(written(), ("c2", "c1", "other", "c0"))
+    assert (trigger.target_class, target.true_class, target.intended_class) == (0, 3, 1)
+    with pytest.raises(SettingsError, match="pictures of c2, but the classes of the classifier are c0, c1"):
+        read_attack(written("other.npz"), ("c0", "c1"))
+
+
+def test_beside_class_folders_lies_no_picture(written):
+    """`load_dataset("imagefolder")` would take it for one more row, and drop the labels."""
+    beside = [path.suffix for path in written("bad").parent.iterdir() if path.is_file()]
+    assert sorted(beside) == [".json", ".npy", ".npy"]

@@ -102,7 +102,7 @@ def test_rows_of_a_file_are_not_counted_in_what_another_attack_left(tmp_path, ma
 
 
 def test_targets_must_fit_the_set(make_set):
-    with pytest.raises(SettingsError, match="other classes"):
+    with pytest.raises(SettingsError, match="pictures of c3, but the classes"):
         find(make_set(20), make_set(12, classes=4), poisons=2)
     with pytest.raises(SettingsError, match="differ in size"):
         find(make_set(20), make_set(12, side=8), poisons=2)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from unpoison.classify.classifier import Classifier, build_net
 from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import EpochResult, TrainedClassifier
 from unpoison.core.errors import SettingsError
@@ -67,3 +68,19 @@ def test_what_cannot_be_scored_is_refused():
         score(np.array([0, 1]), brightness_set([0, -1]))
     with pytest.raises(SettingsError, match="3 predictions for the 2 pictures"):
         score(np.array([0, 1, 1]), brightness_set([0, 1]))
+
+
+def test_a_test_set_without_a_class_is_matched_by_name():
+    """A classifier that calls everything a dog gets nothing right where there are no dogs."""
+    all_dogs = build_net("resnet18", classes=3, width=4, seed=0)
+    with torch.no_grad():
+        all_dogs.linear.weight.zero_()
+        all_dogs.linear.bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
+    about = {"architecture": "resnet18", "width": 4, "mean": (0.0,) * 3, "std": (1.0,) * 3}
+    classifier = Classifier(all_dogs, class_names=("cat", "dog", "emu"), **about)
+    images = np.zeros((4, 32, 32, 3), np.uint8)
+    test_set = ArrayImageSet(images, [0, 1, 1, 0], class_names=("cat", "emu"))
+    scored = score(classifier, test_set)
+    assert (scored.accuracy.value, set(scored.per_class)) == (0, {"cat", "emu"})
+    with pytest.raises(SettingsError, match="pictures of fox, but the classes of the classifier are cat, dog, emu"):
+        score(classifier, ArrayImageSet(images, [0, 1, 1, 0], class_names=("cat", "fox")))

@@ -194,7 +194,7 @@ class Trials:
         if poisoned.manifest is None:
             return {}, {}
         facts = read_manifest(poisoned.manifest).steps[-1].facts
-        trigger, target = read_attack(poisoned.manifest)
+        trigger, target = read_attack(poisoned.manifest, trained.net.class_names)
         if trigger is None and target is None:
             return {}, facts
         metrics: dict[str, Metric] = {}

@@ -55,7 +55,7 @@ def train_from_scratch(
     on_step: OnStep | None = None,
 ) -> TrainedClassifier:
     """Train a classifier with what its settings ask for. See `training.train`, which calls this."""
-    check_sets(train_set, test_set)
+    test_set = check_sets(train_set, test_set)
     _check_sides(settings, int(train_set.sizes[0].min()))
     started = time.perf_counter()
     place = choose_device(device)

@@ -122,7 +122,7 @@ def train(
             on_epoch=on_epoch,
             on_step=on_step,
         )
-    check_sets(train_set, test_set)
+    test_set = check_sets(train_set, test_set)
     started = time.perf_counter()
     net = new_classifier(model, train_set, settings=settings, seed=seed).to(place)
     randomness = augmentation_source(seed, place)

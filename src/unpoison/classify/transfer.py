@@ -91,7 +91,7 @@ def transfer(
         Bhat et al., PureGen: universal data purification for train-time poison defense, NeurIPS 2024,
         https://arxiv.org/abs/2405.18627
     """
-    check_sets(train_set, test_set)
+    test_set = check_sets(train_set, test_set)
     if mode not in ("linear", "fine-tune"):
         raise SettingsError(f"mode is '{mode}'; choose linear or fine-tune")
     place = choose_device(device)

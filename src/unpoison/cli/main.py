@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import threading
-from typing import NoReturn
+import warnings
+from typing import Any, NoReturn
 
 import click
 
@@ -14,6 +15,7 @@ from unpoison import __version__
 from unpoison.core.errors import UnpoisonError
 from unpoison.core.memory import keep_memory
 from unpoison.core.methods import load_method
+from unpoison.core.notes import DataWarning
 
 _COMMANDS = {
     "demo": "unpoison.cli.demo:demo",
@@ -33,6 +35,8 @@ _COMMANDS = {
 }
 # After Ctrl-C these go on with what they have finished; the others begin again.
 _GO_ON = frozenset({"demo", "purify", "fit", "bench", "rerun"})
+
+_PYTHONS_OWN = warnings.showwarning
 
 
 class _Commands(click.Group):
@@ -79,7 +83,10 @@ def main() -> None:
     """Run the command line; errors a user can mend are one line and exit code 2."""
     keep_memory()
     try:
-        cli(standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", DataWarning)
+            warnings.showwarning = _show_warning
+            cli(standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
@@ -107,3 +114,11 @@ def _stop(hint: str) -> NoReturn:
         sys.stdout.flush()
         os._exit(130)
     sys.exit(130)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Show what happened to a set as a line; other warnings as Python does."""
+    if issubclass(category, DataWarning):
+        click.echo(f"unpoison: {message}", err=True)
+    else:
+        _PYTHONS_OWN(message, category, *where, **more)

@@ -195,7 +195,4 @@ def _read_source(
         skipped = sorted(set(everything) - set(image_set.ids))
         for error in bad:
             click.echo(f"unpoison: set aside: {error}", err=True)
-    if image_set.other_files:
-        text = f"files in {image_set.name} that are no pictures: {image_set.other_files}; left alone"
-        click.echo(f"unpoison: {text}", err=True)
     return image_set, skipped

@@ -157,8 +157,9 @@ def score(folder: Path, test_src: str, manifest: Path | None, device: str, as_js
         from unpoison.scoring.accuracy import score as score_accuracy
         from unpoison.scoring.success import attack_success, targeted_success
 
-        trigger, target = read_attack(manifest) if manifest else (None, None)
-        classifier, test_set = load_classifier(folder).to(choose_device(device)), read(test_src)
+        classifier = load_classifier(folder).to(choose_device(device))
+        trigger, target = read_attack(manifest, classifier.class_names) if manifest else (None, None)
+        test_set = read(test_src)
         scored = score_accuracy(classifier, test_set)
     per_class = {name: round(metric.value, 4) for name, metric in scored.per_class.items()}
     lines = [scored.describe(), *(f"  {name}: {100 * value:.1f} %" for name, value in per_class.items())]
@@ -169,7 +170,7 @@ def score(folder: Path, test_src: str, manifest: Path | None, device: str, as_js
         facts["attack_success"] = {f"x{scale:g}": rate.model_dump() for scale, rate in reached.success.items()}
     if target is not None:
         facts["target_misread"] = targeted_success(classifier, target)
-        true, intended = (test_set.class_names[label] for label in (target.true_class, target.intended_class))
+        true, intended = (classifier.class_names[label] for label in (target.true_class, target.intended_class))
         lines.append(
             f"the target, of class '{true}', is {'' if facts['target_misread'] else 'not '}taken for '{intended}'"
         )

@@ -7,8 +7,8 @@ import re
 from pathlib import PurePath
 from types import ModuleType
 
-# Line ends, and what could steer a terminal.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Line ends, what could steer a terminal, and bytes of file names that are no text.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class UnpoisonError(Exception):
@@ -19,7 +19,7 @@ class UnpoisonError(Exception):
     """
 
     def __init__(self, text: str):
-        super().__init__(_CONTROL.sub(lambda match: ascii(match[0])[1:-1], text))
+        super().__init__(show_control(text))
 
 
 class SettingsError(UnpoisonError):
@@ -64,6 +64,11 @@ class MissingExtraError(UnpoisonError):
 
 def _rebuild(kind, file, problem, remedy, record):
     return kind(file, problem, remedy, record=record)
+
+
+def show_control(text: str) -> str:
+    """A stranger's text as one harmless line: control characters are shown as escapes."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

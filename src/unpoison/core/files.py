@@ -42,3 +42,8 @@ def file_stamp(path: Path) -> str:
     except OSError:
         return "none"
     return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path, its links followed, lies in a folder or is that folder. A link to itself stays where it is."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))

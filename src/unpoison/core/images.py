@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.hashing import hash_picture, hash_pictures
+from unpoison.core.notes import Note
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -65,7 +67,8 @@ class ImageSet(ABC):
     """
 
     format: str = "array"  # name of the format it was read from; readers set it
-    other_files: int = 0  # files that lie among the pictures and were left alone; readers of folders count them
+    folder: Path | None = None  # that it was read from, into which nothing may be written; `read` sets it
+    notes: tuple[Note, ...] = ()  # what was left out or read in another way; readers fill it, `read` tells it
 
     def __init__(
         self,
@@ -94,6 +97,9 @@ class ImageSet(ABC):
             raise DataError(
                 self.name, f"two pictures share the id '{twice}'", "Rename one: files may not differ in extension only"
             )
+        for text in (*self.ids, *self.class_names):
+            if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+                raise DataError(self.name, f"the name '{text}' is not UTF-8", "Rename it, for instance with convmv")
         wrong = np.flatnonzero((self.labels < -1) | (self.labels >= len(self.class_names)))
         if len(wrong):
             raise DataError(
@@ -102,6 +108,10 @@ class ImageSet(ABC):
                 "Correct the label or name all classes",
                 record=self.ids[wrong[0]],
             )
+
+    def inherit(self, source: ImageSet) -> None:
+        """Take over what is known of the set that this one was made from."""
+        self.format, self.folder, self.notes = source.format, source.folder, source.notes
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -132,8 +142,7 @@ class ImageSet(ABC):
             SettingsError: the pictures differ in size.
             DataError: a picture is broken.
         """
-        for row in np.flatnonzero(self.sizes[:, 0] == 0):
-            self.picture(int(row))  # says what is wrong with it, which a complaint about sizes would hide
+        self.check_headers()
         if len(np.unique(self.sizes, axis=0)) > 1:
             raise SettingsError(
                 f"{self.name} holds pictures of several sizes, from {_size(self.sizes.min(axis=0))} to "
@@ -142,16 +151,33 @@ class ImageSet(ABC):
             )
         return np.stack(self.load(range(len(self)))) if len(self) else np.zeros((0, 0, 0, 3), np.uint8)
 
+    def check_headers(self) -> None:
+        """Say what is wrong with a picture of unknown size, before a complaint about sizes hides it.
+
+        Raises:
+            DataError: as `picture` does.
+        """
+        for row in np.flatnonzero(self.sizes[:, 0] == 0):
+            self.picture(int(row))
+
     @cached_property
     def content_hash(self) -> str:
         """sha256 over decoded pixels and labels: the same however the set is stored or ordered."""
         digests = (hash_picture(self.picture(row).rgb, int(self.labels[row])) for row in range(len(self)))
         return hash_pictures(digests)
 
+    @cached_property
+    def distinct_names(self) -> tuple[str, ...]:
+        """Names of the classes for records; two of one name, such as ImageNet's cranes, get their number."""
+        twins = {name for name, count in Counter(self.class_names).items() if count > 1}
+        return tuple(
+            f"{name} (class {label})" if name in twins else name for label, name in enumerate(self.class_names)
+        )
+
     def count_per_class(self) -> dict[str, int]:
-        """How many pictures each class has, empty classes included."""
+        """How many pictures each class has, by its distinct name, empty classes included."""
         counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.class_names))
-        return dict(zip(self.class_names, counts.tolist(), strict=True))
+        return dict(zip(self.distinct_names, counts.tolist(), strict=True))
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> ImageSet:
         """Some of the pictures, under their own ids."""
@@ -223,7 +249,7 @@ class ArrayImageSet(ImageSet):
 class _Subset(ImageSet):
     def __init__(self, whole: ImageSet, indices: np.ndarray):
         self._whole, self._indices = whole, indices
-        self.format, self.other_files = whole.format, whole.other_files
+        self.inherit(whole)
         ids = [whole.ids[row] for row in indices]
         super().__init__(whole.name, ids, whole.labels[indices], whole.class_names, whole.sizes[indices])
 
@@ -233,6 +259,30 @@ class _Subset(ImageSet):
     def stamp(self, rows: range) -> str:
         chosen = self._indices[rows.start : rows.stop].tolist()
         return _digest(self._whole.stamp(range(row, row + 1)).encode() for row in chosen)
+
+
+class Relabelled(ImageSet):
+    """The pictures of another set, its classes numbered otherwise.
+
+    Args:
+        whole: the set.
+        labels: [N] class indices; -1 where unknown.
+        class_names: name of each class.
+    """
+
+    def __init__(self, whole: ImageSet, labels: np.ndarray, class_names: Sequence[str]):
+        self._whole = whole
+        self.inherit(whole)
+        super().__init__(whole.name, whole.ids, labels, class_names, whole.sizes)
+
+    def picture(self, index: int) -> Picture:
+        return self._whole.picture(index)
+
+    def array(self) -> np.ndarray:
+        return self._whole.array()
+
+    def stamp(self, rows: range) -> str:
+        return self._whole.stamp(rows)
 
 
 def row_ids(count: int) -> list[str]:

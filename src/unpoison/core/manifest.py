@@ -52,6 +52,7 @@ class Manifest(BaseModel):
         per_class: pictures in each class.
         modes: how many pictures were stored in each mode before they became RGB.
         skipped: ids of bad pictures that were set aside.
+        notes: what was left out of the source or read in another way, with how often.
         steps: oldest first.
     """
 
@@ -63,6 +64,7 @@ class Manifest(BaseModel):
     per_class: dict[str, int]
     modes: dict[str, int] = {}
     skipped: list[str] = []
+    notes: dict[str, int] = {}
     steps: list[Step]
 
 

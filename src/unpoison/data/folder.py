@@ -9,45 +9,64 @@ import numpy as np
 
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
-from unpoison.data.formats import Format
-from unpoison.data.picture_files import PictureFiles, check_link, count_others
+from unpoison.core.notes import Note
+from unpoison.data.formats import Format, choose_split
+from unpoison.data.picture_files import PictureFiles, check_link, list_others
 from unpoison.data.pictures import SUFFIXES
 from unpoison.data.writer import Writer, check_name
 
 # One class a line. Written where sorting the folders would not give back the classes and their order.
 CLASS_FILE = "class_names.txt"
+_SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"})
 
 
 def read_folder(path: Path, split: str | None) -> ImageSet:
     """Read a folder of class folders; `#name` reads the folder `name` in it.
 
-    The class is the first folder, the id the path without extension, the order that of the ids. Files that are not
-    pictures, lie outside a class folder or start with a dot are counted and left alone.
+    The class is the first folder, the id the path without extension, and the order that of torchvision's ImageFolder:
+    classes, then folders, then file names with their extension, so that what others keep by row fits. Files that are
+    no pictures, lie outside a class folder, or start with a dot as they are or by their folder, are left alone. Where
+    all folders are called like splits, they are splits: `train` is read if none is named.
 
     Raises:
         DataError: a class has no pictures, or two differ in extension only.
         UnsafeFileError: a link leads out of the folder.
+        SettingsError: there are splits without `train`, and none was named.
     """
     root = path if split is None else path / split
+    folders = _list_folders(root)
+    unread: list[str] = []
+    if split is None and all(folder.lower() in _SPLITS for folder in folders):
+        chosen = choose_split(
+            path, next((folder for folder in folders if folder.lower() == "train"), None), (*folders,)
+        )
+        unread = [folder for folder in folders if folder != chosen]
+        root = path / chosen
+        folders = _list_folders(root)
+    class_names = _class_names(root, folders)
+    files: list[str] = []
+    others = list_others(root)
+    for folder in folders:
+        found, left = _list_pictures(root, root / folder)
+        if not found:
+            raise DataError(root / folder, "the class folder holds no pictures", "Remove it or fill it")
+        files += sorted(found, key=os.path.split)
+        others += left
+    index = {class_name: label for label, class_name in enumerate(class_names)}
+    image_set = PictureFiles(root, files, [index[file.split("/")[0]] for file in files], class_names, others=others)
+    if unread:
+        image_set.notes += (Note.of(f"splits beside {root.name}, not read; SRC#NAME reads one", unread),)
+    image_set.format = "folder"
+    return image_set
+
+
+def _list_folders(root: Path) -> list[str]:
     if not root.is_dir():
         raise DataError(root, "there is no such folder", "Name a folder that holds one folder per class")
     folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not folders:
         raise DataError(root, "it holds no class folders", "Sort the pictures into one folder per class")
-    class_names = _class_names(root, folders)
-    files: list[str] = []
-    other = count_others(root)
-    for folder in folders:
-        found, left = _list_pictures(root, root / folder)
-        if not found:
-            raise DataError(root / folder, "the class folder holds no pictures", "Remove it or fill it")
-        files += found
-        other += left
-    files.sort(key=lambda file: os.path.splitext(file)[0])
-    index = {class_name: label for label, class_name in enumerate(class_names)}
-    image_set = PictureFiles(root, files, [index[file.split("/")[0]] for file in files], class_names, other_files=other)
-    image_set.format = "folder"
-    return image_set
+    return folders
 
 
 def _class_names(root: Path, folders: list[str]) -> list[str]:
@@ -65,19 +84,20 @@ def _class_names(root: Path, folders: list[str]) -> list[str]:
     return class_names
 
 
-def _list_pictures(root: Path, folder: Path) -> tuple[list[str], int]:
-    """Paths of the pictures below one class folder, relative to the root, and how many other files there are."""
-    found, other = [], 0
+def _list_pictures(root: Path, folder: Path) -> tuple[list[str], list[str]]:
+    """Paths of the pictures and of the other files below one class folder, relative to the root."""
+    found: list[str] = []
+    others: list[str] = []
     check_link(root, folder)
     for parent, folders, names in os.walk(folder, onerror=_raise):
         for name in folders:
             check_link(root, Path(parent, name))
+        inside = Path(parent).relative_to(root)
+        hidden = any(part.startswith(".") for part in inside.parts)
         for name in names:
-            if name.startswith(".") or os.path.splitext(name)[1].lower() not in SUFFIXES:
-                other += 1
-            else:
-                found.append(Path(parent, name).relative_to(root).as_posix())
-    return found, other
+            is_picture = os.path.splitext(name)[1].lower() in SUFFIXES and not hidden and not name.startswith(".")
+            (found if is_picture else others).append((inside / name).as_posix())
+    return found, others
 
 
 def _raise(error: OSError) -> None:
@@ -95,16 +115,23 @@ class FolderWriter(Writer):
             raise SettingsError(
                 f"{self.source.name} has pictures without label, which have no class folder; write .npz or numbered"
             )
+        present = [names[label] for label in np.unique(labels)]
         for class_name in names:
             if "/" in check_name(self.source, class_name, "class name") or class_name != class_name.strip():
                 raise SettingsError(f"the class '{class_name}' cannot be one folder; write .npz or .parquet")
+            if names.count(class_name) > 1:
+                raise SettingsError(
+                    f"{self.source.name} has several classes '{class_name}', which cannot be one folder; rename them, "
+                    "or write .npz or .parquet"
+                )
+        for image_id in self.source.ids:  # before anything is computed
+            check_name(self.source, image_id, "id")
         self.temporary.mkdir()
-        present = [names[label] for label in np.unique(labels)]
         if sorted(present) != list(names):
             (self.temporary / CLASS_FILE).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
     def _store(self, row: int, picture: bytes) -> None:
-        image_id = check_name(self.source, self.source.ids[row], "id")
+        image_id = self.source.ids[row]
         class_name = self.source.class_names[self.source.labels[row]]
         inside = image_id if image_id.startswith(f"{class_name}/") else f"{class_name}/{image_id}"
         path = self.temporary / f"{inside}.png"

@@ -10,6 +10,7 @@ import numpy as np
 
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ArrayImageSet, ImageSet
+from unpoison.core.notes import Note
 from unpoison.data.archives import open_zip, read_member
 from unpoison.data.formats import Format, refuse_split
 from unpoison.data.npy import Header, read_header
@@ -94,6 +95,7 @@ class NpzWriter(Writer):
     """Writes our npz, uncompressed and streamed; it holds RGB of one size, so transparency is dropped."""
 
     def _begin(self) -> None:
+        self.source.check_headers()
         sizes = np.unique(self.source.sizes, axis=0)
         if len(sizes) > 1:
             raise SettingsError(
@@ -101,12 +103,14 @@ class NpzWriter(Writer):
             )
         height, width = sizes[0].tolist() if len(sizes) else (0, 0)
         self._shape = (height, width, 3)
+        self._transparent = 0
         self._archive = zipfile.ZipFile(self.temporary, "w")
         self._images = self._archive.open(_member("images"), "w", force_zip64=True)
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(self.source), *self._shape)}
         np.lib.format.write_array_header_1_0(self._images, header)
 
     def _store(self, row: int, array: np.ndarray) -> None:
+        self._transparent += array.shape[2] % 2 == 0
         rgb = array[..., :3] if array.shape[2] >= 3 else np.repeat(array[..., :1], 3, axis=2)
         if rgb.shape != self._shape:
             raise ValueError(f"row {row} is {list(rgb.shape)}, expected {list(self._shape)}")
@@ -122,6 +126,8 @@ class NpzWriter(Writer):
             with self._archive.open(_member(name), "w") as file:
                 np.lib.format.write_array(file, values, allow_pickle=False)
         self._archive.close()
+        if self._transparent:
+            self.notes = (Note("pictures whose transparency .npz cannot hold, left out", self._transparent),)
 
     def _release(self) -> None:
         if hasattr(self, "_archive"):  # not so where `_begin` refused the set

@@ -12,7 +12,7 @@ import numpy as np
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.data.formats import Format, refuse_split
-from unpoison.data.picture_files import OWN_FILES, PictureFiles, count_others
+from unpoison.data.picture_files import OWN_FILES, PictureFiles, list_others
 from unpoison.data.pictures import SUFFIXES
 from unpoison.data.writer import Writer
 
@@ -29,7 +29,9 @@ class NumberedPictures(PictureFiles):
 
     def labelled(self, labels: np.ndarray, class_names: Sequence[str]) -> NumberedPictures:
         """The same pictures with labels."""
-        return NumberedPictures(self.root, self.files, labels, class_names, other_files=self.other_files)
+        labelled = NumberedPictures(self.root, self.files, labels, class_names)
+        labelled.notes = self.notes
+        return labelled
 
 
 @runtime_checkable
@@ -65,8 +67,9 @@ def read_numbered(path: Path, split: str | None) -> NumberedPictures:
     for first, second in itertools.pairwise(files):
         if int(first.stem) == int(second.stem):
             raise DataError(second, f"it has the same number as {first.name}", "Remove one of them")
-    other = count_others(path) - len(files)
-    return NumberedPictures(path, [file.name for file in files], np.full(len(files), -1), (), other_files=other)
+    names = [file.name for file in files]
+    others = set(list_others(path)) - set(names)
+    return NumberedPictures(path, names, np.full(len(files), -1), (), others=sorted(others))
 
 
 def label_by_number(image_set: ImageSet, labels_from: ImageSet) -> ImageSet:

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from unpoison.core.errors import DataError, UnsafeFileError
-from unpoison.core.files import file_stamp
+from unpoison.core.files import file_stamp, is_inside
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture
+from unpoison.core.notes import Note
 from unpoison.data.pictures import decode, measure
 
 # What our own runs put beside the pictures.
 OWN_FILES = frozenset(
-    {"manifest.json", "changes.html", "class_names.txt", "poisoned_ids.txt", "trigger.npy", "target.png"}
+    {"manifest.json", "changes.html", "class_names.txt", "poisoned_ids.txt", "trigger.npy", "target.npy"}
 )
 _HEAD_BYTES = 65_536  # holds nearly every header; reading whole files would read a set of photographs twice
 
@@ -28,7 +29,7 @@ class PictureFiles(ImageSet):
         files: per picture its path below the root.
         labels: [N] class indices; -1 where unknown.
         class_names: name of each class.
-        other_files: how many files were found and left alone.
+        others: files that were found beside the pictures and left alone.
     """
 
     def __init__(
@@ -38,9 +39,11 @@ class PictureFiles(ImageSet):
         labels: Sequence[int] | np.ndarray,
         class_names: Sequence[str],
         *,
-        other_files: int = 0,
+        others: Sequence[str] = (),
     ):
-        self.root, self.files, self.other_files = root, tuple(files), other_files
+        self.root, self.files = root, tuple(files)
+        if others:
+            self.notes = (Note.of("files that are no pictures, left alone", sorted(others)),)
         sizes = np.array([self._measure(file) for file in self.files], np.int32)
         ids = [str(Path(file).with_suffix("").as_posix()) for file in self.files]
         super().__init__(root.name or root.resolve().name, ids, labels, class_names, sizes)
@@ -66,9 +69,9 @@ class PictureFiles(ImageSet):
         return 0, 0  # `picture` will say why
 
 
-def count_others(root: Path) -> int:
-    """How many files lie in a folder itself, other than those that our own runs put there."""
-    return sum(entry.is_file() and entry.name not in OWN_FILES for entry in root.iterdir())
+def list_others(root: Path) -> list[str]:
+    """Names of the files in a folder itself, other than those that our own runs put there."""
+    return [entry.name for entry in root.iterdir() if entry.is_file() and entry.name not in OWN_FILES]
 
 
 def check_link(root: Path, path: Path) -> None:
@@ -77,7 +80,7 @@ def check_link(root: Path, path: Path) -> None:
     Raises:
         UnsafeFileError: it does, or it leads to a folder, where it could lead round in a circle.
     """
-    if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(root.resolve())):
+    if path.is_symlink() and (path.is_dir() or not is_inside(path, root)):
         raise UnsafeFileError(path, "the link leads out of the folder or to a folder", "Replace it by a copy")
 
 

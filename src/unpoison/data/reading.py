@@ -11,6 +11,7 @@ import numpy as np
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
+from unpoison.core.notes import tell
 from unpoison.data.formats import Format
 from unpoison.data.methods import METHODS
 from unpoison.data.objects import read_object
@@ -24,6 +25,8 @@ def read(
     labels_from: ImageSet | None = None,
 ) -> ImageSet:
     """Read an image set. Pictures are decoded when they are asked for; nothing in the files is executed.
+
+    What is left out or read in another way than the files say is warned of, and stands in the set's `notes`.
 
     Args:
         source: path of a file or folder, a glob of shards, `digits`, `cifar10` or `hf://owner/name`. `#test` or
@@ -52,10 +55,13 @@ def read(
     except OSError as error:
         where = error.filename or str(source)
         raise DataError(where, f"it cannot be read ({error.strerror})", "Check it and its permissions") from None
+    if asked.path.is_dir():
+        image_set.folder = asked.path
     if labels_from is not None:
         from unpoison.data.numbered import label_by_number
 
         image_set = label_by_number(image_set, labels_from)
+    tell(image_set.name, image_set.notes)
     return image_set if asked.rows == slice(None) else image_set.subset(np.arange(len(image_set))[asked.rows])
 
 

@@ -20,7 +20,7 @@ class ResizedSet(ImageSet):
 
     def __init__(self, whole: ImageSet, size: int):
         self._whole, self._size = whole, size
-        self.format, self.other_files = whole.format, whole.other_files
+        self.inherit(whole)
         sizes = np.where(whole.sizes > 0, size, 0)  # a broken header stays one, for decoding to report
         super().__init__(whole.name, whole.ids, whole.labels, whole.class_names, sizes)
 

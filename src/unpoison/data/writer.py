@@ -14,7 +14,9 @@ from typing import Any, Self
 import numpy as np
 
 from unpoison.core.errors import DataError, RunError, SettingsError
+from unpoison.core.files import is_inside
 from unpoison.core.images import ImageSet
+from unpoison.core.notes import Note, tell
 from unpoison.data.pictures import encode
 
 
@@ -28,18 +30,25 @@ class Writer(ABC):
         source: set whose ids, labels, class names and sizes are written; its pictures are not read.
 
     Raises:
-        SettingsError: the target exists already.
+        SettingsError: the target exists already, or lies in the folder that is read.
         DataError: the set cannot be stored in this format.
 
     Attributes:
         stores_png: whether pictures are stored as PNG, so that `add` takes them in that form too.
+        notes: once it is closed, what the format could not hold and was left out.
     """
 
     stores_png = False
+    notes: tuple[Note, ...] = ()
 
     def __init__(self, target: Path, source: ImageSet):
         if os.path.lexists(target):
             raise SettingsError(f"{target} exists already; name a new target or remove it first")
+        if source.folder is not None and is_inside(target, source.folder):
+            raise SettingsError(
+                f"{target} lies in {source.folder}, and would be a part of that set when it is read again; "
+                "name a target outside"
+            )
         self.target, self.source = target, source
         self.temporary = target.with_name(f".{target.name}.tmp")
         self._rows = 0
@@ -79,6 +88,7 @@ class Writer(ABC):
             if os.path.lexists(self.target):
                 raise RunError(f"{self.target} was made by somebody else meanwhile; name a new target")
             os.rename(self.temporary, self.target)
+            tell(self.target.name, self.notes)
         except BaseException:
             self.abort()
             raise

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
+from unpoison.core.notes import Note
 from unpoison.data.methods import METHODS
 from unpoison.data.writer import Writer
 
@@ -20,13 +22,16 @@ def write(
     target: str | PathLike[str],
     *,
     format: str | None = None,  # noqa: A002
-) -> None:
+) -> Sequence[Note]:
     """Write a set; grey and transparency are kept where the format can hold them.
 
     Args:
         image_set: the set.
         target: file or folder to make; must not exist.
         format: `folder`, `numbered`, `npz` or `parquet`; see `default_format` if left out.
+
+    Returns:
+        What the format could not hold and was left out, which is warned of too.
 
     Raises:
         SettingsError: the target exists, or the format cannot be written.
@@ -36,6 +41,7 @@ def write(
         for block in image_set.blocks():
             pictures = [image_set.picture(row) for row in block]
             writer.add(block, [picture.restore(picture.rgb) for picture in pictures])
+    return writer.notes
 
 
 def open_writer(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from unpoison.classify.saving import hash_classifier
 from unpoison.core.device import choose_device, versions
@@ -17,6 +16,7 @@ from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.manifest import Manifest, Step, manifest_path, write_manifest
 from unpoison.core.methods import load_method
 from unpoison.core.noise import generator
+from unpoison.core.notes import count_notes
 from unpoison.core.settings import Settings
 from unpoison.data import write
 from unpoison.poisons.base import PoisonedSet, Resources, Target, Trigger
@@ -130,6 +130,7 @@ def poison_parts(
         ids=image_set.ids,
         name=f"{image_set.name}-{name}",
     )
+    result.inherit(image_set)
     facts = {
         part.attack: {
             **nearest_profile(part.attack, part.settings),
@@ -178,24 +179,28 @@ def write_poisoned(
         format: of the target, where its name does not say it.
         history: steps that made the source.
     """
-    write(result.image_set, target, format=format)
+    notes = write(result.image_set, target, format=format)
     manifest = Manifest(
         name=source.name,
         format=source.format,
         count=len(source),
         per_class=source.count_per_class(),
+        notes=count_notes([*source.notes, *notes]),
         steps=[*history, result.step],
     )
     path = manifest_path(target)
     beside = path.name.removesuffix("manifest.json")
     if result.step.facts["poisoned"] != "all" or len(result.parts) > 1:
         write_text(path.with_name(f"{beside}poisoned_ids.txt"), _list_ids(result))
-    if result.trigger is not None:
-        with atomic_path(path.with_name(f"{beside}trigger.npy")) as temporary, open(temporary, "wb") as file:
-            np.save(file, result.trigger.delta)
-    if result.target is not None:
-        with atomic_path(path.with_name(f"{beside}target.png")) as temporary:
-            Image.fromarray(result.target.image).save(temporary, format="png")
+    # No picture file for the target: `load_dataset("imagefolder")` would take it for one more row.
+    arrays = {
+        "trigger.npy": result.trigger.delta if result.trigger else None,
+        "target.npy": result.target.image if result.target else None,
+    }
+    for name, array in arrays.items():
+        if array is not None:
+            with atomic_path(path.with_name(f"{beside}{name}")) as temporary, open(temporary, "wb") as file:
+                np.save(file, array)
     write_manifest(path, manifest)
     return manifest
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from pydantic import Field
 
+from unpoison.core.classes import match_classes
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Settings
@@ -47,9 +48,7 @@ def find_setup(
     Raises:
         SettingsError: the sets do not hold what is asked for.
     """
-    target_set = resources.need("target_set", attack)
-    if target_set.class_names != image_set.class_names:
-        raise SettingsError(f"{target_set.name}, which holds the target, has other classes than {image_set.name}")
+    target_set = match_classes(resources.need("target_set", attack), image_set.class_names, wanted_by=image_set.name)
     if settings.setups is None:
         setup = draw_setup(
             image_set,

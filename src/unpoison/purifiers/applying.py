@@ -80,8 +80,7 @@ class Application:
     def _purify(self, image_set: ImageSet, *, png: bool) -> Iterator[PurifiedPicture]:
         if not len(image_set):
             raise SettingsError(f"{image_set.name} holds no pictures to purify")
-        for row in np.flatnonzero(image_set.sizes[:, 0] == 0):
-            image_set.picture(int(row))  # says what is wrong with it, before anything is computed
+        image_set.check_headers()  # before anything is computed
         work = Work(image_set, self.run, device=str(self.device), purifier=self.purifier)
         work.prepare()
         with closing(make_blocks(work, range(len(work.blocks)), lambda _, __, block: block, png=png)) as blocks:

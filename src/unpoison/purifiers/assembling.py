@@ -11,6 +11,7 @@ from pathlib import Path
 from unpoison.core.errors import RunError
 from unpoison.core.hashing import hash_picture, hash_pictures
 from unpoison.core.manifest import Manifest, Step, manifest_path, write_manifest
+from unpoison.core.notes import count_notes
 from unpoison.data import default_format, open_writer
 from unpoison.purifiers.blocks import Block
 from unpoison.purifiers.changes import change_facts
@@ -66,6 +67,7 @@ def assemble(work: Work, store: Store, target: Path, *, history: Sequence[Step],
         per_class=image_set.count_per_class(),
         modes={mode: count for mode, count in sorted(modes.items()) if mode != "RGB"},
         skipped=list(skipped),
+        notes=count_notes([*image_set.notes, *writer.notes]),
         steps=[*history, work.step(source=hash_pictures(source), result=hash_pictures(result), facts=facts)],
     )
     # A folder carries its manifest along; that of a file comes first, so that no file is ever without one.

@@ -29,7 +29,8 @@ def change_facts(image_set: ImageSet, changes_255: Sequence[float]) -> dict[str,
         "change_255": {
             "mean": _rounded(changes.mean()),
             "per_class": {
-                image_set.class_names[label]: _rounded(changes[image_set.labels == label].mean()) for label in present
+                image_set.distinct_names[label]: _rounded(changes[image_set.labels == label].mean())
+                for label in present
             },
             "largest": {image_set.ids[row]: _rounded(changes[row]) for row in largest},
         }

@@ -37,8 +37,7 @@ def purify_in_memory(
     Raises:
         SettingsError: there are pictures of several sizes, or none.
     """
-    for row in np.flatnonzero(image_set.sizes[:, 0] == 0):
-        image_set.picture(int(row))  # says what is wrong with it, which a complaint about sizes would hide
+    image_set.check_headers()  # before anything is computed
     sizes = np.unique(image_set.sizes, axis=0)
     if len(sizes) != 1:
         raise SettingsError(f"{image_set.name} holds pictures of {len(sizes)} sizes; in memory they must have one")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from unpoison.classify.classifier import predict
+from unpoison.classify.classifier import Classifier, predict
 from unpoison.classify.training import TrainedClassifier
+from unpoison.core.classes import match_classes
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.records import Metric
@@ -51,8 +52,10 @@ def score(classifier: TrainedClassifier | nn.Module | np.ndarray, test_set: Imag
         Accuracy over all images and within each class.
 
     Raises:
-        SettingsError: an image has no label, or there is not one prediction for each.
+        SettingsError: an image has no label or a class that the classifier does not know, or there is not one
+            prediction for each.
     """
+    test_set = numbered_for(classifier, test_set)
     labels = test_set.labels
     if (labels < 0).any():
         raise SettingsError(f"{int((labels < 0).sum())} pictures of {test_set.name} have no label to score against")
@@ -67,10 +70,24 @@ def score(classifier: TrainedClassifier | nn.Module | np.ndarray, test_set: Imag
     correct = predictions == labels
     per_class = {
         name: share(int(correct[labels == label].sum()), int((labels == label).sum()))
-        for label, name in enumerate(test_set.class_names)
+        for label, name in enumerate(test_set.distinct_names)
         if (labels == label).any()
     }
     peak = None
     if isinstance(classifier, TrainedClassifier):
         peak = max(epoch.test_accuracy for epoch in classifier.history if epoch.test_accuracy is not None)
     return AccuracyScore(share(int(correct.sum()), len(labels)), per_class, peak)
+
+
+def numbered_for(classifier: TrainedClassifier | nn.Module | np.ndarray, test_set: ImageSet) -> ImageSet:
+    """A test set with its classes numbered like those of a classifier, matched by name.
+
+    Raises:
+        SettingsError: the classifier does not know a class.
+    """
+    net = classifier.net if isinstance(classifier, TrainedClassifier) else classifier
+    return (
+        match_classes(test_set, net.class_names, wanted_by="the classifier")
+        if isinstance(net, Classifier)
+        else test_set
+    )

@@ -15,7 +15,7 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.records import Metric
 from unpoison.poisons.base import Target, Trigger
-from unpoison.scoring.accuracy import score
+from unpoison.scoring.accuracy import numbered_for, score
 from unpoison.scoring.intervals import share
 
 _AT_ONCE = 500  # pictures that carry the trigger in memory
@@ -141,6 +141,7 @@ def attack_success(
     Raises:
         SettingsError: the trigger does not fit the pictures, or there is nothing to score.
     """
+    test_set = numbered_for(classifier, test_set)
     images, labels, target = test_set.array(), test_set.labels, trigger.target_class
     _check(test_set, trigger, images)
     clean = score(classifier, test_set)
@@ -150,7 +151,7 @@ def attack_success(
         float(scale): share(_taken_for_target(net, others, trigger, scale), len(others))
         for scale in (scales if trigger.mode == "add" else (1,))
     }
-    name = test_set.class_names[target]
+    name = test_set.distinct_names[target]
     return TriggeredScore(name, success, clean.accuracy, clean.per_class[name])
 
 

@@ -91,7 +91,9 @@ def split_source(source: str | PathLike[str]) -> tuple[Path, str | None]:
 def _decoded(image_set: ImageSet) -> ArrayImageSet:
     """The set in memory: readers, checks and hashes each go over all its pictures."""
     images, names = image_set.array(), image_set.class_names
-    return ArrayImageSet(images, image_set.labels, class_names=names, ids=image_set.ids, name=image_set.name)
+    decoded = ArrayImageSet(images, image_set.labels, class_names=names, ids=image_set.ids, name=image_set.name)
+    decoded.inherit(image_set)
+    return decoded
 
 
 def _apply(
@@ -120,6 +122,7 @@ def _apply(
     result = ArrayImageSet(
         images, clean.labels, class_names=clean.class_names, ids=clean.ids, name=f"{clean.name}-{method.split(':')[1]}"
     )
+    result.inherit(clean)
     step = Step(
         action="poison",
         method=method,
