@@ -76,7 +76,9 @@ def test_lists_of_numbers(monkeypatch, tmp_path, text, numbers):
         raise SettingsError("enough")
 
     monkeypatch.setattr("unpoison.bench.running.run_suite", record)
-    arguments = ["bench", "suite.toml", "--out", str(tmp_path), "--targets", text]
+    suite = tmp_path / "suite.toml"
+    suite.touch()
+    arguments = ["bench", str(suite), "--out", str(tmp_path), "--targets", text]
     with pytest.raises(SettingsError if numbers else Exception, match="enough" if numbers else "no list of numbers"):
         cli(arguments, standalone_mode=False)
     assert asked == ([numbers] if numbers else [])

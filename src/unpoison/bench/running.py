@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from unpoison.bench.progress import SuiteProgress
 from unpoison.bench.suite import Suite, read_suite
 from unpoison.bench.trials import Cell, Trials
-from unpoison.bench.workshop import Bar, Busy, Workshop
+from unpoison.bench.workshop import Busy, Workshop
 from unpoison.core.errors import SettingsError
 from unpoison.core.files import write_text
 from unpoison.core.precision import Precision, Resolved
-from unpoison.core.progress import OnStep, progress_bar
+from unpoison.core.progress import OnStep
 from unpoison.core.records import TrialRecord, read_records
 
 _WAIT_SECONDS = 2.0  # between looks at what other processes have finished
-
-
-@contextmanager
-def _bar(label: str, unit: str) -> Iterator[OnStep]:
-    with progress_bar(label, unit=unit) as on_step:
-        yield on_step
 
 
 def run_suite(
@@ -33,7 +27,7 @@ def run_suite(
     device: str = "auto",
     precision: Precision | None = None,
     targets: Collection[int] | None = None,
-    bar: Bar = _bar,
+    on_step: OnStep | None = None,
 ) -> list[TrialRecord]:
     """Run all trials of a suite that have no record yet.
 
@@ -49,7 +43,7 @@ def run_suite(
         precision: of every network, whatever the suite's profiles say. If left out, theirs; and what `auto` stands for
             is what it stood for in the records that are there, else the faster one of the device.
         targets: of attacks with several cases, run only those with these numbers, counted from 0; all if left out.
-        bar: makes a progress bar from a label and a unit.
+        on_step: called as the work goes on, with the share that is done of all trials and what is being made.
 
     Returns:
         The records of the grid, or of the part that was asked for, in its order.
@@ -68,8 +62,6 @@ def run_suite(
     write_text(folder / "suite.toml", path.read_text(encoding="utf-8"))
     sets = {name: suite.read_set(name, root) for name in suite.sets}
     begun = begun_precision(read_records(folder))
-    workshop = Workshop(folder / "cache", device=device, bar=bar, precision=precision, begun=begun)
-    trials = Trials(suite, folder, sets, workshop)
     seeds = sorted({*suite.seeds, *(seed for defence in suite.defences.values() for seed in defence.seeds or ())})
     cells = [
         Cell(attack, name, seed, number)
@@ -79,15 +71,20 @@ def run_suite(
         for name, defence in suite.defences.items()
         if seed in (suite.seeds if defence.seeds is None else defence.seeds)
     ]
+    progress = SuiteProgress(on_step, len(cells))
+    workshop = Workshop(folder / "cache", device=device, bar=progress.bar, precision=precision, begun=begun)
+    trials = Trials(suite, folder, sets, workshop)
     records: dict[Cell, TrialRecord] = {}
     while len(records) < len(cells):
         before = len(records)
-        for cell in cells:
+        for number, cell in enumerate(cells, 1):
             if cell not in records:
+                progress.begin(number, f"{cell.attack} / {cell.defence}")
                 try:
                     records[cell] = trials.run(cell)
                 except Busy:
                     continue  # another process is at it; look again on the next round
+                progress.end()
         if len(records) == before:
             time.sleep(_WAIT_SECONDS)
     return [records[cell] for cell in cells]

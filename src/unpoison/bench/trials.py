@@ -142,7 +142,7 @@ class Trials:
     def _train(self, cell: Cell, materials: _Materials) -> TrainedClassifier:
         """Train on what the defence left of the cell's set."""
         training = self.suite.train
-        with self.workshop.bar(f"train {cell.attack} / {cell.defence}", "step") as on_step:
+        with self.workshop.bar(f"train {self.suite.train.model}", "step", is_trial=True) as on_step:
             common: dict[str, Any] = {
                 "test_set": self.sets["test"],
                 "settings": self._training(cell),

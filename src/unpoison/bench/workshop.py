@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, Protocol, TypeVar, cast, get_args
 
 from filelock import FileLock, Timeout
 
@@ -45,7 +45,10 @@ class Busy(Exception):
     """Another process is making this just now."""
 
 
-Bar = Callable[[str, str], AbstractContextManager[OnStep]]
+class Bar(Protocol):
+    """Makes a progress bar from what is being done, the word for a step, and whether it is a trial's own training."""
+
+    def __call__(self, label: str, unit: str, *, is_trial: bool = False) -> AbstractContextManager[OnStep]: ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Workshop:
     Args:
         folder: where intermediate files lie; may be deleted at any time.
         device: where to compute.
-        bar: makes a progress bar from a label and a unit.
+        bar: makes progress bars.
         precision: of every network, whatever the suite's profiles say; theirs if left out.
         begun: what `auto` stood for when the suite was begun; else the device decides.
     """

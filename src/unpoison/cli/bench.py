@@ -57,19 +57,19 @@ def bench(
     A trial that has a record is not run again.
     """
     from unpoison.core.errors import SettingsError
-    from unpoison.core.progress import telling
+    from unpoison.core.progress import progress_bar
     from unpoison.core.targets import check_place
 
     if not suite.is_file():
         raise SettingsError(f"suite {suite} cannot be read: there is no such file")
     check_place(out / "records")
-    with telling(f"reading {suite}"):
+    with progress_bar(f"bench {suite.stem}", unit="%") as on_step:
         from unpoison.bench.running import run_suite
         from unpoison.bench.suite import read_suite
         from unpoison.reporting.grid import make_grid
-    from unpoison.reporting.tables import grid_tables
+        from unpoison.reporting.tables import grid_tables
 
-    records = run_suite(suite, out, root=root, device=device, precision=precision, targets=targets)
+        records = run_suite(suite, out, root=root, device=device, precision=precision, targets=targets, on_step=on_step)
     grid = make_grid(read_suite(suite), records)
     options.answer(
         as_json,

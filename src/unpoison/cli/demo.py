@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 @options.together(options.device, options.precision, options.threads, options.as_json)
 def demo(out: Path, method: str, device: str, precision: Precision | None, as_json: bool) -> None:
     """Poison, purify, train and score a small real image set, and draw a page of what happened."""
-    from unpoison.core.progress import telling
+    from unpoison.core.progress import progress_bar, write_line
     from unpoison.core.targets import check_place
 
     check_place(out / "records")
-    with telling("demo: six classifiers are trained on clean, poisoned and purified handwritten digits"):
+    write_line(
+        f"Handwritten digits, poisoned and purified with {method}: a classifier is trained on each kind, six in all"
+    )
+    with progress_bar("demo", unit="%") as on_step:
         from unpoison.demo.digits import run_demo
         from unpoison.reporting.tables import accuracy_table, describe_grid
 
-    result = run_demo(out, method=method, device=device, precision=precision)
+        result = run_demo(out, method=method, device=device, precision=precision, on_step=on_step)
     figures = {
         "clean": result.percent("none", "none"),
         "poisoned": result.percent("lsp", "none"),

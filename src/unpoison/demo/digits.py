@@ -13,6 +13,7 @@ from unpoison.bench.suite import read_suite
 from unpoison.bench.workshop import Workshop
 from unpoison.core.files import write_text
 from unpoison.core.precision import Precision
+from unpoison.core.progress import OnStep
 from unpoison.demo.methods import METHODS
 from unpoison.demo.pictures import draw_pictures
 from unpoison.reporting.grid import Grid, make_grid
@@ -38,7 +39,12 @@ class DemoResult:
 
 
 def run_demo(
-    out: Path, *, method: str = "fast", device: str = "auto", precision: Precision | None = None
+    out: Path,
+    *,
+    method: str = "fast",
+    device: str = "auto",
+    precision: Precision | None = None,
+    on_step: OnStep | None = None,
 ) -> DemoResult:
     """Run a demo, or go on with it.
 
@@ -47,11 +53,12 @@ def run_demo(
         method: the purifier to show, one of `demo.methods`.
         device: where to compute.
         precision: of every network; that of the suite, or `auto`, if left out.
+        on_step: called as the work goes on, with the share that is done.
     """
     demo = METHODS[method]
     with resources.as_file(resources.files("unpoison.demo") / demo.suite) as path:
         suite = read_suite(path)
-        records = run_suite(path, out, device=device, precision=precision)
+        records = run_suite(path, out, device=device, precision=precision, on_step=on_step)
     grid, folder = make_grid(suite, records), out / suite.name
     begun = begun_precision(records)
     workshop = Workshop(folder / "cache", device=device, bar=_no_bar, precision=precision, begun=begun)
@@ -61,7 +68,7 @@ def run_demo(
     return DemoResult(grid, target)
 
 
-def _no_bar(label: str, unit: str) -> AbstractContextManager:
+def _no_bar(label: str, unit: str, *, is_trial: bool = False) -> AbstractContextManager:
     raise AssertionError(f"{label}: the suite has made everything already")
 
 
