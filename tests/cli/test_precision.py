@@ -1,0 +1,40 @@
+"""--precision: shown resolved, refused where there is no network, and named by doctor."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.mark.parametrize(("asked", "used"), [((), "bf16"), (("--precision", "fp32"), "fp32")])
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        (("purify", "digits", "out"), ("settings", "fast")),
+        (("poison", "digits", "out", "--attack", "tap"), ("settings", "tap")),
+        (("train", "digits", "--test", "digits#test", "--out", "out"), ("settings",)),
+        (("fit", "ebm", "digits", "--out", "out.safetensors"), ("settings",)),
+        (("fit", "denoiser", "digits", "--out", "out.safetensors"), ("settings",)),
+    ],
+)
+def test_a_dry_run_says_what_would_be_used(run, processor, command, path, asked, used):
+    processor({"avx512_bf16": True})
+    shown = json.loads(run(*command, "--dry-run", *asked)[1].splitlines()[-1])
+    for name in path:
+        shown = shown[name]
+    assert shown["precision"] == used
+
+
+@pytest.mark.parametrize(
+    "command", [("purify", "digits", "out", "--method", "jpeg"), ("poison", "digits", "out", "--attack", "lsp")]
+)
+def test_methods_without_a_network_refuse_it(run, command):
+    code, _, err = run(*command, "--precision", "fp32", "--dry-run")
+    assert code == 2
+    assert "computes without a network; omit --precision" in err
+
+
+def test_doctor_says_what_auto_is_and_why(run, processor):
+    processor({"avx2": True})
+    assert json.loads(run("doctor", "--json")[1].splitlines()[-1])["precision"].startswith("fp32: the processor")
