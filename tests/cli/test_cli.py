@@ -97,14 +97,6 @@ def test_fit_and_list_models(run, make_set, tmp_path):
     assert "net.safetensors: compact, ema" in out
 
 
-def test_doctor(run):
-    code, out, _ = run("doctor", "--json")
-    facts = json.loads(out.splitlines()[-1])
-    assert code == 0
-    assert facts["self_test"] == "passed"
-    assert facts["threads"] >= 1
-
-
 def test_dry_run_prints_what_results(run, tmp_path):
     profile = tmp_path / "mine.toml"
     profile.write_text("t = 50\nclip = false\n")
