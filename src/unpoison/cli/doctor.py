@@ -50,7 +50,7 @@ def doctor(device: str, as_json: bool) -> None:
         precision = choose_precision(chosen)
         digits = read("digits#test[:8]")
         changed = float((purify(digits, "jpeg", device=device).array() != digits.array()).mean())
-    facts = {
+    facts: dict[str, Any] = {
         **versions(),
         "device": describe_device(chosen),
         "precision": f"{precision.precision}: {precision.reason}",
@@ -89,7 +89,7 @@ def advise(facts: Mapping[str, Any], *, has_driver: bool) -> list[str]:
         )
     if facts["free_cores"] < facts["cores"]:
         lines.append(
-            f"Only {facts['free_cores']} of {facts['cores']} cores are free, so that all takes longer; "
+            f"Only {facts['free_cores']} of {facts['cores']} cores are free, so everything takes longer; "
             "end what else computes, or wait"
         )
     memory = facts["free_memory_gb"]
