@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from unpoison.core.errors import ModelError, SettingsError
+from unpoison.purifiers import puregen_ddpm
 from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.runner import purify_in_memory
 from unpoison.purifiers.stations import choose_stations, follow, ladder
@@ -44,6 +45,23 @@ def test_every_round_trip_is_a_run(method, fixture, make_set, request):
     for pictures, t, steps in ((short, 2, 2), (long, 5, 3)):
         run = make_run(method, model, t=t, steps=steps)
         assert np.array_equal(pictures, purify_in_memory(image_set, run, device="cpu")[0].array())
+
+
+@pytest.mark.parametrize(("count", "side", "calls"), [(3, 16, [3]), (9, 16, [4, 4, 4]), (3, 64, [1, 1, 1])])
+def test_few_pictures_are_not_padded_to_a_full_call(count, side, calls, make_set, tiny_ddpm, monkeypatch):
+    seen, ancestral = [], puregen_ddpm.forward_reverse
+
+    def spy(images, *arguments, **options):
+        seen.append(len(images))
+        return ancestral(images, *arguments, **options)
+
+    monkeypatch.setattr(puregen_ddpm, "forward_reverse", spy)
+    image_set, run = make_set(count, side=side), make_run("puregen-ddpm", tiny_ddpm, steps=1)
+    (pictures,) = follow(image_set, run, [2], device=CPU)
+    assert seen == calls
+    short = make_run("puregen-ddpm", tiny_ddpm, t=2, steps=1)
+    stored = purify_in_memory(image_set, short, device="cpu")[0].array()
+    assert np.abs(pictures.astype(int) - stored).max() <= 1
 
 
 def test_stations_end_where_the_method_or_its_model_does(tiny_energy, tiny_ddpm):

@@ -63,6 +63,7 @@ def open_writer(
     """
     target = Path(target)
     name = format or default_format(source.format, target)
+    _check_suffix(target, name)
     writer = load_method(METHODS, name, kind="format").writer
     if writer is None:
         raise SettingsError(f"format '{name}' is read but not written; choose from {', '.join(_written())}")
@@ -85,6 +86,15 @@ def default_format(source_format: str, target: Path) -> str:
     if suffix in _NOT_WRITTEN:
         raise SettingsError(f"{suffix} files are read but not written; name the target {target.stem}.npz")
     return "numbered" if source_format == "numbered" else "folder"
+
+
+def _check_suffix(target: Path, name: str) -> None:
+    """Refuse a target whose suffix says another format: it could not be read under its name."""
+    suffix = target.suffix.lower()
+    wanted = next((ending for ending, format in _BY_SUFFIX.items() if format == name), "")  # noqa: A001
+    if suffix != wanted and (wanted or suffix in _BY_SUFFIX or suffix in _NOT_WRITTEN):
+        better = f"{target.stem}{wanted}" if wanted else target.stem
+        raise SettingsError(f"'{target.name}' is no name for the format {name}; call it {better}")
 
 
 def stores_png(format: str) -> bool:  # noqa: A002

@@ -16,7 +16,7 @@ from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float, to_uint8
 from unpoison.dynamics.langevin import langevin
 from unpoison.purifiers.building import build_purifier
-from unpoison.purifiers.computing import images_per_call
+from unpoison.purifiers.computing import PIXELS_PER_IMAGE, images_per_call
 from unpoison.purifiers.pipeline import same_bits
 from unpoison.purifiers.puregen_ebm import STEP_SIZE
 from unpoison.purifiers.runner import purify_in_memory
@@ -73,7 +73,8 @@ def follow(
     """Purify a set further and further.
 
     Langevin dynamics is one chain that is looked at on its way; every t of a diffusion model is a round trip of its
-    own. Either way the pictures of a station are those that a run of this strength stores.
+    own. Either way the pictures of a station are those that a run of this strength stores; where there are too few to
+    fill a network call, which a run would pad, but for a level now and then.
 
     Args:
         image_set: pictures of one size.
@@ -128,10 +129,21 @@ def _round_trips(
 ) -> Iterator[np.ndarray]:
     settings: Any
     ((method, settings),) = run.settings.items()
+    microbatch = _unpadded(image_set, run.microbatch)
     for t in stations:
         if t == 0:
             yield image_set.array()
             continue
         steps = None if settings.steps is None else min(settings.steps, t)
-        trip = replace(run, settings={method: settings.model_copy(update={"t": t, "steps": steps})})
+        further = settings.model_copy(update={"t": t, "steps": steps})
+        trip = replace(run, settings={method: further}, microbatch=microbatch)
         yield purify_in_memory(image_set, trip, device=str(device))[0].array()
+
+
+def _unpadded(image_set: ImageSet, microbatch: int) -> int:
+    """The microbatch whose network call a set of one size fills, if it does not fill that of the run."""
+    if not len(image_set):
+        return microbatch
+    area = int(image_set.sizes[0].prod())
+    call = min(len(image_set), images_per_call(microbatch, area))
+    return min(microbatch, max(call, -(-call * area // PIXELS_PER_IMAGE)))
