@@ -65,3 +65,36 @@ def test_ctrl_c_is_answered_at_once(make_set, tmp_path):
     assert run.returncode == 130, err
     assert err.splitlines()[-1] == "unpoison: stopped; what is finished is kept, give the same command again to go on"
     assert "Traceback" not in err
+
+
+_DEEP = """
+import sys, time
+from unpoison.cli import interrupts
+from unpoison.cli.main import cli, main
+
+def compute(*_, **__):
+    print("begun", flush=True)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:  # as torch, which looks at no signal while it computes
+        try:
+            time.sleep(30)
+        except KeyboardInterrupt:
+            pass
+
+cli.get_command(None, "train").make_context = compute
+interrupts._PATIENCE_S = 0.1
+sys.argv = ["unpoison", "train"]
+main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_what_cannot_be_interrupted_is_answered_and_ends_at_the_second_ctrl_c():
+    run = subprocess.Popen([sys.executable, "-c", _DEEP], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stdout.readline() == "begun\n"
+    time.sleep(0.2)
+    run.send_signal(signal.SIGINT)
+    assert run.stderr.readline() == ("unpoison: stopping after the computation at work; Ctrl-C once more ends it now\n")
+    run.send_signal(signal.SIGINT)
+    assert run.communicate(timeout=10)[1] == "unpoison: stopped at once\n"
+    assert run.returncode == 130

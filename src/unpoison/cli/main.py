@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import warnings
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from unpoison import __version__
+from unpoison.cli import interrupts
 from unpoison.core.errors import UnpoisonError
 from unpoison.core.memory import keep_memory
 from unpoison.core.methods import load_method
@@ -45,7 +44,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except (KeyboardInterrupt, click.Abort):
             goes_on = ctx.invoked_subcommand in _GO_ON
-            _stop(
+            interrupts.stop(
                 "what is finished is kept, give the same command again to go on"
                 if goes_on
                 else "nothing was kept, the same command begins again"
@@ -83,7 +82,7 @@ def main() -> None:
     """Run the command line; errors a user can mend are one line and exit code 2."""
     keep_memory()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), interrupts.answering():
             warnings.simplefilter("always", DataWarning)
             warnings.showwarning = _show_warning
             cli(standalone_mode=False)
@@ -103,17 +102,7 @@ def main() -> None:
         click.echo(f"unpoison: {where}{error.strerror or type(error).__name__}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        _stop("give the same command again")
-
-
-def _stop(hint: str) -> NoReturn:
-    """End after Ctrl-C, at once: nobody waits for threads in the middle of a long network call."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    click.echo(f"unpoison: stopped; {hint}", err=True)
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
-        sys.stdout.flush()
-        os._exit(130)
-    sys.exit(130)
+        interrupts.stop("give the same command again")
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
