@@ -55,7 +55,7 @@ def test_every_setting_has_an_effect(changes):
 
 
 def test_airbench_learns_and_repeats_itself():
-    settings = AIRBENCH.model_copy(update={"epochs": 6, "batch_size": 16, "width": 8})
+    settings = AIRBENCH.model_copy(update={"epochs": 10, "batch_size": 16, "width": 8})
     first, second = (run(settings, "airbench94", side=16) for _ in range(2))
     assert weights_of(first) == weights_of(second)
     assert first.history[-1].train_loss < first.history[0].train_loss

@@ -117,8 +117,8 @@ def test_a_denoiser_learns_both_kinds_of_noise(tmp_path):
     assert out.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
     assert result.errors[-1].psnr > result.errors[-1].psnr_noisy + 2
     model, clean = load_model(out), to_float(make_set(seed=1).array())
-    level = torch.full((len(clean),), 32 / 255)
-    noisy = clean + 32 / 255 * ColouredNoise(Noise(0, "test", list(map(str, range(12)))), 1.0).normal(clean, "forward")
+    level = torch.full((len(clean),), 64 / 255)
+    noisy = clean + 64 / 255 * ColouredNoise(Noise(0, "test", list(map(str, range(12)))), 1.0).normal(clean, "forward")
     with torch.no_grad():
         errors = [(model.denoise(noisy, level, field) - clean).square().mean() for field in (level, 0 * level)]
     assert errors[0] < 0.9 * errors[1]  # it knows a field is there, and does better for it

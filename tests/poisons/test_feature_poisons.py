@@ -78,7 +78,7 @@ def test_centroids_agree_with_a_slow_loop(make_set):
         for row in members:
             expected[label] += features(net, to_float(image_set.images[row : row + 1]))[0].detach() / len(members)
     torch.testing.assert_close(centroids(net, image_set, batch_size=5), expected, rtol=1e-4, atol=1e-5)
-    assert expected.std(dim=0).max() > 0.01
+    assert expected.std(dim=0).max() > 1e-3  # a hundred times what is forgiven
 
 
 def test_centroids_need_a_picture_of_every_class(greys):
