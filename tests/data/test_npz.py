@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from data.conftest import assert_one_line
 from unpoison.core.errors import DataError, SettingsError, UnpoisonError, UnsafeFileError
+from unpoison.core.notes import DataWarning
 from unpoison.data import read, write
 
 
@@ -44,12 +46,12 @@ def test_avatar(tmp_path):
     assert image_set.ids[1] == "00000001"
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 3), (2, 4, 3, 1)])
+@pytest.mark.parametrize("shape", [(2, 4, 5), (2, 4, 5, 1)])
 def test_grey_becomes_rgb(tmp_path, shape):
     np.savez_compressed(tmp_path / "x.npz", images=np.full(shape, 7, np.uint8))
     picture = read(tmp_path / "x.npz").picture(1)
     assert picture.mode == "L"
-    assert picture.rgb.shape == (4, 3, 3)
+    assert picture.rgb.shape == (4, 5, 3)
     assert read(tmp_path / "x.npz").labels.tolist() == [-1, -1]
 
 
@@ -59,7 +61,9 @@ def test_grey_becomes_rgb(tmp_path, shape):
         ({"x": np.zeros(3)}, "no array 'images'"),
         ({"images": np.zeros((2, 4, 4, 3))}, "float64 [2, 4, 4, 3]"),
         ({"images": np.zeros((2, 3, 4, 4), np.uint8)}, "uint8 [2, 3, 4, 4]"),
-        ({"images": np.zeros((2, 4, 4, 3), np.uint8), "labels": np.zeros(2)}, "labels are float64"),
+        ({"images": np.zeros((32, 32, 3), np.uint8)}, "'images' [32, 32, 3] look like one picture"),
+        ({"images": np.zeros((2, 4, 4, 3), np.uint8), "labels": np.array(1)}, "labels are one value"),
+        ({"images": np.zeros((2, 4, 4, 3), np.uint8), "y": np.array([0, 2**63], np.uint64)}, "no number of a class"),
         ({"images": np.zeros((2, 4, 4, 3), np.uint8), "labels": np.zeros(3, int)}, "3 labels"),
         ({"images": np.zeros((1, 4, 4, 3), np.uint8), "labels": np.array([-2])}, "label -2"),
         ({"images": np.zeros((2, 4, 4, 3), np.uint8), "ids": np.array(["a", "a"])}, "share the id 'a'"),
@@ -75,6 +79,44 @@ def test_wrong_contents(tmp_path, arrays, problem):
     with pytest.raises(DataError) as caught:
         read(tmp_path / "x.npz")
     assert_one_line(caught.value, "x.npz", problem)
+
+
+@pytest.mark.parametrize("name", ["labels", "label", "targets", "y"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint64, np.int16, np.float32])
+def test_labels_of_any_common_name_and_type(tmp_path, name, kind):
+    np.savez(tmp_path / "x.npz", images=np.zeros((3, 4, 4, 3), np.uint8), **{name: np.array([2, 0, 1], kind)})
+    image_set = read(tmp_path / "x.npz")
+    assert (image_set.labels.tolist(), image_set.class_names) == ([2, 0, 1], ("0", "1", "2"))
+
+
+def test_texts_are_names_of_classes(tmp_path):
+    np.savez(tmp_path / "x.npz", images=np.zeros((3, 4, 4, 3), np.uint8), labels=np.array(["dog", "cat", "dog"]))
+    image_set = read(tmp_path / "x.npz")
+    assert (image_set.labels.tolist(), image_set.class_names) == ([1, 0, 1], ("cat", "dog"))
+
+
+def test_what_is_not_read_is_said(tmp_path):
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    np.savez(tmp_path / "x.npz", images=images, labels=np.array([[0, 1], [1, 0]]), weights=np.ones(2))
+    with pytest.warns(DataWarning) as told:
+        image_set = read(tmp_path / "x.npz")
+    assert image_set.labels.tolist() == [-1, -1]
+    assert [str(one.message) for one in told] == [
+        "x.npz: labels that are no class but list, taken as unknown: 2 (0, 1)",
+        "x.npz: arrays left alone: 1 (weights)",
+    ]
+
+
+def test_upper_case_suffix(tmp_path, small_set):
+    write(small_set, tmp_path / "X.NPZ")
+    assert read(tmp_path / "X.NPZ").content_hash == small_set.content_hash
+
+
+def test_lost_transparency_is_said(tmp_path):
+    Image.new("LA", (4, 3)).save(tmp_path / "0.png")
+    with pytest.warns(DataWarning, match=r"x.npz: pictures whose transparency .npz cannot hold, left out: 1"):
+        notes = write(read(tmp_path, format="numbered"), tmp_path.parent / f"{tmp_path.name}x.npz")
+    assert [note.count for note in notes] == [1]
 
 
 def test_objects_are_refused(tmp_path):

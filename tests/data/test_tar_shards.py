@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from data.conftest import assert_one_line, png_bytes
 from unpoison.core.errors import DataError, SettingsError, UnpoisonError, UnsafeFileError
+from unpoison.core.notes import DataWarning
 from unpoison.data import detect_format, read, set_bad_aside, write
 
 
@@ -85,9 +86,37 @@ def test_keys_that_several_shards_share_become_rows(tmp_path):
 
 
 def test_missing_labels_are_unknown(tmp_path):
-    write_tar(tmp_path / "s.tar", [("a.png", png_bytes()), ("a.json", b'{"caption": "x"}'), ("b.seg.png", png_bytes())])
-    image_set = read(tmp_path / "s.tar")
+    members = [("a.png", png_bytes()), ("a.json", b'{"caption": "x"}'), ("a.seg.png", png_bytes()), ("readme", b"hi")]
+    write_tar(tmp_path / "s.tar", members)
+    with pytest.warns(DataWarning, match=r"neither pictures nor labels, left alone: 3 \(a.json, a.seg.png, readme\)"):
+        image_set = read(tmp_path / "s.tar")
     assert (image_set.ids, image_set.labels.tolist(), image_set.class_names) == (("a",), [-1], ())
+
+
+def test_pictures_of_other_names_are_found_by_their_bytes(tmp_path):
+    members = [("a.input.png", png_bytes()), ("a.cls", b"007"), ("b.v2.jpg", png_bytes()), ("c.img", png_bytes())]
+    write_tar(tmp_path / "s.tar", [*members, ("d", png_bytes()), ("d.txt", b"hello")])
+    image_set = read(tmp_path / "s.tar")
+    assert image_set.ids == ("a", "b", "c", "d")
+    assert image_set.labels.tolist() == [7, -1, -1, -1]
+    assert image_set.sizes.tolist() == [[3, 4]] * 4
+
+
+@pytest.mark.parametrize("key", ["label", "class", "target"])
+def test_labels_in_json_and_names_of_classes(tmp_path, key):
+    labels = ["emu", "cat", None]
+    members = [(f"{row}.json", json.dumps({key: label}).encode()) for row, label in enumerate(labels)]
+    write_tar(tmp_path / "s.tar", [*members, *((f"{row}.png", png_bytes()) for row in range(3))])
+    image_set = read(tmp_path / "s.tar")
+    assert (image_set.labels.tolist(), image_set.class_names) == ([1, 0, -1], ("cat", "emu"))
+
+
+def test_labels_that_are_none_are_said(tmp_path):
+    values = [b'{"label": 1}', b'{"label": [0, 1]}', b'{"label": true}']
+    members = [(f"{row}.json", value) for row, value in enumerate(values)]
+    write_tar(tmp_path / "s.tar", [*members, *((f"{row}.png", png_bytes()) for row in range(3))])
+    with pytest.warns(DataWarning, match=r"labels that are no class but list, taken as unknown: 2 \(1, 2\)"):
+        assert read(tmp_path / "s.tar").labels.tolist() == [1, -1, -1]
 
 
 @pytest.mark.parametrize(
@@ -96,12 +125,15 @@ def test_missing_labels_are_unknown(tmp_path):
         ([("a.cls", b"1")], ["record a", "no picture"]),
         ([("a.png", png_bytes()), ("a.jpg", png_bytes())], ["record a", "two pictures"]),
         ([("a.png", png_bytes()), ("a.cls", b"1"), ("a.json", b'{"label": 2}')], ["record a", "labels 1 and 2"]),
-        ([("a.png", png_bytes()), ("a.cls", b"cat")], ["record a.cls", "cannot be read", "whole number"]),
-        ([("a.png", png_bytes()), ("a.cls", b"[" * 100_000)], ["record a.cls", "cannot be read"]),
-        ([("a.png", png_bytes()), ("a.cls", b"-2")], ["record a.cls", "the label is -2"]),
-        ([("a.png", png_bytes()), ("a.cls", b"1.5")], ["record a.cls", "the label is 1.5"]),
-        ([("a.png", png_bytes()), ("a.json", b'{"label": "cat"}')], ["record a.json", "the label is 'cat'"]),
-        ([("a.png", png_bytes()), ("a.json", b'{"label": true}')], ["record a.json", "the label is True"]),
+        (
+            [("a.l.png", png_bytes()), ("a.r.png", png_bytes())],
+            ["record a", "which of several pictures", "a.l.png, a.r.png"],
+        ),
+        ([("a.cls", b"1"), ("a.txt", b"x")], ["record a", "a label but no picture; beside it: a.txt"]),
+        ([("a.png", png_bytes()), ("a.cls", b"[" * 100_000)], ["record a.cls", "cannot be read", "whole number"]),
+        ([("a.png", png_bytes()), ("a.json", b"[" * 100_000)], ["record a.json", "cannot be read"]),
+        ([("a.png", png_bytes()), ("a.cls", b"a\x1bb")], ["record a.cls", "cannot be read"]),
+        ([("a.png", png_bytes()), ("a.cls", b"-2")], ["record a", "label -2"]),
         ([("a.png", png_bytes()), ("a.cls", b"9" * 12)], ["s.tar", "no number of a class"]),
         ([("a.png", png_bytes()), ("a.cls", b" " * 2**21)], ["record a.cls", "a label of 2097152 bytes"]),
         ([("../a.png", png_bytes())], ["record ../a.png", "leaves the archive"]),

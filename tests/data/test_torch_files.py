@@ -33,6 +33,7 @@ def test_tensors_become_arrays(tmp_path):
         "bytes": torch.arange(5, dtype=torch.uint8),
         "parameter": torch.nn.Parameter(torch.ones(2)),
         "empty": torch.zeros(0, 3),
+        "bfloat16": whole.to(torch.bfloat16)[:, 1:],
         "label": 7,
     }
     read = _read(tmp_path, value)
@@ -40,6 +41,7 @@ def test_tensors_become_arrays(tmp_path):
     for name in ("whole", "view", "bytes", "parameter", "empty"):
         np.testing.assert_array_equal(read[name], value[name].detach().numpy())
         assert read[name].dtype == value[name].detach().numpy().dtype
+    np.testing.assert_array_equal(read["bfloat16"], whole[:, 1:].numpy())  # small whole numbers are exact in it
 
 
 def test_published_poisons_hold_pillow_pictures(tmp_path):

@@ -19,6 +19,7 @@ from unpoison.core.errors import DataError, SettingsError, UnpoisonError, Unsafe
 from unpoison.core.hashing import hash_file
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import read_manifest
+from unpoison.core.notes import DataWarning
 from unpoison.data import read, write
 from unpoison.data.bullseye_pth import MEAN, STD
 from unpoison.data.stl10 import CLASSES as STL10
@@ -91,6 +92,24 @@ def test_em_adds_signed_noise(tmp_path, clean, quantise, make_levels):
     assert step.facts["files"] == {"perturbation.pt": hash_file(tmp_path / "perturbation.pt")}
     assert 7 <= step.facts["linf_255"] <= 8
     assert step.facts["kind"] == "availability"
+
+
+def test_poisoned_pictures_in_place_of_noise_are_pictures(tmp_path, clean):
+    poisoned = np.clip(clean.images + 255 * _noise(clean.images.shape), 0, 255).astype(np.uint8)
+    torch.save(torch.from_numpy(poisoned.transpose(0, 3, 1, 2) / np.float32(255)), tmp_path / "poisoned.pt")
+    with pytest.warns(DataWarning, match="poisoned.pt: poisoned pictures where noise was expected"):
+        result = load_published(tmp_path / "poisoned.pt", clean)
+    np.testing.assert_array_equal(result.image_set.array(), poisoned)
+    assert result.step.facts["alignment"]["nearer_to_own"] == 1
+    torch.save(torch.from_numpy(poisoned[::-1].transpose(0, 3, 1, 2) / np.float32(255)), tmp_path / "turned.pt")
+    _refused(tmp_path / "turned.pt", clean, "turned.pt", "these are pictures and no noise", "in its order")
+
+
+def test_noise_that_is_never_negative_is_noise(tmp_path, clean):
+    noise = np.full((COUNT, 3, 32, 32), 4 / 255)
+    torch.save(torch.from_numpy(noise).to(torch.bfloat16), tmp_path / "perturbation.pt")
+    result = load_published(tmp_path / "perturbation.pt", clean, overrides={"quantise": "round"})
+    np.testing.assert_array_equal(result.image_set.array(), np.clip(clean.images.astype(int) + 4, 0, 255))
 
 
 def test_em_class_wise_noise_goes_by_label(tmp_path, clean):

@@ -80,7 +80,7 @@ class ImageSet(ABC):
     ):
         self.name = name
         self.ids = tuple(ids)
-        self.labels = np.array(labels, dtype=np.int64).reshape(-1)
+        self.labels = _whole_numbers(name, labels)
         self.class_names = tuple(str(class_name) for class_name in class_names)
         self.sizes = np.asarray(sizes, dtype=np.int32).reshape(-1, 2)
         self._check()
@@ -230,8 +230,9 @@ class ArrayImageSet(ImageSet):
                 f"{name}: images must be uint8 [N, H, W, 3], got {images.dtype} {list(images.shape)}; "
                 "floats are converted with unpoison.core.pixels.to_uint8"
             )
+        labels = _whole_numbers(name, labels)
         if class_names is None:
-            class_names = [str(label) for label in range(int(np.max(labels, initial=-1)) + 1)]
+            class_names = [str(label) for label in range(int(labels.max(initial=-1)) + 1)]
         self.images, self._mode = images, mode
         sizes = np.tile(np.array(images.shape[1:3], np.int32), (len(images), 1))
         super().__init__(name, row_ids(len(images)) if ids is None else ids, labels, class_names, sizes)
@@ -288,6 +289,14 @@ class Relabelled(ImageSet):
 def row_ids(count: int) -> list[str]:
     """Ids of pictures that have no name of their own: their 8-digit row."""
     return [f"{row:08d}" for row in range(count)]
+
+
+def _whole_numbers(name: str, labels: Sequence[int] | np.ndarray) -> np.ndarray:
+    found = np.asarray(labels).reshape(-1)
+    whole = found.astype(np.int64)
+    if found.dtype.kind not in "biuf" or (whole != found).any():
+        raise DataError(name, f"the labels are {found.dtype}, not numbers of classes", "Give whole numbers")
+    return whole
 
 
 def _digest(contents: Iterable[bytes | memoryview]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, ImageSet
-from unpoison.data.formats import Format, refuse_split
+from unpoison.data.formats import Format, is_file, refuse_split
 from unpoison.data.opcodes import outline_torch
 from unpoison.data.picture_pairs import check_class
 from unpoison.data.published_arrays import name_cifar, to_pictures
@@ -51,7 +51,7 @@ def read_bullseye(path: Path, split: str | None) -> ImageSet:
 
 
 def _claims(path: Path) -> bool:
-    if path.suffix not in (".pt", ".pth") or not path.is_file():
+    if not is_file(path, ".pt", ".pth"):
         return False
     outline = outline_torch(path)
     return bool(_NAME.fullmatch(path.name)) or (outline.top == "dict" and {"poison", "idx"} <= outline.texts)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ArrayImageSet, ImageSet
-from unpoison.data.formats import Format
+from unpoison.data.formats import Format, is_file
 from unpoison.data.opcodes import outline_torch
 from unpoison.data.picture_pairs import stack_pairs
 from unpoison.data.published_arrays import name_cifar
@@ -46,7 +46,7 @@ def read_bullseye_split(path: Path, split: str | None) -> ImageSet:
 
 
 def _claims(path: Path) -> bool:
-    if path.suffix not in (".pt", ".pth") or not path.is_file():
+    if not is_file(path, ".pt", ".pth"):
         return False
     if _NAME.fullmatch(path.name):
         return True

@@ -11,7 +11,7 @@ from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.data.cifar_classes import CIFAR10 as CIFAR10_CLASSES
 from unpoison.data.cifar_python import planes_to_images
-from unpoison.data.formats import Format, choose_split, refuse_split
+from unpoison.data.formats import Format, choose_split, is_file, refuse_split
 
 _FILES: dict[int, dict[str, tuple[str, ...]]] = {
     10: {"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)},
@@ -84,7 +84,7 @@ def _claims(classes: int, path: Path) -> bool:
         return any((path / name).is_file() for names in _FILES[classes].values() for name in names)
     # A file of another length is claimed as CIFAR-10, whose reader then says what is wrong with it.
     is_hundred = path.is_file() and path.stat().st_size % _LENGTHS[10] and not path.stat().st_size % _LENGTHS[100]
-    return path.suffix == ".bin" and path.is_file() and bool(is_hundred) == (classes == 100)
+    return is_file(path, ".bin") and bool(is_hundred) == (classes == 100)
 
 
 CIFAR10 = Format(claims=partial(_claims, 10), read=partial(read_cifar_binary, 10))

@@ -10,7 +10,7 @@ import numpy as np
 from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.data.cifar_classes import CIFAR10, show_label
-from unpoison.data.formats import Format, refuse_split
+from unpoison.data.formats import Format, is_file, refuse_split
 from unpoison.data.unpickle import read_pickle
 
 _BYTES = 32 * 32 * 3
@@ -48,4 +48,4 @@ def _read_record(path: Path, row: int, record: Any) -> tuple[np.ndarray, int]:
     return pixels.reshape(32, 32, 3), int(label)
 
 
-FORMAT = Format(claims=lambda path: path.suffix in (".pkl", ".pickle") and path.is_file(), read=read_eclipse_pickle)
+FORMAT = Format(claims=lambda path: is_file(path, ".pkl", ".pickle"), read=read_eclipse_pickle)

@@ -26,6 +26,11 @@ class Format:
     writer: type[Writer] | None = None
 
 
+def is_file(path: Path, *suffixes: str) -> bool:
+    """Whether a path is a file that ends in one of the suffixes, in whatever case."""
+    return path.suffix.lower() in suffixes and path.is_file()
+
+
 def refuse_split(path: Path, split: str | None) -> None:
     """For formats that hold one set only.
 

@@ -12,20 +12,32 @@ from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.notes import Note
 from unpoison.data.archives import open_zip, read_member
-from unpoison.data.formats import Format, refuse_split
+from unpoison.data.formats import Format, is_file, refuse_split
+from unpoison.data.labels import LABEL_NAMES, Labels, read_labels
 from unpoison.data.npy import Header, read_header
 from unpoison.data.writer import Writer
 
+_PICTURES = ("images", "data")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: equal sets give equal bytes
 
 
 def read_npz(path: Path, split: str | None) -> ImageSet:
-    """Read a set from an npz; grey arrays [N, H, W] or [N, H, W, 1] become RGB."""
+    """Read a set from an npz; grey arrays [N, H, W] or [N, H, W, 1] become RGB.
+
+    Labels may have any of the names in `LABEL_NAMES`; arrays of other names are left alone.
+    """
     refuse_split(path, split)
-    arrays = read_arrays(path, ("images", "data", "labels", "targets", "class_names", "ids"))
-    images = arrays.get("images", arrays.get("data"))
-    if images is None:
+    arrays = read_arrays(path, (*_PICTURES, *LABEL_NAMES, "class_names", "ids"))
+    pictures = next((name for name in _PICTURES if name in arrays), None)
+    if pictures is None:
         raise DataError(path, "it has no array 'images' or 'data'", "Store uint8 [N, H, W, 3] under that name")
+    images = arrays[pictures]
+    if images.ndim == 3 and images.shape[2] in (3, 4):
+        raise DataError(
+            path,
+            f"its '{pictures}' {list(images.shape)} look like one picture, not like a set",
+            "Store [1, H, W, 3]; grey pictures of that width as [N, H, W, 1]",
+        )
     if images.ndim == 3:
         images = images[..., None]
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
@@ -33,21 +45,36 @@ def read_npz(path: Path, split: str | None) -> ImageSet:
             path, f"the pictures are {images.dtype} {list(images.shape)}", "Store them as uint8 [N, H, W, 3]"
         )
     grey = images.shape[3] == 1
-    labels = arrays.get("labels", arrays.get("targets"))
-    if labels is None:
-        labels = np.full(len(images), -1)
-    if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise DataError(path, f"the labels are {labels.dtype} {list(labels.shape)}", "Store them as int64 [N]")
+    found = next((name for name in LABEL_NAMES if name in arrays), None)
+    labels = _labels(path, None if found is None else arrays[found], len(images), _texts(path, arrays, "class_names"))
     image_set = ArrayImageSet(
         np.repeat(images, 3, axis=3) if grey else images,
-        labels,
-        class_names=_texts(path, arrays, "class_names"),
+        labels.numbers,
+        class_names=labels.class_names,
         ids=_texts(path, arrays, "ids"),
         name=path.name,
         mode="L" if grey else "RGB",
     )
     image_set.format = "npz"
+    left = sorted(set(_list_arrays(path)) - {pictures, found, "class_names", "ids"})
+    image_set.notes = labels.notes + ((Note.of("arrays left alone", left),) if left else ())
     return image_set
+
+
+def _labels(path: Path, stored: np.ndarray | None, count: int, class_names: list[str] | None) -> Labels:
+    if stored is None:
+        return Labels(np.full(count, -1), class_names or ())
+    if stored.ndim == 2 and stored.shape[1] == 1:
+        stored = stored[:, 0]
+    if stored.ndim == 0:
+        raise DataError(path, "the labels are one value", "Store them as int64 [N]")
+    values = stored if stored.dtype.kind in "iu" and stored.ndim == 1 else stored.tolist()
+    return read_labels(path, values, class_names=class_names)
+
+
+def _list_arrays(path: Path) -> list[str]:
+    with open_zip(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -143,4 +170,4 @@ def _member(name: str) -> zipfile.ZipInfo:
     return member
 
 
-FORMAT = Format(claims=lambda path: path.suffix == ".npz" and path.is_file(), read=read_npz, writer=NpzWriter)
+FORMAT = Format(claims=lambda path: is_file(path, ".npz"), read=read_npz, writer=NpzWriter)

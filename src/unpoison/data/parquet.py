@@ -68,7 +68,7 @@ def _claims(path: Path) -> bool:
     if path.is_dir():
         # Where the Hub puts them; looking everywhere would walk through every folder of pictures.
         return any(path.glob("*.parquet")) or any(path.glob("data/*.parquet"))
-    return path.suffix == ".parquet" or path.match("*.parquet*")
+    return path.suffix.lower() == ".parquet" or path.match("*.parquet*")
 
 
 FORMAT = Format(claims=_claims, read=read_parquet, writer=ParquetWriter)

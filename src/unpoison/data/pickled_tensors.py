@@ -23,9 +23,10 @@ def _load_storage(budget: Budget, raw: Any) -> np.ndarray:
         stored = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, AttributeError, LookupError, TypeError, EOFError):
         raise ValueError("a broken tensor") from None
-    if not isinstance(stored, torch.storage.TypedStorage) or stored.dtype is torch.bfloat16:
+    if not isinstance(stored, torch.storage.TypedStorage):
         raise ValueError("a tensor of unknown type")
-    return torch.tensor([], dtype=stored.dtype).set_(stored).numpy()
+    tensor = torch.tensor([], dtype=stored.dtype).set_(stored)
+    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()
 
 
 def _rebuild(budget: Budget, stored: Any, offset: int, size: tuple, stride: tuple, *_: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, ImageSet
-from unpoison.data.formats import Format, refuse_split
+from unpoison.data.formats import Format, is_file, refuse_split
 from unpoison.data.opcodes import outline_torch
 from unpoison.data.picture_pairs import check_class, check_rows, stack_pairs
 from unpoison.data.published_arrays import name_cifar
@@ -69,7 +69,7 @@ def read_puregen(path: Path, split: str | None) -> ImageSet:
 
 
 def _claims(path: Path) -> bool:
-    if path.suffix not in (".pt", ".pth") or not path.is_file():
+    if not is_file(path, ".pt", ".pth"):
         return False
     outline = outline_torch(path)
     return outline.top == "list" and outline.has_pictures

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,20 +16,24 @@ from unpoison.core.errors import DataError, UnsafeFileError
 from unpoison.core.files import file_stamp
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture, row_ids
-from unpoison.data.class_numbers import name_classes
+from unpoison.core.notes import Note
 from unpoison.data.folder import CLASS_FILE
 from unpoison.data.formats import Format
+from unpoison.data.labels import LABEL_NAMES, read_labels
 from unpoison.data.pictures import SUFFIXES, decode, measure
 from unpoison.data.shards import list_shards
 from unpoison.data.tar_members import Member, list_members, read_bytes
 from unpoison.data.writer import is_path
 
 _KEY = re.compile(r"((?:.*/)?[^./]+)\.([^/]*)")  # WebDataset's own: up to the first dot of the file's name
+_LABELS = frozenset({"cls", "class", "json"})
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")  # also 007: as int() reads it, and webdataset with it
+_NAME_LENGTH = 255
 _LABEL_BYTES = 2**20
 _PICTURE_BYTES = 2**29
 _HEAD_BYTES = 2**16  # holds the header of nearly every picture
 _SPLITS = ("train", "test", "val", "validation")
-_LABEL_REMEDY = "Store a whole number as key.cls, or as 'label' in key.json"
+_LABEL_REMEDY = "Store a whole number or a name as key.cls, or as 'label' in key.json"
 
 
 @dataclass
@@ -34,7 +41,8 @@ class _Sample:
     """What a shard holds under one key."""
 
     picture: Member | None = None
-    label: int | None = None
+    label: Any = None
+    others: list[Member] = field(default_factory=list)
 
 
 class TarImageSet(ImageSet):
@@ -57,8 +65,8 @@ class TarImageSet(ImageSet):
         paths: list[Path],
         places: np.ndarray,
         ids: list[str],
-        labels: list[int],
-        class_names: list[str],
+        labels: np.ndarray,
+        class_names: Sequence[str],
     ):
         self._paths, self._places = paths, places
         sizes = np.array([self._measure(row) for row in range(len(places))], np.int32)
@@ -88,70 +96,99 @@ def read_tar_shards(path: Path, split: str | None) -> ImageSet:
     """Read a shard, a folder of shards, or a pattern such as `shards/{000..003}.tar`.
 
     The id is the key where all shards together hold each key once, else the row. Names of the classes are taken from
-    `class_names.txt` beside the shards, one a line; without it they are numbers. Members that are neither pictures
-    nor labels are left alone.
+    `class_names.txt` beside the shards, one a line; without it they are numbers. Under a key without `key.jpg` or the
+    like, the one member that is a picture counts, such as `key.input.jpg` or `key.img`. Other members are left alone.
 
     Raises:
-        DataError: an archive is broken, a label is none, or two members claim the same place.
+        DataError: an archive is broken, or two members claim the same place.
         UnsafeFileError: a member leaves its archive, is no plain file, or is far too large.
     """
     paths = list_shards(path, split, ".tar")
     keys: list[str] = []
     places: list[tuple[int, int, int]] = []
-    labels: list[int] = []
+    values: list[Any] = []
+    others: list[str] = []
     for number, shard in enumerate(paths):
         for key, sample in _samples(shard).items():
-            if sample.picture is None:
-                raise DataError(shard, "there is a label but no picture", "Remove it, or add the picture", record=key)
+            picture = sample.picture or _find_picture(shard, key, sample)
+            others += [member.name for member in sample.others if member is not picture]
+            if picture is None:
+                continue
+            if picture.size > _PICTURE_BYTES:
+                raise UnsafeFileError(shard, f"a picture of {picture.size} bytes", "Remove it", record=picture.name)
             keys.append(key)
-            places.append((number, sample.picture.offset, sample.picture.size))
-            labels.append(-1 if sample.label is None else sample.label)
+            places.append((number, picture.offset, picture.size))
+            values.append(sample.label)
     ids = keys if len(set(keys)) == len(keys) and all(map(is_path, keys)) else row_ids(len(keys))
-    class_names = _class_names(paths) or name_classes(path, np.array(labels, np.int64))
-    return TarImageSet(path.name, paths, np.array(places, np.int64).reshape(-1, 3), ids, labels, class_names)
+    labels = read_labels(path, values, class_names=_class_names(paths), name_row=keys.__getitem__)
+    rows = np.array(places, np.int64).reshape(-1, 3)
+    image_set = TarImageSet(path.name, paths, rows, ids, labels.numbers, labels.class_names)
+    left = (Note.of("members that are neither pictures nor labels, left alone", others),) if others else ()
+    image_set.notes = labels.notes + left
+    return image_set
 
 
 def _samples(shard: Path) -> dict[str, _Sample]:
     samples: dict[str, _Sample] = {}
     for member in list_members(shard):
         match = _KEY.fullmatch(member.name)
-        if match is None:
-            continue
-        key, extension = match[1], match[2].lower()
+        key, extension = (match[1], match[2].lower()) if match else (member.name, "")
+        sample = samples.setdefault(key, _Sample())
         if f".{extension}" in SUFFIXES:
-            sample = samples.setdefault(key, _Sample())
             if sample.picture is not None:
                 raise DataError(shard, "two pictures share the key", "Rename one", record=key)
-            if member.size > _PICTURE_BYTES:
-                raise UnsafeFileError(shard, f"a picture of {member.size} bytes", "Remove it", record=member.name)
             sample.picture = member
-        elif extension in ("cls", "json"):
+        elif extension in _LABELS:
             label = _read_label(shard, member, extension)
-            if label is None:
-                continue
-            sample = samples.setdefault(key, _Sample())
-            if sample.label not in (None, label):
+            if None not in (label, sample.label) and sample.label != label:
                 raise DataError(shard, f"labels {sample.label} and {label} share the key", "Remove one", record=key)
-            sample.label = label
+            if label is None:
+                sample.others.append(member)
+            else:
+                sample.label = label
+        else:
+            sample.others.append(member)
     return samples
 
 
-def _read_label(shard: Path, member: Member, extension: str) -> int | None:
-    """The label in a member; None for JSON without one."""
+def _find_picture(shard: Path, key: str, sample: _Sample) -> Member | None:
+    """The picture of a key under which none has a name of its own; None if there is nothing to be sure of."""
+    pictures = [member for member in sample.others if _is_picture(shard, member)]
+    if len(pictures) > 1 or (not pictures and sample.label is not None):
+        names = ", ".join(member.name for member in pictures[:3] or sample.others[:3]) or "nothing else"
+        problem = f"there is a label but no picture; beside it: {names}"
+        if pictures:
+            problem = f"it is not known which of several pictures is meant: {names}"
+        raise DataError(shard, problem, "Name one KEY.jpg or KEY.png, without a further dot", record=key)
+    return pictures[0] if pictures else None
+
+
+def _is_picture(shard: Path, member: Member) -> bool:
+    try:
+        measure(read_bytes(shard, member.offset, min(member.size, _HEAD_BYTES)), shard)
+    except DataError:
+        return os.path.splitext(member.name)[1].lower() in SUFFIXES  # broken, as decoding will say
+    return True
+
+
+def _read_label(shard: Path, member: Member, extension: str) -> Any:
+    """The label in a member: a number, a text or whatever it holds; None for JSON without one."""
     if member.size > _LABEL_BYTES:
         raise UnsafeFileError(shard, f"a label of {member.size} bytes", _LABEL_REMEDY, record=member.name)
     try:
-        value = json.loads(read_bytes(shard, member.offset, member.size))
+        text = read_bytes(shard, member.offset, member.size).decode().strip()
+        if extension == "json":
+            found = json.loads(text)
+            return (
+                next((found[name] for name in LABEL_NAMES if name in found), None) if isinstance(found, dict) else None
+            )
+        if _WHOLE.fullmatch(text):
+            return int(text)
+        if len(text) <= _NAME_LENGTH and text.isprintable() and text:
+            return text
+        raise ValueError("neither a number nor a name")
     except (ValueError, RecursionError):
         raise DataError(shard, "the label cannot be read", _LABEL_REMEDY, record=member.name) from None
-    if extension == "json":
-        if not isinstance(value, dict) or "label" not in value:
-            return None
-        value = value["label"]
-    if not isinstance(value, int) or isinstance(value, bool) or not -1 <= value < 2**62:
-        shown = repr(value)[:40]
-        raise DataError(shard, f"the label is {shown}, not a number of a class", _LABEL_REMEDY, record=member.name)
-    return value
 
 
 def _class_names(paths: list[Path]) -> list[str] | None:
@@ -169,7 +206,7 @@ def _class_names(paths: list[Path]) -> list[str] | None:
 def _claims(path: Path) -> bool:
     # Looking into every folder would walk through all pictures of a set that is stored as files.
     folders = (path, *(path / split for split in _SPLITS))
-    return any(any(folder.glob("*.tar")) for folder in folders) if path.is_dir() else path.suffix == ".tar"
+    return any(any(folder.glob("*.tar")) for folder in folders) if path.is_dir() else path.suffix.lower() == ".tar"
 
 
 FORMAT = Format(claims=_claims, read=read_tar_shards)

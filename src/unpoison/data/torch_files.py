@@ -27,6 +27,7 @@ _STORAGES = {
     "CharStorage": "i1",
     "ByteStorage": "u1",
     "BoolStorage": "?",
+    "BFloat16Storage": "bfloat16",
 }
 _ZIP = b"PK\x03\x04"
 _REMEDY = "Ask its publisher for .npz, PNG or safetensors; do not open it with other tools"
@@ -39,8 +40,8 @@ def read_torch(path: Path) -> Any:
         path: a `.pt` or `.pth` file.
 
     Returns:
-        Containers and numbers as they are; tensors, on whatever device they were, as numpy arrays; Pillow images as
-        `Picture`.
+        Containers and numbers as they are; tensors, on whatever device they were, as numpy arrays, bfloat16 as
+        float32; Pillow images as `Picture`.
 
     Raises:
         DataError: the file is broken.
@@ -62,8 +63,7 @@ def read_torch(path: Path) -> Any:
             if dtype not in _STORAGES.values():
                 raise ValueError("a tensor of unknown type")
             if key not in stored:
-                raw = read_member(archive, str(root / "data" / str(key)), path)
-                stored[key] = np.frombuffer(raw, dtype)
+                stored[key] = _numbers(read_member(archive, str(root / "data" / str(key)), path), dtype)
             if len(stored[key]) != count:
                 raise ValueError(f"a tensor of {count} numbers with {len(stored[key])} stored")
             return stored[key]
@@ -80,6 +80,13 @@ def read_torch(path: Path) -> Any:
             persistent=load_storage,
             size_outside=sum(member.file_size for member in archive.infolist()),
         )
+
+
+def _numbers(raw: bytes, dtype: str) -> np.ndarray:
+    """Stored numbers; those of bfloat16, which NumPy lacks, as float32, whose upper halves they are."""
+    if dtype == "bfloat16":
+        return (np.frombuffer(raw, "<u2").astype("<u4") << 16).view("<f4")
+    return np.frombuffer(raw, dtype)
 
 
 def _rebuild_tensor(budget: Budget, stored: np.ndarray, offset: int, size: tuple, stride: tuple, *_: Any) -> np.ndarray:
@@ -126,7 +133,8 @@ def _to_numpy(value: Any) -> Any:
     import torch
 
     if isinstance(value, torch.Tensor):
-        return value.detach().numpy()
+        value = value.detach()
+        return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
     if isinstance(value, (dict, OrderedDict)):
         return type(value)((key, _to_numpy(item)) for key, item in value.items())
     if isinstance(value, (list, tuple)):

@@ -51,7 +51,7 @@ def verify_alignment(
     Args:
         clean: the clean set.
         images: [M, H, W, 3] uint8, the pictures of the file.
-        labels: [M] its labels, or None if it has none.
+        labels: [M] its labels, numbered as in the clean set, or None if it has none.
         file: name for errors.
         rows: [M] rows of the clean set that they stand for; all of them, in order, if None.
 
@@ -74,7 +74,7 @@ def verify_alignment(
             f"{originals.shape[2]}x{originals.shape[1]}",
             "Name the clean set that it was made from",
         )
-    alignment = _compare(originals, images, rows, "not stored" if labels is None else "equal")
+    alignment = compare(originals, images, rows, "not stored" if labels is None else "equal")
     if alignment.nearer_to_own < NEARER:
         raise _misaligned(file, clean, originals, images, alignment)
     if labels is not None and (labels != clean.labels[rows]).any():
@@ -113,7 +113,15 @@ def nearest_rows(
     return rows, clear
 
 
-def _compare(originals: np.ndarray, images: np.ndarray, rows: np.ndarray, labels: str) -> Alignment:
+def compare(originals: np.ndarray, images: np.ndarray, rows: np.ndarray, labels: str) -> Alignment:
+    """How well pictures fit the clean ones in their rows.
+
+    Args:
+        originals: [N, H, W, 3] uint8, the clean pictures.
+        images: [M, H, W, 3] uint8.
+        rows: [M] rows of the clean set.
+        labels: what is known of the labels.
+    """
     count = len(originals)
     shift = np.random.default_rng(0).integers(1, max(count, 2), len(rows))
     others = (rows + shift) % count

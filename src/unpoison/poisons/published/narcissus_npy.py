@@ -22,6 +22,7 @@ from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.files import atomic_path
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Settings
+from unpoison.data.formats import is_file
 from unpoison.data.npy import read_npy
 from unpoison.data.stl10 import CLASSES as STL10
 from unpoison.poisons.base import Trigger, add_and_quantise, class_number
@@ -134,5 +135,7 @@ def _class_name(path: Path, settings: NarcissusFileSettings, *, borrowed: bool) 
 
 
 FORMAT = PublishedFormat(
-    claims=lambda path: path.suffix == ".npy" and path.is_file(), read=read_narcissus, settings=NarcissusFileSettings
+    claims=lambda path: is_file(path, ".npy"),
+    read=read_narcissus,
+    settings=NarcissusFileSettings,
 )

@@ -16,6 +16,7 @@ import torch
 
 from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
+from unpoison.data.formats import is_file
 from unpoison.data.opcodes import outline_pickle
 from unpoison.data.unpickle import read_pickle
 from unpoison.poisons.published.base import NoSettings, Published, PublishedFormat
@@ -37,7 +38,7 @@ def _add_levels(images: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def _claims(path: Path) -> bool:
-    return path.suffix in (".pkl", ".pickle") and path.is_file() and outline_pickle(path).top == "array"
+    return is_file(path, ".pkl", ".pickle") and outline_pickle(path).top == "array"
 
 
 FORMAT = PublishedFormat(claims=_claims, read=read_rem)

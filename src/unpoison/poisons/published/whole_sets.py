@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from unpoison.core.classes import match_classes
 from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
+from unpoison.data.formats import is_file
 from unpoison.data.methods import METHODS as DATA_FORMATS
 from unpoison.data.npz import FORMAT as NPZ
 from unpoison.data.ntga_npy import choose_file
@@ -43,7 +45,9 @@ def _whole_set(
     def read(path: Path, part: str | None, clean: ImageSet, settings: NoSettings, source: torch.Generator) -> Published:
         found = data_format.read(path, part)
         images = found.array()
-        labels = None if (found.labels < 0).all() else found.labels
+        labels = (
+            None if (found.labels < 0).all() else match_classes(found, clean.class_names, wanted_by=clean.name).labels
+        )
         alignment = verify_alignment(clean, images, labels, file=path)
         facts = {"alignment": alignment.describe(), **({"quantise": quantise} if quantise else {})}
         return Published(np.arange(len(clean)), images, list_files(path, part), facts=facts)
@@ -55,7 +59,7 @@ DELUSIVE = _whole_set("delusive-pt", quantise="truncate")
 AVATAR = _whole_set("npz", claims=NPZ.claims)
 ECLIPSE = _whole_set(
     "eclipse-pkl",
-    claims=lambda path: path.suffix in (".pkl", ".pickle") and path.is_file() and outline_pickle(path).top == "list",
+    claims=lambda path: is_file(path, ".pkl", ".pickle") and outline_pickle(path).top == "list",
 )
 TAP = _whole_set("tap-npy", list_files=lambda path, _: (path / PICTURES, path / LABELS))
 SEP = _whole_set("sep-npy", list_files=lambda path, _: tuple(part for _, part in list_parts(path)), quantise="truncate")

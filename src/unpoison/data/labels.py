@@ -1,0 +1,87 @@
+"""Labels as people store them: whole numbers, names of classes, or what no reader of ours understands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpoison.core.notes import Note
+from unpoison.data.class_numbers import name_classes
+
+# What labels are called, the likeliest first.
+LABEL_NAMES = ("labels", "label", "targets", "target", "y", "class", "classes", "cls")
+_LIMIT = 2**62
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of a set, understood.
+
+    Args:
+        numbers: [N] int64 class indices; -1 where unknown.
+        class_names: name of each class.
+        notes: what was not understood.
+    """
+
+    numbers: np.ndarray
+    class_names: Sequence[str]
+    notes: tuple[Note, ...] = ()
+
+
+def read_labels(
+    path: Path,
+    values: Iterable[Any],
+    *,
+    class_names: Sequence[str] | None = None,
+    name_row: Callable[[int], str] = str,
+) -> Labels:
+    """Make class indices of stored labels. Purifying needs none, so that what is not understood becomes unknown.
+
+    Whole numbers, also as floats, are class indices. Where there are none, texts are names of classes, which are
+    sorted. None is unknown. All else, such as lists of several labels, is unknown too, and a note says so.
+
+    Args:
+        path: of the file, for errors.
+        values: the labels, one for each picture.
+        class_names: names of the numbers, if the file gives them.
+        name_row: what a row is called, for the note.
+
+    Raises:
+        DataError: a number is far too large for a class.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+        # An unsigned number beyond them would become a negative one.
+        numbers = (np.minimum(values, _LIMIT) if values.dtype == np.uint64 else values).astype(np.int64)
+        return Labels(numbers, name_classes(path, numbers) if class_names is None else class_names)
+    known = [_plain(value) for value in values]
+    numbers = np.full(len(known), -1, np.int64)
+    wanted = int if class_names is not None or any(type(value) is int for value in known) else str
+    if wanted is int:
+        for row, value in enumerate(known):
+            if type(value) is int:
+                numbers[row] = max(min(value, _LIMIT), -_LIMIT)
+        names = name_classes(path, numbers) if class_names is None else class_names
+    else:
+        names = sorted({value for value in known if isinstance(value, str)})
+        index = {name: number for number, name in enumerate(names)}
+        for row, value in enumerate(known):
+            if isinstance(value, str):
+                numbers[row] = index[value]
+    unread = [row for row, value in enumerate(known) if value is not None and type(value) is not wanted]
+    if not unread:
+        return Labels(numbers, names)
+    what = f"labels that are no class but {type(known[unread[0]]).__name__}, taken as unknown"
+    return Labels(numbers, names, (Note.of(what, map(name_row, unread)),))
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's scalars as Python's, and whole floats as whole numbers, as pandas stores numbers beside gaps."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return None if value != value else int(value) if value.is_integer() else value
+    return value
