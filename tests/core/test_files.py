@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 
-from unpoison.core.errors import DataError, MissingExtraError, SettingsError, UnsafeFileError, require
-from unpoison.core.files import atomic_path, write_json, write_text
+from unpoison.core.errors import DataError, DiskError, MissingExtraError, SettingsError, UnsafeFileError, require
+from unpoison.core.files import atomic_path, file_stamp, write_json, write_text, writing
 from unpoison.core.hashing import canonical_json, hash_file, hash_json
-from unpoison.core.manifest import Manifest, Step, manifest_path, read_manifest, write_manifest
+from unpoison.core.manifest import Manifest, Step, manifest_path, pack_manifest, read_manifest
 from unpoison.core.methods import load_method
 from unpoison.core.records import Metric, TrialRecord, read_records, trial_id, write_record
 
@@ -75,6 +76,35 @@ def test_methods_are_found_by_name():
         load_method(table, "jpg", kind="filter")
 
 
+def test_the_stamp_of_a_file_that_was_unpacked_over_another(tmp_path):
+    """Same name, same size, and the time that its archive says."""
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    os.utime(path, ns=(5, 5))
+    before = file_stamp(path)
+    assert file_stamp(path) == before
+    (tmp_path / "y").write_bytes(b"new")
+    os.utime(tmp_path / "y", ns=(5, 5))
+    os.replace(tmp_path / "y", path)
+    assert path.stat().st_mtime_ns == 5
+    assert file_stamp(path) != before
+
+
+def test_a_disk_error_names_the_outermost_place(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(DiskError, match=r"run cannot be written \(.*same command again: what is finished is kept$"),
+        writing(tmp_path / "run", kept=True),
+    ):
+        write_text(tmp_path / "file" / "x", "")
+    with pytest.raises(DiskError, match=r"x cannot be written \(.*same command again$") as caught:
+        write_text(tmp_path / "file" / "x", "")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+    with pytest.raises(DiskError, match="names no file"):
+        write_text(Path(), "")
+
+
 def _manifest() -> Manifest:
     step = Step(
         action="purify",
@@ -95,7 +125,7 @@ def test_manifest_round_trip(tmp_path):
     (tmp_path / "set").mkdir()
     for target in (tmp_path / "set", tmp_path / "x.npz"):
         path = manifest_path(target)
-        write_manifest(path, _manifest())
+        path.write_bytes(pack_manifest(_manifest())["manifest.json"])
         assert read_manifest(path) == _manifest()
     assert manifest_path(tmp_path / "x.npz").name == "x.npz.manifest.json"
 

@@ -221,7 +221,7 @@ def test_class_file_must_name_every_folder(class_folder):
 
 def test_writer_refuses_existing_targets_gaps_and_missing_rows(tmp_path, small_set):
     (tmp_path / "there").mkdir()
-    with pytest.raises(SettingsError, match="exists already"):
+    with pytest.raises(RunError, match="is already there"):
         open_writer(tmp_path / "there", "folder", source=small_set)
     pictures = small_set.load(range(12))
     with (
@@ -237,8 +237,9 @@ def test_writer_refuses_existing_targets_gaps_and_missing_rows(tmp_path, small_s
 
 
 def test_what_a_killed_run_left_is_replaced(tmp_path, small_set):
-    (tmp_path / ".out.tmp").mkdir()
-    (tmp_path / ".out.tmp" / "old.png").write_text("")
+    unfinished = tmp_path / "out.partial" / "assembled" / ".out.tmp"
+    unfinished.mkdir(parents=True)
+    (unfinished / "old.png").write_text("")
     write(small_set, tmp_path / "out")
     assert os.listdir(tmp_path) == ["out"]
     assert not (tmp_path / "out" / "old.png").exists()

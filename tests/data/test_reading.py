@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from data.conftest import assert_one_line
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ArrayImageSet
-from unpoison.core.manifest import Manifest, Step, write_manifest
+from unpoison.core.manifest import Manifest, Step, pack_manifest
 from unpoison.data import default_format, read, read_history, write
 from unpoison.data.sources import parse_source
 
@@ -97,10 +97,10 @@ def _labels_by_id(image_set):
 
 
 def test_history_belongs_to_the_whole_set(tmp_path, small_set):
-    write(small_set, tmp_path / "x.npz")
-    assert read_history(tmp_path / "x.npz") == []
+    write(small_set, tmp_path / "y.npz")
+    assert read_history(tmp_path / "y.npz") == []
     step = Step(action="purify", method="jpeg", settings={}, seed=0, source="a", result="b", versions={}, device="cpu")
     manifest = Manifest(name="y", format="npz", count=1, per_class={}, steps=[step])
-    write_manifest(tmp_path / "x.npz.manifest.json", manifest)
+    write(small_set, tmp_path / "x.npz", files=lambda _: pack_manifest(manifest))
     assert read_history(tmp_path / "x.npz") == [step]
     assert read_history(f"{tmp_path / 'x.npz'}[:2]") == []

@@ -14,7 +14,7 @@ from unpoison.core.errors import DataError, RunError
 from unpoison.data import read, write
 from unpoison.purifiers import runner
 from unpoison.purifiers.parts import Part
-from unpoison.purifiers.runner import purify_part, purify_to
+from unpoison.purifiers.runner import purify_to
 
 
 def _repaint(path, side=8):
@@ -70,6 +70,17 @@ def test_touched_but_equal_pictures_are_not_done_again(source, jpeg, tmp_path, h
     assert not begun & set(count_blocks)
 
 
+def test_a_resumed_run_trusts_contents_only(source, jpeg, tmp_path, tree, halt_after, monkeypatch):
+    """Whatever a disk says of sizes and times, as for files that were unpacked over the old ones."""
+    monkeypatch.setattr("unpoison.data.picture_files.file_stamp", lambda path: "as ever")
+    with pytest.raises(Halt):
+        purify_to(read(source), tmp_path / "out", jpeg, on_step=halt_after(1024))
+    _repaint(source / "c0" / "00000000.png")
+    purify_to(read(source), tmp_path / "out", jpeg)
+    purify_to(read(source), tmp_path / "reference", jpeg)
+    assert tree(tmp_path / "out") == tree(tmp_path / "reference")
+
+
 def test_during_a_run(source, jpeg, tmp_path, tree):
     target, image_set = tmp_path / "out", read(source)
 
@@ -88,12 +99,12 @@ def test_during_a_run(source, jpeg, tmp_path, tree):
 def test_during_a_run_in_parts(source, jpeg, tmp_path, tree):
     """Any of the parts notices, and the part that does the block makes it again."""
     target = tmp_path / "out"
-    assert purify_part(read(source), target, jpeg, Part(1, 2)) == 2
+    assert purify_to(read(source), target, jpeg, part=Part(1, 2)).missing == 2
     _repaint(source / "c0" / "00000003.png")
     with pytest.raises(RunError, match="'c0/00000003' was changed during the run"):
-        purify_part(read(source), target, jpeg, Part(2, 2))
-    assert purify_part(read(source), target, jpeg, Part(2, 2)) == 1
-    assert purify_part(read(source), target, jpeg, Part(1, 2)) == 0
+        purify_to(read(source), target, jpeg, part=Part(2, 2))
+    assert purify_to(read(source), target, jpeg, part=Part(2, 2)).missing == 1
+    assert purify_to(read(source), target, jpeg, part=Part(1, 2)).missing == 0
     purify_to(read(source), tmp_path / "reference", jpeg)
     assert tree(target) == tree(tmp_path / "reference")
 

@@ -12,8 +12,8 @@ import pytest
 
 from unpoison.core.errors import RunError
 from unpoison.core.images import ArrayImageSet
-from unpoison.data import read
-from unpoison.purifiers import assembling, journal, parts, store
+from unpoison.data import delivery, read
+from unpoison.purifiers import journal, parts, store
 from unpoison.purifiers.runner import purify_to
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -44,8 +44,8 @@ def _fail_from(monkeypatch, owner, name: str, call: int, error: OSError = FULL):
     [
         (store, "atomic_path", 3, 2),  # a block
         (journal.os, "fsync", 4, 1),  # the journal: the header, then a file and a line for each block
-        (assembling, "write_manifest", 1, 5),
-        (assembling.os, "replace", 6, 5),
+        (delivery, "_write", 1, 5),  # the manifest
+        (delivery.os, "replace", 7, 5),  # a file for each block, the manifest, the set
     ],
 )
 def test_wherever_it_happens_the_run_goes_on(image_set, jpeg, tmp_path, monkeypatch, owner, name, call, kept):

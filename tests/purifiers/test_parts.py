@@ -11,7 +11,7 @@ from unpoison.core.errors import RunError, SettingsError
 from unpoison.data import read
 from unpoison.purifiers import runner
 from unpoison.purifiers.parts import Part, hold_part
-from unpoison.purifiers.runner import purify_part, purify_to
+from unpoison.purifiers.runner import purify_to
 
 
 @pytest.fixture
@@ -31,20 +31,21 @@ def test_the_last_part_assembles(source, jpeg, tmp_path, tree, whole, order):
     target, missing = tmp_path / "out", []
     for number in order:
         assert not target.exists()
-        missing.append(purify_part(read(source), target, jpeg, Part(number, 3)))
+        missing.append(purify_to(read(source), target, jpeg, part=Part(number, 3)).missing)
     assert missing[-1] == 0
     assert missing[0] == 3 if order[0] == 1 else 4
     assert tree(target) == whole
     assert not (tmp_path / "out.partial").exists()
-    with pytest.raises(RunError, match="already there"):
-        purify_part(read(source), target, jpeg, Part(1, 3))
+    late = purify_to(read(source), target, jpeg, part=Part(1, 3))
+    assert late.was_there
+    assert late.missing == 0
 
 
 def test_a_run_goes_on_with_another_split_and_whole(source, jpeg, tmp_path, tree, whole, halt_after, monkeypatch):
     target = tmp_path / "out"
     with pytest.raises(Halt):
-        purify_part(read(source), target, jpeg, Part(2, 2), on_step=halt_after(256))  # block 1, perhaps 3
-    assert purify_part(read(source), target, jpeg, Part(3, 3)) > 0  # block 2
+        purify_to(read(source), target, jpeg, part=Part(2, 2), on_step=halt_after(256))  # block 1, perhaps 3
+    assert purify_to(read(source), target, jpeg, part=Part(3, 3)).missing > 0  # block 2
     files = tmp_path / "out.partial"
     done = {path.name: path.stat().st_mtime_ns for path in files.glob("*.npz")}
     assert {"00000001.npz", "00000002.npz"} <= set(done)
@@ -74,13 +75,13 @@ def test_parts_that_finish_at_once_assemble_once(source, jpeg, tmp_path, tree, w
 
     def count(*arguments, **options):
         assembled.append(1)
-        assemble(*arguments, **options)
+        return assemble(*arguments, **options)
 
     monkeypatch.setattr(runner, "hold_assembly", wait_for_others)
     monkeypatch.setattr(runner, "assemble", count)
 
     def work(number):
-        results[number] = purify_part(read(source), target, jpeg, Part(number, 3))
+        results[number] = purify_to(read(source), target, jpeg, part=Part(number, 3)).missing
 
     threads = [threading.Thread(target=work, args=(number,)) for number in (1, 2, 3)]
     for thread in threads:
@@ -118,13 +119,13 @@ def test_who_may_work_at_the_same_time(tmp_path, holder, other, message):
 
 def test_a_part_of_another_run_is_refused(source, jpeg, tmp_path):
     target = tmp_path / "out"
-    assert purify_part(read(source), target, jpeg, Part(1, 2)) == 2
+    assert purify_to(read(source), target, jpeg, part=Part(1, 2)).missing == 2
     other = type(jpeg)(jpeg.settings, seed=jpeg.seed + 1)
     with pytest.raises(RunError, match="other seed"):
-        purify_part(read(source), target, other, Part(2, 2))
+        purify_to(read(source), target, other, part=Part(2, 2))
 
 
 def test_a_part_without_blocks_says_so(make_set, jpeg, tmp_path):
     image_set = make_set(10)
-    assert purify_part(image_set, tmp_path / "out.npz", jpeg, Part(2, 2)) == 1
-    assert purify_part(image_set, tmp_path / "out.npz", jpeg, Part(1, 2)) == 0
+    assert purify_to(image_set, tmp_path / "out.npz", jpeg, part=Part(2, 2)).missing == 1
+    assert purify_to(image_set, tmp_path / "out.npz", jpeg, part=Part(1, 2)).missing == 0

@@ -47,7 +47,7 @@ def test_a_run_goes_on_as_it_began(processor, make_set, tiny_model, tmp_path, be
     processor(before)
     begin(image_set, target, run_of(tiny_model))
     processor(after)
-    manifest = purify_to(image_set, target, run_of(tiny_model))
+    manifest = purify_to(image_set, target, run_of(tiny_model)).manifest
     assert manifest.steps[-1].settings["eclipse"]["precision"] == precision
     assert manifest.steps[-1].result == purify_in_memory(image_set, run_of(tiny_model, precision))[1].result
 

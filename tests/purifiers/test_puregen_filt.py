@@ -21,7 +21,7 @@ from unpoison.purifiers import puregen_filt
 from unpoison.purifiers.building import build_purifier, purifier_settings
 from unpoison.purifiers.parts import Part
 from unpoison.purifiers.previewing import preview
-from unpoison.purifiers.runner import purify_in_memory, purify_part, purify_to
+from unpoison.purifiers.runner import purify_in_memory, purify_to
 from unpoison.purifiers.work import PurifyRun
 
 FEW = {"t": 2, "langevin_steps": 1, "fraction": 0.3, "precision": "fp32"}
@@ -96,7 +96,7 @@ def test_whole_resumed_and_in_parts(image_set, run, tmp_path, tree, halt_after, 
     assert len(ranked) == 1  # by the first process alone
 
     for number in (3, 1, 2):
-        purify_part(source, tmp_path / "parts", run, Part(number, 3))
+        purify_to(source, tmp_path / "parts", run, part=Part(number, 3))
     assert tree(tmp_path / "parts") == expected
     assert len(ranked) == 2
 

@@ -16,7 +16,7 @@ from unpoison.core.images import ArrayImageSet, Picture
 from unpoison.data import read, write
 from unpoison.purifiers.parts import Part
 from unpoison.purifiers.ray_engine import _connected
-from unpoison.purifiers.runner import purify_part, purify_to
+from unpoison.purifiers.runner import purify_to
 
 
 def _workers() -> list[int]:
@@ -42,7 +42,7 @@ def test_same_bytes_also_when_a_worker_is_killed(source, jpeg, tmp_path, tree, m
     monkeypatch.chdir(tmp_path)
     write(read(source), "in.parquet")
     purify_to(read("in.parquet"), Path("whole"), jpeg)
-    assert purify_part(read("in.parquet"), Path("out"), jpeg, Part(4, 5)) == 4
+    assert purify_to(read("in.parquet"), Path("out"), jpeg, part=Part(4, 5)).missing == 4
     killed: list[int] = []
 
     def kill_one(info):

@@ -11,13 +11,12 @@ import numpy as np
 
 from unpoison.classify.classifier import Classifier
 from unpoison.classify.saving import hash_classifier, load_classifier
-from unpoison.core.device import versions
 from unpoison.core.errors import ModelError, RunError
 from unpoison.core.hashing import hash_file
 from unpoison.core.images import ImageSet
-from unpoison.core.manifest import Step, read_manifest
+from unpoison.core.manifest import Step, manifest_path, read_manifest
 from unpoison.core.progress import OnStep
-from unpoison.data import read
+from unpoison.data import read, refuse_existing
 from unpoison.poisons.base import Resources
 from unpoison.poisons.crafting import PoisonResult, poison_parts, write_poisoned
 from unpoison.poisons.parts import attack_parts
@@ -36,12 +35,14 @@ class Comparison:
         pixels: values that differ; None if the first set is no longer there to compare with, or nothing differs.
         largest: largest difference of a value, in levels.
         versions: package -> (then, now), where they differ.
+        machine: `device` and `processor` -> (then, now), where they differ.
     """
 
     same: bool
     pixels: int | None
     largest: int | None
     versions: dict[str, tuple[str, str]]
+    machine: dict[str, tuple[str, str]]
 
     def facts(self) -> dict[str, Any]:
         """As JSON."""
@@ -51,8 +52,9 @@ class Comparison:
         """In words."""
         if self.same:
             return "the same set, pixel for pixel"
-        changed = ", ".join(f"{name} {then} -> {now}" for name, (then, now) in self.versions.items())
-        why = f" (versions differ: {changed})" if changed else " (other device or kind of processor?)"
+        differ = {**self.versions, **self.machine}.items()
+        changed = ", ".join(f"{name} {then or 'unknown'} -> {now}" for name, (then, now) in differ)
+        why = f" ({changed})" if changed else ""
         if self.pixels is None:
             return f"another set than the manifest's{why}; the first one is not there to compare with"
         return f"{self.pixels} values differ, by at most {self.largest} levels{why}"
@@ -85,8 +87,7 @@ def remake(
     """
     manifest = read_manifest(path)
     made = path.parent if path.name == "manifest.json" else path.with_name(path.name.removesuffix(".manifest.json"))
-    if target.exists():
-        raise RunError(f"{target} is already there; remove it or choose another name")
+    refuse_existing(target)
     image_set = read(source or str(_beside(made, manifest.name)))
     steps = _steps_from(image_set, manifest.steps, manifest.name)
     things = _Things([*made.parent.glob("*.safetensors"), *models], [read(other) for other in others], device)
@@ -99,7 +100,7 @@ def remake(
         write_poisoned(result, image_set, target, history=history)
     else:
         purify_to(image_set, target, _run(last, things), device=device, history=history, on_step=on_step)
-    return _compare(read(str(target)), last, made)
+    return _compare(read(str(target)), read_manifest(manifest_path(target)).steps[-1], last, made)
 
 
 def _beside(made: Path, name: str) -> Path:
@@ -203,13 +204,22 @@ def _run(step: Step, things: _Things) -> PurifyRun:
     return PurifyRun(settings, seed=step.seed, microbatch=step.settings["microbatch"])
 
 
-def _compare(again: ImageSet, step: Step, made: Path) -> Comparison:
-    now = versions()
-    changed = {name: (then, now[name]) for name, then in step.versions.items() if now.get(name) != then}
+def _compare(again: ImageSet, remade: Step, step: Step, made: Path) -> Comparison:
+    """Compare what was made again with what a step of old tells, and with the set that it made, if that is there."""
+    changed = {
+        name: (then, now)
+        for name, then in step.versions.items()
+        if (now := remade.versions.get(name, "not used")) != then
+    }
+    machine = {
+        name: (getattr(step, name), getattr(remade, name))
+        for name in ("device", "processor")
+        if getattr(step, name) != getattr(remade, name)
+    }
     if again.content_hash == step.result:
-        return Comparison(True, None, None, changed)
+        return Comparison(True, None, None, changed, machine)
     if not made.exists():
-        return Comparison(False, None, None, changed)
+        return Comparison(False, None, None, changed, machine)
     first = read(str(made))
     pixels = largest = 0
     for row in range(len(first)):
@@ -217,4 +227,4 @@ def _compare(again: ImageSet, step: Step, made: Path) -> Comparison:
         difference = np.abs(after.astype(np.int16) - before)
         pixels += int((difference > 0).sum())
         largest = max(largest, int(difference.max(initial=0)))
-    return Comparison(False, pixels, largest, changed)
+    return Comparison(False, pixels, largest, changed, machine)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unpoison.core.images import ArrayImageSet, ImageSet
-from unpoison.core.manifest import Manifest, manifest_path, write_manifest
+from unpoison.core.manifest import Manifest, pack_manifest
 from unpoison.core.methods import load_method
 from unpoison.core.progress import OnStep
 from unpoison.data import write
@@ -68,7 +68,6 @@ def purify_changed(
         images, image_set.labels, class_names=image_set.class_names, ids=image_set.ids, name=image_set.name
     )
     changes = [change_255(before, after) for before, after in zip(image_set.array(), images, strict=True)]
-    write(whole, target)
     facts = {**step.facts, **change_facts(image_set, changes)}
     hashes = {"source": image_set.content_hash, "result": whole.content_hash}
     manifest = Manifest(
@@ -78,4 +77,4 @@ def purify_changed(
         per_class=image_set.count_per_class(),
         steps=[step.model_copy(update={**hashes, "facts": facts})],
     )
-    write_manifest(manifest_path(target), manifest)
+    write(whole, target, files=lambda _: pack_manifest(manifest))

@@ -45,19 +45,14 @@ def changes_path(dst: Path) -> Path:
     return dst / "changes.html" if dst.is_dir() else dst.with_name(f"{dst.name}.changes.html")
 
 
-def write_changes(image_set: ImageSet, dst: Path, manifest: Manifest) -> None:
-    """Draw the page of what a run changed. The run is complete without it."""
-    from unpoison.core.files import write_text
-    from unpoison.data import default_format, read
+def draw_changes(source: ImageSet, result: ImageSet, manifest: Manifest) -> dict[str, bytes]:
+    """The page of what a run changed, which lies with the set; nothing if it cannot be drawn."""
     from unpoison.reporting.changes import changes_page, most_changed, panel
 
-    step = manifest.steps[-1]
-    if "change_255" not in step.facts:
-        return
-    page = changes_path(dst)
+    change = manifest.steps[-1].facts["change_255"]
     try:
-        result = read(dst, format=default_format(image_set.format, dst))
-        panels = [panel(example) for example in most_changed(step.facts["change_255"], image_set, result)]
-        write_text(page, changes_page(manifest, panels))
-    except Exception as error:  # whatever goes wrong with a drawing, the set itself is complete and its hash written
-        click.echo(f"unpoison: {dst} is complete, but its page could not be drawn: {error}", err=True)
+        panels = [panel(example) for example in most_changed(change, source, result)]
+        return {"changes.html": changes_page(manifest, panels).encode(errors="backslashreplace")}
+    except Exception as error:  # whatever goes wrong with a drawing, the set itself is complete
+        click.echo(f"unpoison: the set is complete, but its page could not be drawn: {error}", err=True)
+        return {}

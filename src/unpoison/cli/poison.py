@@ -79,7 +79,7 @@ def poison(
     if (attack is None) == (published is None):
         raise click.UsageError("name an attack with --attack, or a published file with --from")
     from unpoison.core.settings import parse_assignments
-    from unpoison.core.targets import check_new
+    from unpoison.data import refuse_existing
 
     given = {"epsilon": epsilon, "fraction": fraction, "classes": classes}
     shorthands = {name: value for name, value in given.items() if value is not None}
@@ -87,7 +87,7 @@ def poison(
         if shorthands or profile or precision or surrogate or auxiliary or target_set:
             raise click.UsageError("a published file is what it is: with --from, only --set goes, for its format")
         check_sources(src, input_format=input_format)
-        check_new(dst)
+        refuse_existing(dst)
         _apply(
             src,
             dst,
@@ -105,7 +105,7 @@ def poison(
     check_profiles(options.split_profiles(profile), room="unpoison.poisons")
     if not dry_run:
         check_sources(src, auxiliary, target_set, input_format=input_format)
-        check_new(dst)
+        refuse_existing(dst)
 
     from unpoison.poisons.parts import attack_parts
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unpoison.cli import options
-from unpoison.cli.changes import changes_path, preview_path, write_changes, write_preview
+from unpoison.cli.changes import changes_path, draw_changes, preview_path, write_preview
 from unpoison.cli.checks import check_methods, check_profiles, check_sources
 from unpoison.purifiers.methods import ENGINES, METHODS
 
@@ -106,12 +106,12 @@ def purify(
 
     with telling(f"reading {src}"):
         from unpoison.core.device import choose_device
-        from unpoison.core.manifest import manifest_path, read_manifest
+        from unpoison.core.manifest import manifest_path
         from unpoison.data import read_history
         from unpoison.purifiers.building import purifier_settings
         from unpoison.purifiers.cost import announce_cost
         from unpoison.purifiers.photographs import warn_of_strangeness
-        from unpoison.purifiers.runner import purify_part, purify_to
+        from unpoison.purifiers.runner import purify_to
         from unpoison.purifiers.work import PurifyRun
 
         settings = purifier_settings(method, profiles=options.split_profiles(profile), overrides=overrides)
@@ -136,20 +136,19 @@ def purify(
         "batch_size": batch_size,
         "history": read_history(src),
         "skipped": skipped,
+        "part": share,
+        "draw": draw_changes,
     }
-    missing = 0
     with progress_bar(f"purify {image_set.name}", unit="img") as bar:
         about["on_step"] = announce_cost(bar, write_line, device=kind)
-        if share:
-            missing = purify_part(image_set, dst, run, share, **about)
-        else:
-            purify_to(image_set, dst, run, engine=engine, workers=workers, **about)
-    if missing:
-        text = f"part {part} done; blocks that other parts have still to do: {missing}"
-        options.answer(as_json, text, {"part": part, "missing_blocks": missing})
+        outcome = purify_to(image_set, dst, run, engine=engine, workers=workers, **about)
+    manifest = outcome.manifest
+    if manifest is None:
+        text = f"part {part} done; blocks that other parts have still to do: {outcome.missing}"
+        options.answer(as_json, text, {"part": part, "missing_blocks": outcome.missing})
         return
-    manifest = read_manifest(manifest_path(dst))
-    write_changes(image_set, dst, manifest)
+    if outcome.was_there:
+        click.echo(f"unpoison: {dst} was done already, in the same way from the same pictures", err=True)
     step = manifest.steps[-1]
     facts = {
         "images": manifest.count,

@@ -37,11 +37,11 @@ def rerun(
     """
     from unpoison.core.manifest import find_manifest
     from unpoison.core.progress import progress_bar, telling
-    from unpoison.core.targets import check_new
+    from unpoison.data import refuse_existing
 
     manifest = find_manifest(manifest)
     check_sources(source, *others)
-    check_new(out)
+    refuse_existing(out)
     with telling(f"reading {manifest}"):
         from unpoison.bench.remaking import remake
 

@@ -45,11 +45,10 @@ def convert(
 ) -> None:
     """Write the image set SRC again as DST, in another format or size; ids and labels stay."""
     from unpoison.core.progress import telling
-    from unpoison.core.targets import check_new
-    from unpoison.data import read, resize, write
+    from unpoison.data import read, refuse_existing, resize, write
 
     check_sources(src, labels_from, input_format=input_format)
-    check_new(dst)
+    refuse_existing(dst)
     with telling(f"reading {src}, writing {dst}"):
         image_set = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
         if per_class:

@@ -36,6 +36,13 @@ def describe_device(device: torch.device) -> str:
     return f"{device.type} ({_processor()}, {torch.get_num_threads()} threads)"
 
 
+def processor(device: torch.device) -> str:
+    """The kind of processor, as far as it decides the last bits: `x86_64 AVX512`, or the name of a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+
+
 def versions() -> dict[str, str]:
     """Versions that decide the bytes of a result."""
     packages = {name: metadata.version(name) for name in ("torch", "numpy", "pillow")}

@@ -34,6 +34,27 @@ class RunError(UnpoisonError):
     """A run cannot start, go on or be resumed."""
 
 
+class DiskError(RunError):
+    """Something cannot be written.
+
+    Args:
+        place: file or folder that was written.
+        reason: the system's word for it.
+        kept: whether what is finished lies there for the next try.
+    """
+
+    def __init__(self, place: str | PurePath, reason: str, *, kept: bool = False):
+        then = ": what is finished is kept" if kept else ""
+        super().__init__(
+            f"{place} cannot be written ({reason}); free space or correct the permissions there, "
+            f"and give the same command again{then}"
+        )
+        self.place, self.reason, self.kept = str(place), reason, kept
+
+    def __reduce__(self):
+        return _rebuild_disk_error, (self.place, self.reason, self.kept)
+
+
 class DataError(UnpoisonError):
     """A file of an image set is bad.
 
@@ -69,6 +90,10 @@ def _rebuild(kind, file, problem, remedy, record):
 def show_control(text: str) -> str:
     """A stranger's text as one harmless line: control characters are shown as escapes."""
     return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def _rebuild_disk_error(place, reason, kept):
+    return DiskError(place, reason, kept=kept)
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

@@ -9,19 +9,47 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from unpoison.core.errors import DiskError
+
+
+@contextmanager
+def writing(place: Path, *, kept: bool = False) -> Iterator[None]:
+    """Turn an error of the disk into one line for people.
+
+    Args:
+        place: file or folder that is written. Of several, one inside the other, the outermost is named.
+        kept: whether what is finished lies there for the next try.
+
+    Raises:
+        DiskError: in place of an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(place, error.strerror or type(error).__name__, kept=kept) from None
+    except DiskError as error:
+        raise DiskError(place, error.reason, kept=kept) from None
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it is synced and renamed, on error removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Give a temporary path beside `path`; on success it is synced and renamed, on error removed.
+
+    Raises:
+        DiskError: the disk is full, or worse.
+    """
+    with writing(path):
+        if path.name in ("", ".."):
+            raise DiskError(path, "it names no file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -36,12 +64,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def file_stamp(path: Path) -> str:
-    """Size and time of the last change of a file: another stamp where it was written again."""
+    """What changes whenever a file is written again or replaced.
+
+    Size and time of writing do not suffice: `tar -x`, `rsync -a` and `cp -p` set the latter. The number of the inode
+    and the time of its last change, which the kernel keeps, do.
+    """
     try:
         status = path.stat()
     except OSError:
         return "none"
-    return f"{status.st_size}-{status.st_mtime_ns}"
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
 
 
 def is_inside(path: Path, folder: Path) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unpoison.core.errors import DataError
-from unpoison.core.files import write_json
+
+MANIFEST_FILE = "manifest.json"
 
 
 class Step(BaseModel):
@@ -24,6 +25,7 @@ class Step(BaseModel):
         result: content hash of the set it made.
         versions: package versions that decide the bytes.
         device: kind of device that computed.
+        processor: what of it decides the last bits; empty in manifests of old.
         weights: sha256 of each weight file used, by name.
         facts: what was measured or decided on the way: achieved norms, kind of poison, target, ...
     """
@@ -38,6 +40,7 @@ class Step(BaseModel):
     result: str
     versions: dict[str, str]
     device: str
+    processor: str = ""
     weights: dict[str, str] = {}
     facts: dict[str, Any] = {}
 
@@ -70,7 +73,7 @@ class Manifest(BaseModel):
 
 def manifest_path(target: Path) -> Path:
     """Where the manifest of a set lies: inside a folder, beside a file."""
-    return target / "manifest.json" if target.is_dir() else target.with_name(f"{target.name}.manifest.json")
+    return target / MANIFEST_FILE if target.is_dir() else target.with_name(f"{target.name}.{MANIFEST_FILE}")
 
 
 def find_manifest(path: Path) -> Path:
@@ -79,9 +82,10 @@ def find_manifest(path: Path) -> Path:
     return beside if path.is_dir() or beside.is_file() else path
 
 
-def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write a manifest in one piece."""
-    write_json(path, manifest.model_dump(mode="json"))
+def pack_manifest(manifest: Manifest) -> dict[str, bytes]:
+    """A manifest as a file that lies with its set: name to content."""
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    return {MANIFEST_FILE: text.encode(errors="backslashreplace")}  # names of files need not be valid text
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -14,6 +14,7 @@ def check_new(target: Path) -> None:
     Raises:
         RunError: it is there already, or cannot be made.
     """
+    check_name(target)
     if os.path.lexists(target):
         raise RunError(f"{target} is already there; remove it or choose another name")
     check_place(target)
@@ -34,12 +35,23 @@ def check_file(target: Path, *, example: str) -> None:
     check_place(target)
 
 
+def check_name(target: Path) -> None:
+    """Whether a target has a name of its own.
+
+    Raises:
+        RunError: no: it is `.`, `/`, empty or ends with `..`.
+    """
+    if target.name in ("", ".."):
+        raise RunError(f"'{target}' names no new folder or file; give what is to be made a name, as in ./purified")
+
+
 def check_place(target: Path) -> None:
     """Whether something can be made at a path; its folders need not be there yet.
 
     Raises:
         RunError: no.
     """
+    check_name(target)
     place = Path(os.path.abspath(target)).parent
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent

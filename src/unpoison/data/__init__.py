@@ -1,6 +1,7 @@
 """Readers and writers of image sets, and safe loading of strangers' files."""
 
 from unpoison.data.bad_pictures import set_bad_aside
+from unpoison.data.delivery import refuse_existing
 from unpoison.data.reading import detect_format, read
 from unpoison.data.resizing import resize
 from unpoison.data.sources import read_history
@@ -12,6 +13,7 @@ __all__ = [
     "open_writer",
     "read",
     "read_history",
+    "refuse_existing",
     "resize",
     "set_bad_aside",
     "stores_png",

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from unpoison.core.errors import DataError, RunError, SettingsError
-from unpoison.core.files import is_inside
+from unpoison.core.files import is_inside, writing
 from unpoison.core.images import ImageSet
 from unpoison.core.notes import Note, tell
 from unpoison.data.pictures import encode
@@ -30,7 +30,8 @@ class Writer(ABC):
         source: set whose ids, labels, class names and sizes are written; its pictures are not read.
 
     Raises:
-        SettingsError: the target exists already, or lies in the folder that is read.
+        RunError: the target exists already, or the disk is full.
+        SettingsError: it lies in the folder that is read.
         DataError: the set cannot be stored in this format.
 
     Attributes:
@@ -43,7 +44,7 @@ class Writer(ABC):
 
     def __init__(self, target: Path, source: ImageSet):
         if os.path.lexists(target):
-            raise SettingsError(f"{target} exists already; name a new target or remove it first")
+            raise RunError(f"{target} is already there; remove it or choose another name")
         if source.folder is not None and is_inside(target, source.folder):
             raise SettingsError(
                 f"{target} lies in {source.folder}, and would be a part of that set when it is read again; "
@@ -52,13 +53,14 @@ class Writer(ABC):
         self.target, self.source = target, source
         self.temporary = target.with_name(f".{target.name}.tmp")
         self._rows = 0
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove(self.temporary)  # what a killed run left
-        try:
-            self._begin()
-        except BaseException:
-            self.abort()
-            raise
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _remove(self.temporary)  # what a killed run left
+            try:
+                self._begin()
+            except BaseException:
+                self.abort()
+                raise
 
     def add(self, indices: Sequence[int] | np.ndarray, pictures: Sequence[np.ndarray | bytes]) -> None:
         """Store the next pictures.
@@ -72,22 +74,24 @@ class Writer(ABC):
             if index != self._rows:
                 raise ValueError(f"pictures must come in order: row {self._rows} is next, got {index}")
             ready = encode(picture) if self.stores_png and not isinstance(picture, bytes) else picture
-            self._store(self._rows, ready)
+            with writing(self.target):
+                self._store(self._rows, ready)
             self._rows += 1
 
     def close(self) -> None:
         """Finish and rename into place.
 
         Raises:
-            RunError: pictures are missing, or the target has appeared meanwhile; nothing is left behind.
+            RunError: pictures are missing, the target has appeared meanwhile, or the disk is full; nothing is left.
         """
         try:
             if self._rows != len(self.source):
                 raise RunError(f"{self.target}: only {self._rows} of {len(self.source)} pictures were written")
-            self._finish()
-            if os.path.lexists(self.target):
-                raise RunError(f"{self.target} was made by somebody else meanwhile; name a new target")
-            os.rename(self.temporary, self.target)
+            with writing(self.target):
+                self._finish()
+                if os.path.lexists(self.target):
+                    raise RunError(f"{self.target} was made by somebody else meanwhile; name a new target")
+                os.rename(self.temporary, self.target)
             tell(self.target.name, self.notes)
         except BaseException:
             self.abort()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
 from unpoison.core.notes import Note
+from unpoison.data.delivery import hold_place, prepare_place, publish
 from unpoison.data.methods import METHODS
 from unpoison.data.writer import Writer
 
@@ -22,6 +23,7 @@ def write(
     target: str | PathLike[str],
     *,
     format: str | None = None,  # noqa: A002
+    files: Callable[[Sequence[Note]], Mapping[str, bytes]] | None = None,
 ) -> Sequence[Note]:
     """Write a set; grey and transparency are kept where the format can hold them.
 
@@ -29,18 +31,24 @@ def write(
         image_set: the set.
         target: file or folder to make; must not exist.
         format: `folder`, `numbered`, `npz` or `parquet`; see `default_format` if left out.
+        files: makes what belongs to the set and appears together with it, such as its manifest, from what was left out;
+            name to content. A file lies inside a folder under its name, beside a file X as `X.name`.
 
     Returns:
         What the format could not hold and was left out, which is warned of too.
 
     Raises:
-        SettingsError: the target exists, or the format cannot be written.
+        RunError: the target exists, or another process is writing it, or the disk is full; nothing is left behind.
+        SettingsError: the format cannot be written.
         DataError: a picture is broken; nothing is left behind.
     """
-    with open_writer(target, format, source=image_set) as writer:
-        for block in image_set.blocks():
-            pictures = [image_set.picture(row) for row in block]
-            writer.add(block, [picture.restore(picture.rgb) for picture in pictures])
+    target = Path(target)
+    with hold_place(target) as folder:
+        with open_writer(prepare_place(folder, target), format, source=image_set) as writer:
+            for block in image_set.blocks():
+                pictures = [image_set.picture(row) for row in block]
+                writer.add(block, [picture.restore(picture.rgb) for picture in pictures])
+        publish(folder, target, files(writer.notes) if files else {})
     return writer.notes
 
 
@@ -58,7 +66,8 @@ def open_writer(
         source: set whose ids, labels and class names are written.
 
     Raises:
-        SettingsError: the target exists, or the format cannot be written.
+        RunError: the target exists.
+        SettingsError: the format cannot be written.
         DataError: the set cannot be stored in this format.
     """
     target = Path(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,14 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from unpoison.classify.saving import hash_classifier
-from unpoison.core.device import choose_device, versions
+from unpoison.core.device import choose_device, processor, versions
 from unpoison.core.errors import SettingsError
-from unpoison.core.files import atomic_path, write_text
 from unpoison.core.images import ArrayImageSet, ImageSet
-from unpoison.core.manifest import Manifest, Step, manifest_path, write_manifest
+from unpoison.core.manifest import Manifest, Step, pack_manifest
 from unpoison.core.methods import load_method
 from unpoison.core.noise import generator
-from unpoison.core.notes import count_notes
+from unpoison.core.notes import Note, count_notes
 from unpoison.core.settings import Settings
 from unpoison.data import write
 from unpoison.poisons.base import PoisonedSet, Resources, Target, Trigger
@@ -140,6 +140,7 @@ def poison_parts(
     }
     described = {part.attack: part.describe() for part in parts}
     one = parts[0].attack if len(parts) == 1 else None
+    device = choose_device(resources.device)
     step = Step(
         action="poison",
         method=name,
@@ -148,7 +149,8 @@ def poison_parts(
         source=image_set.content_hash,
         result=result.content_hash,
         versions=versions(),
-        device=choose_device(resources.device).type,
+        device=device.type,
+        processor=processor(device),
         weights={
             **{f"surrogate-{number}": hash_classifier(net) for number, net in enumerate(resources.surrogates)},
             **{name: digest for part in parts for name, digest in part.files().items()},
@@ -178,20 +180,32 @@ def write_poisoned(
         target: new folder or file.
         format: of the target, where its name does not say it.
         history: steps that made the source.
+
+    Raises:
+        RunError: the target exists, another process is writing it, or the disk is full; nothing is left behind.
     """
-    notes = write(result.image_set, target, format=format)
     manifest = Manifest(
         name=source.name,
         format=source.format,
         count=len(source),
         per_class=source.count_per_class(),
-        notes=count_notes([*source.notes, *notes]),
         steps=[*history, result.step],
     )
-    path = manifest_path(target)
-    beside = path.name.removesuffix("manifest.json")
+
+    def files(notes: Sequence[Note]) -> dict[str, bytes]:
+        nonlocal manifest
+        manifest = manifest.model_copy(update={"notes": count_notes([*source.notes, *notes])})
+        return {**_pack_attack(result), **pack_manifest(manifest)}
+
+    write(result.image_set, target, format=format, files=files)
+    return manifest
+
+
+def _pack_attack(result: PoisonResult) -> dict[str, bytes]:
+    """What lies with a poisoned set besides its manifest: name to content."""
+    files: dict[str, bytes] = {}
     if result.step.facts["poisoned"] != "all" or len(result.parts) > 1:
-        write_text(path.with_name(f"{beside}poisoned_ids.txt"), _list_ids(result))
+        files["poisoned_ids.txt"] = _list_ids(result).encode(errors="surrogateescape")
     # No picture file for the target: `load_dataset("imagefolder")` would take it for one more row.
     arrays = {
         "trigger.npy": result.trigger.delta if result.trigger else None,
@@ -199,10 +213,10 @@ def write_poisoned(
     }
     for name, array in arrays.items():
         if array is not None:
-            with atomic_path(path.with_name(f"{beside}{name}")) as temporary, open(temporary, "wb") as file:
-                np.save(file, array)
-    write_manifest(path, manifest)
-    return manifest
+            buffer = io.BytesIO()
+            np.save(buffer, array)
+            files[name] = buffer.getvalue()
+    return files
 
 
 def _poisons_all(part: Part) -> bool:

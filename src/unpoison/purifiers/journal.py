@@ -65,6 +65,17 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
         checksum, _, text = line.rstrip(b"\n").partition(b" ")
         if not line.endswith(b"\n") or hashlib.sha256(text).hexdigest()[:16].encode() != checksum:
             break
-        entries.append(json.loads(text))
+        entry = _decode(text)
+        if entry is None:
+            break
+        entries.append(entry)
         valid += len(line)
     return entries, valid
+
+
+def _decode(text: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None

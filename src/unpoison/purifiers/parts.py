@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from unpoison.core.errors import RunError, SettingsError
-from unpoison.purifiers.disk import writing
+from unpoison.core.files import writing
+from unpoison.core.locks import wait_for_lock
+from unpoison.data.delivery import lock_in
 
 
 @dataclass(frozen=True)
@@ -64,35 +66,26 @@ def hold_part(folder: Path, part: Part) -> Iterator[None]:
     Raises:
         RunError: somebody is at it.
     """
-    own = FileLock(folder / f"lock{part.suffix}", timeout=0)
-    with writing(folder):
+    own_name = f"lock{part.suffix}"
+    own = FileLock(folder / own_name, timeout=0)
+    with writing(folder, kept=True):
         try:
-            with FileLock(folder / "gate"):  # for a moment: else two that begin at once would not see each other
+            with wait_for_lock(folder / "gate"):  # else two that begin at once would not see each other
                 for path in sorted(folder.glob("lock*")):
-                    if not _side_by_side(path, part) and _is_held(path):
+                    if not _side_by_side(path, part) and path.is_file() and _is_held(path):
                         raise _busy(folder, path.name)
                 own.acquire()
         except Timeout:
-            raise _busy(folder, f"lock{part.suffix}") from None
+            raise _busy(folder, own_name) from None
     try:
         yield
     finally:
         own.release()
 
 
-@contextmanager
-def hold_assembly(folder: Path) -> Iterator[None]:
+def hold_assembly(folder: Path) -> AbstractContextManager:
     """Wait for whoever assembles the set, and keep others from it."""
-    lock = FileLock(folder / "assembly")
-    with writing(folder):
-        while not lock.is_locked:
-            folder.mkdir(exist_ok=True)
-            with suppress(FileNotFoundError):  # whoever was first is through, and has just removed the folder
-                lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    return lock_in(folder, wait_for_lock)
 
 
 def _side_by_side(path: Path, part: Part) -> bool:

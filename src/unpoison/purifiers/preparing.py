@@ -6,14 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from unpoison.core.files import write_json
+from unpoison.core.files import write_json, writing
 from unpoison.core.images import ImageSet
+from unpoison.core.locks import wait_for_lock
 from unpoison.core.noise import generator
 from unpoison.purifiers.base import Purifier
 from unpoison.purifiers.building import Chain
-from unpoison.purifiers.disk import writing
 
 # Such a purifier has, besides what `base.Purifier` lists:
 #   prepare(image_set, *, generator) -> Purifier    looks at the set, and gives the purifier that is made for it
@@ -54,10 +52,12 @@ def prepare_in(folder: Path, key: str, purifier: Purifier | Chain, image_set: Im
         seed: as for `prepare`.
     """
     path = folder / f"prepared-{key[:16]}.json"
-    with FileLock(folder / "preparation"):
+    with writing(folder, kept=True):
+        lock = wait_for_lock(folder / "preparation")
+    with lock:
         if not path.exists():
             found = findings(prepare(purifier, image_set, seed=seed))
-            with writing(folder):
+            with writing(folder, kept=True):
                 write_json(path, found)
     found = json.loads(path.read_text(encoding="utf-8"))
     links = [link.restore(found[str(number)]) if _looks(link) else link for number, link in enumerate(_links(purifier))]

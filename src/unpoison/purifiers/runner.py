@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,16 +15,18 @@ import numpy as np
 
 from unpoison.core.device import choose_device
 from unpoison.core.errors import DataError, ModelError, RunError, SettingsError
+from unpoison.core.files import file_stamp, writing
 from unpoison.core.hashing import hash_pictures
 from unpoison.core.images import ArrayImageSet, ImageSet
-from unpoison.core.manifest import Manifest, Step, manifest_path, read_manifest
+from unpoison.core.manifest import Manifest, Step
 from unpoison.core.methods import load_method
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.data import default_format, open_writer, stores_png
-from unpoison.purifiers.assembling import assemble, is_fresh
+from unpoison.data.delivery import partial_of
+from unpoison.purifiers.assembling import Draw, Sources, assemble
 from unpoison.purifiers.blocks import as_rgb
 from unpoison.purifiers.changes import change_facts
-from unpoison.purifiers.disk import writing
+from unpoison.purifiers.finished import check_replaceable, read_finished, remove_leftovers
 from unpoison.purifiers.methods import ENGINES
 from unpoison.purifiers.parts import Part, hold_assembly, hold_part
 from unpoison.purifiers.pipeline import make_blocks
@@ -68,179 +73,171 @@ def purify_in_memory(
     return purified, work.step(source=hash_pictures(source), result=hash_pictures(result), facts=facts)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Args:
+        manifest: of the set, where it lies too; None as long as other parts have blocks to make.
+        missing: how many blocks those are.
+        was_there: the set was there already, made in the same way from the same pictures.
+    """
+
+    manifest: Manifest | None
+    missing: int = 0
+    was_there: bool = False
+
+
 def purify_to(
     image_set: ImageSet,
     target: Path,
     run: PurifyRun,
     *,
+    part: Part | None = None,
     device: str = "auto",
     batch_size: int = 256,
     engine: str = "local",
     workers: int | None = None,
+    overwrite: bool = False,
     history: Sequence[Step] = (),
     skipped: Sequence[str] = (),
+    draw: Draw | None = None,
     on_step: OnStep | None = None,
-) -> Manifest:
+) -> Outcome:
     """Purify a set into a folder or file. Killed at any moment and called again, it goes on where it was.
 
     Work in progress lies in `<target>.partial`: one file per finished block and a journal. At the end the target is
-    assembled there and renamed into place.
+    assembled there and renamed into place, with its manifest. A target that this run has made from these pictures is
+    left as it is.
+
+    Several processes, on one machine or on many, may do a part each: whichever finds all blocks finished assembles the
+    set. A run may be continued with another split, or whole.
 
     Args:
         image_set: what to purify; pictures may differ in size.
-        target: new folder or file; its suffix decides the format.
+        target: new folder or file; its suffix decides the format. All parts see it under the same path.
         run: how.
+        part: which part this process does; everything if left out.
         device: where to compute.
         batch_size: images on an accelerator at once; does not change the result.
         engine: `local`, or `ray` for workers that may be on other machines.
         workers: how many workers, for `ray`; as many as there are devices if left out.
+        overwrite: put the set, once it is finished, in place of another one that is there.
         history: steps that made the source.
         skipped: ids that were set aside before.
-        on_step: called before the first block and as pictures are purified, with the number of images done; a block
-            counts in full once it is saved.
+        draw: makes further files that appear with the set, such as a page.
+        on_step: called before the first block and as pictures are purified, with the number of this part's images done;
+            a block counts in full once it is saved.
 
     Returns:
-        The manifest, which lies with the target.
+        The manifest, or how many blocks of other parts are missing.
 
     Raises:
-        RunError: the target exists, the work in progress belongs to another run or is being done elsewhere, the disk
-            is full, or the source was changed meanwhile.
+        RunError: something else is at the target, the work in progress belongs to another run or is being done
+            elsewhere, the disk is full, or the source was changed meanwhile.
         DataError: a picture is broken; the blocks before it are kept for the next call.
         ModelError: a model is missing, or does not take pictures of this size.
     """
-    work = _work(image_set, target, run, device=device, batch_size=batch_size)
+    part = part or Part()
+    folder = partial_of(target)
+    # An unfinished run goes on in the arithmetic that it was begun in.
+    begun = run.resolved(choose_device(device), begun_settings(folder))
+    work = Work(image_set, begun, device=device, batch_size=batch_size)
     make = partial(load_method(ENGINES, engine, kind="engine"), workers=workers)
-    _run(work, target, Part(), make, history=history, skipped=skipped, on_step=on_step)
-    return read_manifest(manifest_path(target))
-
-
-def purify_part(
-    image_set: ImageSet,
-    target: Path,
-    run: PurifyRun,
-    part: Part,
-    *,
-    device: str = "auto",
-    batch_size: int = 256,
-    history: Sequence[Step] = (),
-    skipped: Sequence[str] = (),
-    on_step: OnStep | None = None,
-) -> int:
-    """Do one part of what `purify_to` does; several processes, on one machine or on many, share the work.
-
-    Whichever part finds all blocks finished assembles the set. A run may be continued with another split, or whole.
-
-    Args:
-        image_set: as for `purify_to`.
-        target: as for `purify_to`; all parts see it under the same path.
-        run: how.
-        part: which part this process does.
-        device: where to compute.
-        batch_size: images on an accelerator at once; does not change the result.
-        history: steps that made the source.
-        skipped: ids that were set aside before.
-        on_step: as for `purify_to`, with the number of this part's images.
-
-    Returns:
-        How many blocks of the others are still missing; 0 if the set is there.
-
-    Raises:
-        RunError: as for `purify_to`.
-        DataError: as for `purify_to`.
-        ModelError: as for `purify_to`.
-    """
-    work = _work(image_set, target, run, device=device, batch_size=batch_size)
-    make = partial(load_method(ENGINES, "local", kind="engine"), workers=None)
-    return _run(work, target, part, make, history=history, skipped=skipped, on_step=on_step)
-
-
-def _work(image_set: ImageSet, target: Path, run: PurifyRun, *, device: str, batch_size: int) -> Work:
-    """The run on its set; an unfinished one goes on in the arithmetic that it was begun in."""
-    run = run.resolved(choose_device(device), begun_settings(_partial(target)))
-    return Work(image_set, run, device=device, batch_size=batch_size)
-
-
-def _partial(target: Path) -> Path:
-    """Where the work in progress lies."""
-    return target.with_name(f"{target.name}.partial")
-
-
-def _run(
-    work: Work,
-    target: Path,
-    part: Part,
-    make: Callable[..., None],
-    *,
-    history: Sequence[Step],
-    skipped: Sequence[str],
-    on_step: OnStep | None,
-) -> int:
-    """Make the blocks of a part, and the set if no block is missing then; how many are."""
-    folder = _partial(target)
-    if target.exists() and not folder.exists():
-        raise RunError(f"{target} is already there; remove it or choose another name")
-    with writing(folder):
+    before = _what_is_at(target)
+    if before:
+        try:
+            manifest = read_finished(work, run, target)
+            remove_leftovers(work, folder)
+            return Outcome(manifest, was_there=True)
+        except RunError as error:
+            if not overwrite:
+                raise _keeping(folder, error) from None
+        check_replaceable(target)
+    with writing(folder, kept=True):
         folder.mkdir(parents=True, exist_ok=True)
+    sources = Sources(work)
     try:
         with hold_part(folder, part):
-            if not target.exists():  # else another part, or a run that was killed before cleaning up, has made it
+            if not _has_come(target, before):  # else another part has just made it
                 work.prepare(folder)
-                _make_blocks(work, target, folder, part, make, on_step)
+                _make_blocks(work, target, folder, part, sources, make, on_step)
             with hold_assembly(folder):
-                missing = 0 if target.exists() else _assemble(work, target, folder, part, history, skipped)
-                if not missing:
+                if _has_come(target, before):
+                    manifest = read_finished(work, run, target)
                     remove(folder)
-                return missing
+                    return Outcome(manifest)
+                with Store(folder, part, _header(work, target)) as store:
+                    missing = sum(not store.is_recorded(number) for number in range(len(work.blocks)))
+                    if missing:
+                        return Outcome(None, missing)
+                    about: dict[str, Any] = {"history": history, "skipped": skipped, "draw": draw}
+                    manifest = assemble(work, store, sources, target, replace=bool(before), **about)
+                remove(folder)
+                return Outcome(manifest)
     except (DataError, ModelError, SettingsError):
         if part == Part() and not has_blocks(folder):  # nothing that a resumed run could use
             remove(folder)
         raise
 
 
+def _what_is_at(target: Path) -> str:
+    """Empty if nothing is there; else another text for each thing that is."""
+    return file_stamp(target) if os.path.lexists(target) else ""
+
+
+def _has_come(target: Path, before: str) -> bool:
+    """Whether somebody has put something at the target meanwhile."""
+    return _what_is_at(target) not in ("", before)
+
+
+def _keeping(folder: Path, error: RunError) -> RunError:
+    """The error, with what becomes of the work that lies there."""
+    return RunError(f"{error}. The unfinished run in {folder} is kept") if has_blocks(folder) else error
+
+
 def _make_blocks(
-    work: Work, target: Path, folder: Path, part: Part, make: Callable[..., None], on_step: OnStep | None
+    work: Work,
+    target: Path,
+    folder: Path,
+    part: Part,
+    sources: Sources,
+    make: Callable[..., None],
+    on_step: OnStep | None,
 ) -> None:
     """Make every block of a part that is not yet there in full."""
     format = default_format(work.image_set.format, target)  # noqa: A001
-    with writing(folder):
+    with writing(folder, kept=True):
         # Before anything is computed: a set that cannot be written in this format is refused here.
         open_writer(folder / f"trial.{target.name}", format, source=work.image_set).abort()
     png = stores_png(format)
     with Store(folder, part, _header(work, target)) as store:
         own = [number for number in range(len(work.blocks)) if part.owns(number)]
-        missing = [number for number in own if not _is_done(work, store, number)]
+        with ThreadPoolExecutor(work.threads) as threads:
+            done = threads.map(lambda number: _is_done(store, sources, number), own)
+            missing = [number for number, is_done in zip(own, done, strict=True) if not is_done]
         total = sum(len(work.blocks[number]) for number in own)
-        done = total - sum(len(work.blocks[number]) for number in missing)
+        finished = total - sum(len(work.blocks[number]) for number in missing)
 
         def on_saved(saved: Saved) -> None:
-            nonlocal done
-            done += len(work.blocks[saved.block])
+            nonlocal finished
+            sources.note(saved.block, saved.stamp)
+            finished += len(work.blocks[saved.block])
             if on_step:
-                on_step(StepInfo(done, total))
+                on_step(StepInfo(finished, total))
 
         def on_pictures(count: int) -> None:
             if on_step:
-                on_step(StepInfo(done + count, total))
+                on_step(StepInfo(finished + count, total))
 
         on_pictures(0)
         make(work, missing, store, png=png, on_saved=on_saved, on_pictures=on_pictures)
-
-
-def _assemble(
-    work: Work, target: Path, folder: Path, part: Part, history: Sequence[Step], skipped: Sequence[str]
-) -> int:
-    with Store(folder, part, _header(work, target)) as store:
-        missing = sum(not store.is_recorded(number) for number in range(len(work.blocks)))
-        if not missing:
-            with writing(folder):
-                assemble(work, store, target, history=history, skipped=skipped)
-        return missing
 
 
 def _header(work: Work, target: Path) -> dict[str, Any]:
     return {**work.header(), "format": default_format(work.image_set.format, target)}
 
 
-def _is_done(work: Work, store: Store, number: int) -> bool:
-    found = store.read(number)
-    return found is not None and is_fresh(work, number, *found)
+def _is_done(store: Store, sources: Sources, number: int) -> bool:
+    block = store.read(number) if store.is_recorded(number) else None
+    return block is not None and not sources.changed(number, block)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import TypeAdapter, ValidationError
+
 from unpoison.core.errors import RunError
-from unpoison.core.files import atomic_path
+from unpoison.core.files import atomic_path, writing
 from unpoison.core.hashing import hash_file
 from unpoison.purifiers.blocks import Block, pack, unpack
-from unpoison.purifiers.disk import writing
 from unpoison.purifiers.journal import Journal, read_journal
 from unpoison.purifiers.parts import Part
 
@@ -33,6 +35,12 @@ class Saved:
     stamp: str
 
 
+_SAVED = TypeAdapter(Saved)
+_JOURNAL = re.compile(r"journal(\.\d+-of-\d+)?")
+# Entries of the header that tell of the machine, not of what was asked.
+MACHINE = frozenset({"device", "processor", "versions"})
+
+
 class Store:
     """Block files with one journal to write and all journals to read.
 
@@ -49,12 +57,12 @@ class Store:
 
     def __init__(self, folder: Path, part: Part, header: dict[str, Any]):
         self.folder, self._header = folder, header
-        with writing(folder):
+        with writing(folder, kept=True):
             self._journal = Journal(folder / f"journal{part.suffix}")
         try:
             self.reload()
             if not self._journal.entries:
-                with writing(folder):
+                with writing(folder, kept=True):
                     self._journal.append(header)
         except BaseException:
             self._journal.close()
@@ -73,12 +81,14 @@ class Store:
             RunError: a journal is of another run.
         """
         self._saved: dict[int, list[Saved]] = defaultdict(list)
-        for path in sorted(self.folder.glob("journal*")):
+        for path in _journals(self.folder):
             entries = read_journal(path)
             if entries:
                 self._check_header(entries[0])
             for entry in entries[1:]:
-                self._saved[entry["block"]].append(Saved(**entry))
+                if entry != entries[0]:  # two writers on a disk without locks have both begun it
+                    saved = _parse(path, entry)
+                    self._saved[saved.block].append(saved)
 
     def save(self, number: int, stamp: str, block: Block) -> Saved:
         """Write a block and journal it."""
@@ -92,7 +102,7 @@ class Store:
         Raises:
             RunError: the disk is full, or worse.
         """
-        with writing(self.folder):
+        with writing(self.folder, kept=True):
             self._journal.append(asdict(saved))
         self._saved[saved.block].append(saved)
 
@@ -111,39 +121,70 @@ class Store:
         """Whether a block was finished by anybody, and its file is there."""
         return number in self._saved and _block_file(self.folder, number).is_file()
 
-    def read(self, number: int) -> tuple[Block, str] | None:
-        """A finished block and the stamp of its sources; None if its file is missing, or is not what was journalled."""
+    def read(self, number: int) -> Block | None:
+        """A finished block; None if its file is missing, or is not what was journalled."""
         try:
             packed = _block_file(self.folder, number).read_bytes()
         except FileNotFoundError:
             return None
         digest = hashlib.sha256(packed).hexdigest()
         # A block that was made again is in the journals twice; the file says which entry holds.
-        found = next((saved for saved in reversed(self._saved[number]) if saved.sha256 == digest), None)
-        return (unpack(packed), found.stamp) if found else None
+        return unpack(packed) if any(saved.sha256 == digest for saved in self._saved[number]) else None
 
     def forget(self, number: int) -> None:
         """Remove a block's file, so that any run, whole or in parts, makes it again."""
-        with writing(self.folder):
+        with writing(self.folder, kept=True):
             _block_file(self.folder, number).unlink(missing_ok=True)
 
     def _check_header(self, found: dict[str, Any]) -> None:
         different = sorted(key for key in self._header if found.get(key) != self._header[key])
+        anew = "or remove the folder to begin anew"
         if different == ["source"]:
             raise RunError(
                 f"{self.folder} holds an unfinished run that began with other pictures: since then some were added, "
-                "removed, renamed or resized. Bring them back, or remove the folder to begin anew"
+                f"removed, renamed or resized. Bring them back, {anew}"
             )
         if different == ["prepared"]:
             raise RunError(
                 f"{self.folder} holds an unfinished run that ranked other pictures: since then some were changed. "
-                "Bring them back, or remove the folder to begin anew"
+                f"Bring them back, {anew}"
+            )
+        if different and not set(different) - MACHINE:
+            then, now = (
+                ", ".join(f"{key} {_in_words(header.get(key))}" for key in different)
+                for header in (found, self._header)
+            )
+            raise RunError(
+                f"{self.folder} holds a run that began with {then}; with {now} other bytes would come out. "
+                f"Go on where it began, {anew}"
             )
         if different:
             raise RunError(
                 f"{self.folder} holds an unfinished run with other {', '.join(different)}; "
                 "give that run's command again to finish it, or remove the folder"
             )
+
+
+def read_header(folder: Path) -> dict[str, Any] | None:
+    """What the run in a folder began with; None if none has."""
+    first = (entries[0] for path in _journals(folder) if (entries := read_journal(path)))
+    return next(first, None)
+
+
+def _journals(folder: Path) -> list[Path]:
+    """The journals of all parts; a copy that somebody made of one has another name."""
+    return sorted(path for path in folder.glob("journal*") if _JOURNAL.fullmatch(path.name) and path.is_file())
+
+
+def _parse(path: Path, entry: dict[str, Any]) -> Saved:
+    try:
+        return _SAVED.validate_python(entry)
+    except ValidationError:
+        raise RunError(f"{path} holds a line that tells of no block; remove {path.parent} to begin anew") from None
+
+
+def _in_words(value: Any) -> str:
+    return " ".join(f"{name} {text}" for name, text in value.items()) if isinstance(value, dict) else str(value)
 
 
 def write_block(folder: Path, number: int, stamp: str, block: Block) -> Saved:
@@ -153,15 +194,15 @@ def write_block(folder: Path, number: int, stamp: str, block: Block) -> Saved:
         RunError: the disk is full, or worse.
     """
     packed = pack(block)
-    with writing(folder), atomic_path(_block_file(folder, number)) as temporary:
+    with writing(folder, kept=True), atomic_path(_block_file(folder, number)) as temporary:
         temporary.write_bytes(packed)
     return Saved(number, hashlib.sha256(packed).hexdigest(), stamp)
 
 
 def begun_settings(folder: Path) -> dict[str, Any]:
     """The settings of the unfinished run in a folder, as its journal has them; none if there is no such run."""
-    headers = (entries[0] for path in sorted(folder.glob("journal*")) if (entries := read_journal(path)))
-    return next(headers, {}).get("settings", {})
+    settings = (read_header(folder) or {}).get("settings")
+    return settings if isinstance(settings, dict) else {}
 
 
 def has_blocks(folder: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unpoison.core.device import choose_device, versions
+from unpoison.core.device import choose_device, processor, versions
 from unpoison.core.errors import DataError
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture
@@ -139,6 +139,7 @@ class Work:
             "source": hash_json([image_set.ids, image_set.labels.tolist(), image_set.sizes.tolist()]),
             "versions": versions(),
             "device": self.device.type,
+            "processor": processor(self.device),
             **self._prepared(),
         }
 
@@ -160,6 +161,7 @@ class Work:
             result=result,
             versions=versions(),
             device=self.device.type,
+            processor=processor(self.device),
             weights=dict(self.purifier.weights),
             facts={**({} if strength is None else {"sigma_255": round(strength, 4)}), **self._prepared(), **facts},
         )

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from unpoison.core.device import versions
+from unpoison.core.device import processor, versions
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.hashing import hash_file
 from unpoison.core.images import ArrayImageSet, ImageSet
@@ -132,6 +133,7 @@ def _apply(
         result=result.content_hash,
         versions=versions(),
         device="cpu",
+        processor=processor(torch.device("cpu")),
         facts={
             "poisoned": "all" if len(rows) == len(clean) else "poisoned_ids.txt",
             **measure(poisoned, originals[rows]),
