@@ -76,7 +76,9 @@ def test_further_settings_come_only_where_they_are_asked_for():
     cut = scratch_settings(profiles=["fast"], overrides={"cutout": 4})
     assert isinstance(cut, ScratchSettings)
     assert cut == ScratchSettings(cutout=4)
-    with pytest.raises(SettingsError, match=r"has no setting 'cut'; it has epochs, .*, cutout"):
+    with pytest.raises(
+        SettingsError, match=r"has no setting 'cut'; did you mean 'cutout'\? Choose from epochs, .*, cutout"
+    ):
         scratch_settings(profiles=["fast"], overrides={"cut": 4})
 
 

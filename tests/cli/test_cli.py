@@ -122,10 +122,20 @@ def test_dry_run_prints_what_results(run, tmp_path):
         (["purify", "digits", "out", "--method", "jpg"], "did you mean 'jpeg'?"),
         (["purify", "digits", "out", "--method", "jpeg", "--sigma", "8/255"], "no setting 'sigma'"),
         (["purify", "digits", "out", "--method", "eclipse"], "eclipse needs a diffusion model: name one with --model"),
-        (["purify", "digits", "out", "--model", "none.safetensors"], "none.safetensors: there is no such file"),
+        (
+            ["purify", "digits", "out", "--model", "none.safetensors"],
+            "there is no model 'none.safetensors'; choose from",
+        ),
+        (["purify", "digits", "out", "--model", "pockt"], "did you mean 'pocket'?"),
+        (
+            ["purify", "digits", "out", "--sigma", "25"],
+            "fast: sigma=25 is more than 1, the whole range of a pixel: did",
+        ),
+        (["purify", "digits", "out", "--profile", "lite"], "did you mean 'light'?"),
         (["purify", "digits", "out", "--method", "jpeg", "--set", "quality=0"], "quality=0"),
         (["purify", "digits", "out", "--method", "jpeg", "--device", "quantum"], "device 'quantum'"),
-        (["poison", "digits", "out", "--attack", "lsq"], "did you mean 'lsp'?"),
+        (["poison", "digits", "out", "--attack", "lps"], "did you mean 'lsp'?"),
+        (["poison", "digits", "out", "--attack", "lsp", "--epsilon", "8"], "did you mean 8/255?"),
         (["train", "digits", "--test", "digits#exam", "--out", "net"], "exam"),
         (["score", "no-net", "--test", "digits#test"], "no-net"),
         (["bench", "none.toml", "--out", "out"], "none.toml cannot be read"),
@@ -141,6 +151,13 @@ def test_a_mistake_is_one_line_and_exit_code_2(run, monkeypatch, tmp_path, argum
     assert len(err.strip().splitlines()) == 1
     assert out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", [("--seed", "-1"), ("--batch-size", "0"), ("--steps", "0")])
+def test_numbers_that_mean_nothing_are_refused(run, tmp_path, option):
+    code, _, err = run("purify", "digits", tmp_path / "out", *option)
+    assert code == 2
+    assert option[0] in err
 
 
 def test_a_job_array(run, make_set, tmp_path):

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from pydantic import Field, ValidationError
 
 from unpoison.core.errors import SettingsError
-from unpoison.core.settings import Bound, Settings, bound_value, build_settings, parse_assignments
+from unpoison.core.settings import Bound, Length, Settings, bound_value, build_settings, parse_assignments, read_profile
+from unpoison.core.validation import explain
+from unpoison.fitting.settings import EnergySettings
 
 
 class Example(Settings):
     steps: int = Field(4, ge=1)
     epsilon: Bound = "8/255"
+    kind: Literal["blue", "red"] = "red"
+    reach: Length = "1"
 
 
 def test_later_profiles_and_overrides_win(tmp_path):
@@ -37,29 +43,65 @@ def test_bounds():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"step": 3}, "Example has no setting 'step'; it has steps, epsilon"),
-        ({"steps": 0}, "steps=0"),
-        ({"steps": "many"}, "steps='many'"),
-        ({"epsilon": "1/0"}, "write it as a fraction like 8/255"),
+        ({"step": 3}, "slow has no setting 'step'; did you mean 'steps'? Choose from steps, epsilon, kind, reach"),
+        ({"steps": 0}, "slow: steps=0 must be at least 1"),
+        ({"steps": "many"}, "slow: steps=many must be a whole number"),
+        ({"steps": 1.5}, "slow: steps=1.5 must be a whole number"),
+        ({"kind": "bule"}, "slow: kind=bule must be 'blue' or 'red'"),
+        ({"epsilon": "1/0"}, "slow: epsilon=1/0 is no length: write a fraction like 8/255 or 0.4/255, or a number"),
+        ({"epsilon": "1e999999999"}, "is no length"),
+        ({"epsilon": "nan"}, "is no length"),
         ({"epsilon": "-1/255"}, "must not be negative"),
+        ({"epsilon": 25}, "slow: epsilon=25 is more than 1, the whole range of a pixel: did you mean 25/255?"),
+        ({"epsilon": "300/255"}, "epsilon=300/255 is more than 1, the whole range of a pixel"),
     ],
 )
 def test_wrong_settings(overrides, message):
     with pytest.raises(SettingsError) as caught:
-        build_settings(Example, overrides=overrides)
+        build_settings(Example, overrides=overrides, of="slow")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_lengths_of_whole_pictures_may_be_above_1():
+    assert build_settings(Example, overrides={"reach": 3}).reach == "3"
 
 
 def test_wrong_profiles(tmp_path):
     (tmp_path / "bad.toml").write_text("steps = = 3")
     for profile, message in (
-        ("none", "there is no profile 'none'"),
+        ("none", "slow has no profile 'none'; it has none of its own"),
         (str(tmp_path / "none.toml"), "cannot be read"),
         (str(tmp_path / "bad.toml"), "not valid TOML"),
     ):
         with pytest.raises(SettingsError, match=message):
-            build_settings(Example, profiles=[profile])
+            build_settings(Example, profiles=[profile], of="slow")
+
+
+def test_only_profiles_of_the_method_are_suggested():
+    with pytest.raises(SettingsError) as caught:
+        read_profile("stong", "unpoison.purifiers", section="fast")
+    assert str(caught.value) == (
+        "fast has no profile 'stong'; did you mean 'strong'? Choose from light, normal, strong, or name a .toml file"
+    )
+    with pytest.raises(SettingsError, match="fit ebm has no profile 'pocket'; choose from digits-ebm, ebm, ebm-small"):
+        build_settings(EnergySettings, profiles=["pocket"], room="unpoison.fitting", of="fit ebm")
+
+
+class Inner(Settings):
+    depth: int = 1
+
+
+class Outer(Settings):
+    parts: dict[str, Inner] = Field(default={})
+
+
+def test_a_wrong_field_within_others_is_named_with_its_place():
+    with pytest.raises(ValidationError) as caught:
+        Outer.model_validate({"parts": {"first": {"dept": 2}}})
+    assert explain(caught.value, Outer, of="x.toml") == (
+        "x.toml, parts.first, has no setting 'dept'; did you mean 'depth'? Choose from depth"
+    )
 
 
 def test_assignments():

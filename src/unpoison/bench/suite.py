@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
+from unpoison.core.validation import explain
 from unpoison.data import read
 from unpoison.data.resizing import resize
 from unpoison.poisons.parts import Part, attack_parts
@@ -229,8 +230,6 @@ def read_suite(path: Path) -> Suite:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"suite {path} is not valid TOML: {error}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"suite {path}, {field}: {first['msg']}") from None
+        raise SettingsError(explain(error, Suite, of=f"suite {path}")) from None
     suite.check()
     return suite

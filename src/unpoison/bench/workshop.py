@@ -107,7 +107,13 @@ class Workshop:
     def fit(self, model: Model, clean: ImageSet) -> Made:
         """Fit a network; an interrupted fit goes on from its checkpoint."""
         settings_model: type[OptimiserSettings] = EnergySettings if model.kind == "energy" else FitSettings
-        found = build_settings(settings_model, profiles=model.profile, room="unpoison.fitting", overrides=model.set)
+        found = build_settings(
+            settings_model,
+            profiles=model.profile,
+            room="unpoison.fitting",
+            overrides=model.set,
+            of=f"the {model.kind} model",
+        )
         settings = self.settle(found)
         asked = {**settings.model_dump(mode="json"), "seed": model.seed}
         path = self.folder / "models" / f"{hash_json([clean.content_hash, asked])[:16]}.safetensors"

@@ -47,7 +47,7 @@ class TrainSettings(Settings):
     crop_padding: int = Field(default=4, ge=0)
     flip: bool = True
     grayscale_probability: float = Field(default=0.0, ge=0, le=1)
-    noise_sigma: float = Field(default=0.0, ge=0)
+    noise_sigma: float = Field(default=0.0, ge=0, le=1)
     test_every: int = Field(default=5, ge=1)
     width: int = Field(default=64, ge=4, multiple_of=4)
 
@@ -97,6 +97,8 @@ def scratch_settings(*, profiles: Sequence[str] = (), overrides: Mapping[str, An
     Raises:
         SettingsError: an unknown profile or field, or a value out of range.
     """
-    named = {field for profile in profiles for field in read_profile(profile, ROOM)}.union(overrides or ())
+    named = {
+        field for profile in profiles for field in read_profile(profile, ROOM, model=ScratchSettings, of="train")
+    }.union(overrides or ())
     model = TrainSettings if named <= TrainSettings.model_fields.keys() else ScratchSettings
-    return build_settings(model, profiles=profiles, room=ROOM, overrides=overrides)
+    return build_settings(model, profiles=profiles, room=ROOM, overrides=overrides, of="train")

@@ -17,16 +17,17 @@ def check_methods(table: Mapping[str, str], asked: str, *, kind: str) -> None:
         check_method(table, name, kind=kind)
 
 
-def check_profiles(profiles: Sequence[str], *, room: str) -> None:
-    """Whether there are these profiles.
+def check_profiles(profiles: Sequence[str], asked: str, *, room: str) -> None:
+    """Whether all methods of a chain have these profiles.
 
     Raises:
         SettingsError: there is none of this name, or its file cannot be read.
     """
     from unpoison.core.settings import read_profile
 
-    for profile in profiles:
-        read_profile(profile, room)
+    for name in asked.split("+"):
+        for profile in profiles:
+            read_profile(profile, room, section=name)
 
 
 def check_sources(*sources: str | None, input_format: str | None = None) -> None:

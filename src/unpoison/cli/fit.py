@@ -192,5 +192,6 @@ def _settings(settings_model: type[S], profile: str, assignments: tuple[str, ...
         profiles=options.split_profiles(profile),
         room="unpoison.fitting",
         overrides=parse_assignments(assignments),
+        of=f"fit {click.get_current_context().info_name}",
     )
     return with_precision(settings, precision)

@@ -20,7 +20,9 @@ S = TypeVar("S", bound="Settings")
 
 PATH = click.Path(path_type=Path)
 
-seed = click.option("--seed", default=0, show_default=True, help="Seed of all randomness.")
+seed = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of all randomness."
+)
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 precision = click.option(
     "--precision",

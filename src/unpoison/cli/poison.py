@@ -102,7 +102,7 @@ def poison(
         return
     assert attack is not None
     check_methods(METHODS, attack, kind="attack")
-    check_profiles(options.split_profiles(profile), room="unpoison.poisons")
+    check_profiles(options.split_profiles(profile), attack, room="unpoison.poisons")
     if not dry_run:
         check_sources(src, auxiliary, target_set, input_format=input_format)
         refuse_existing(dst)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     "puregen-naive, -reps and -filt take two: this is their diffusion model, and --set energy=FILE their energy model.",
 )
 @click.option("--sigma", help="Noise to add, in [0, 1] pixel units, e.g. 25/255.")
-@click.option("--steps", type=int, help="Network calls.")
-@click.option("--batch-size", default=256, show_default=True, help="Images on a GPU at once.")
+@click.option("--steps", type=click.IntRange(1), help="Network calls.")
+@click.option("--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Images on a GPU at once.")
 @click.option("--labels-from", help="A second set that holds the labels of a flat numbered folder.")
 @click.option("--skip-bad", is_flag=True, help="Set unreadable pictures aside and list them in the manifest.")
 @click.option(
@@ -95,7 +95,7 @@ def purify(
     overrides.update(parse_assignments(assignments))
     if "[" not in method:  # else it is a key of PureGen
         check_methods(METHODS, method, kind="purifier")
-    check_profiles(options.split_profiles(profile), room="unpoison.purifiers")
+        check_profiles(options.split_profiles(profile), method, room="unpoison.purifiers")
     share = Part.parse(part) if part else None
     if not dry_run:
         check_sources(src, labels_from, input_format=input_format)

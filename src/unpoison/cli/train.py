@@ -76,7 +76,9 @@ def train(
     else:
         from unpoison.classify.transfer import TransferSettings
 
-        settings = build_settings(TransferSettings, profiles=profiles, room=ROOM, overrides=overrides)
+        settings = build_settings(
+            TransferSettings, profiles=profiles, room=ROOM, overrides=overrides, of=f"train --mode {mode}"
+        )
     settings = with_precision(settings, precision)
     if dry_run:
         from unpoison.core.device import choose_device

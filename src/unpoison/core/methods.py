@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from typing import Any
 
 from unpoison.core.errors import SettingsError
+from unpoison.core.suggestions import suggest
 
 
 def load_method(table: Mapping[str, str], name: str, *, kind: str) -> Any:
@@ -33,6 +33,4 @@ def check_method(table: Mapping[str, str], name: str, *, kind: str) -> None:
         SettingsError: there is none; names the nearest.
     """
     if name not in table:
-        near = difflib.get_close_matches(name, table, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise SettingsError(f"there is no {kind} '{name}'{hint} Choose from {', '.join(sorted(table))}")
+        raise SettingsError(f"there is no {kind} '{name}'{suggest(name, sorted(table))}")

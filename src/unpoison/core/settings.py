@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -12,6 +14,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from unpoison.core.errors import SettingsError
+from unpoison.core.suggestions import suggest
+from unpoison.core.validation import explain
 
 
 class Settings(BaseModel):
@@ -20,18 +24,35 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _check_bound(text: str) -> str:
+_NUMBER = r"(\d{1,20}(\.\d{0,20})?|\.\d{1,20})(e[+-]?\d{1,2})?"
+_FRACTION = re.compile(rf"[+-]?{_NUMBER}(/{_NUMBER})?", re.IGNORECASE)
+
+
+def _check_length(text: str) -> str:
+    text = re.sub(r"\s", "", text)
     try:
+        if not _FRACTION.fullmatch(text):
+            raise ValueError
         value = bound_value(text)
     except (ValueError, ZeroDivisionError):
-        raise ValueError("write it as a fraction like 8/255 or 0.4/255, or as a number") from None
+        raise ValueError("is no length: write a fraction like 8/255 or 0.4/255, or a number") from None
     if value < 0:
         raise ValueError("must not be negative")
-    return text.replace(" ", "")
+    return text
+
+
+def _check_bound(text: str) -> str:
+    if bound_value(text) > 1:
+        meant = "" if "/" in text else f": did you mean {text}/255?"
+        raise ValueError(f"is more than 1, the whole range of a pixel{meant}")
+    return text
 
 
 # A length in [0, 1] pixel units, kept as it was written: records say 8/255 and mean exactly that.
-Bound = Annotated[str, BeforeValidator(str), AfterValidator(_check_bound)]
+Length = Annotated[str, BeforeValidator(str), AfterValidator(_check_length)]
+
+# One that a single value of a pixel can move by, so that it is not above 1.
+Bound = Annotated[Length, AfterValidator(_check_bound)]
 
 # In which arithmetic networks compute; `core.precision` knows what auto stands for.
 Precision = Literal["auto", "fp32", "bf16"]
@@ -55,6 +76,7 @@ def build_settings(
     profiles: Sequence[str] = (),
     room: str = "",
     overrides: Mapping[str, Any] | None = None,
+    of: str = "",
 ) -> S:
     """Fill a settings model: defaults, then the profiles in order, then the overrides.
 
@@ -63,18 +85,20 @@ def build_settings(
         profiles: names of profiles of the room, or paths of TOML files.
         room: package whose `profiles` folder is searched, e.g. `unpoison.classify`.
         overrides: values that win over all profiles.
+        of: whose settings they are, for messages, e.g. `fast`; the class if left out.
 
     Raises:
         SettingsError: an unknown profile or field, or a value out of range.
     """
+    of = of or model.__name__
     values: dict[str, Any] = {}
     for profile in profiles:
-        values.update(read_profile(profile, room))
+        values.update(read_profile(profile, room, model=model, of=of))
     values.update(overrides or {})
     try:
         return model(**values)
     except ValidationError as error:
-        raise SettingsError(_explain(error, model)) from None
+        raise SettingsError(explain(error, model, of=of)) from None
 
 
 def with_precision(settings: S, precision: Precision | None) -> S:
@@ -87,38 +111,59 @@ def with_precision(settings: S, precision: Precision | None) -> S:
     return settings.model_copy(update={"precision": precision})
 
 
-def read_profile(profile: str, room: str) -> dict[str, Any]:
+def read_profile(
+    profile: str, room: str, *, section: str = "", model: type[Settings] | None = None, of: str = ""
+) -> dict[str, Any]:
     """The fields that a profile sets.
 
     Args:
-        profile: name of a shipped profile, or path of a TOML file.
+        profile: name of a shipped profile, or path of a TOML file, which holds the fields themselves.
         room: package whose `profiles` folder holds the shipped ones.
+        section: which section of a shipped profile, in rooms whose profiles have one for each method.
+        model: what they are for; shipped profiles that set other fields are for something else.
+        of: whose profile it is, for messages.
 
     Raises:
         SettingsError: there is no such profile, or it is not TOML.
     """
-    shipped = list_profiles(room)
+    shipped = list_profiles(room, section=section, model=model)
     if profile in shipped:
-        text = (resources.files(room) / "profiles" / f"{profile}.toml").read_text(encoding="utf-8")
-    elif profile.endswith(".toml"):
-        try:
-            text = Path(profile).read_text(encoding="utf-8")
-        except OSError as error:
-            raise SettingsError(f"profile {profile} cannot be read: {error.strerror}") from None
-    else:
-        raise SettingsError(f"there is no profile '{profile}'; choose from {', '.join(shipped)}, or name a .toml file")
+        fields = _read_shipped(room)[profile]
+        return fields[section] if section else fields
+    if not profile.endswith(".toml"):
+        choices = f"{suggest(profile, shipped)}, or name a .toml file" if shipped else "; it has none of its own"
+        raise SettingsError(f"{of or section or 'it'} has no profile '{profile}'{choices}")
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(Path(profile).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"profile {profile} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"profile {profile} is not valid TOML: {error}") from None
 
 
-def list_profiles(room: str) -> list[str]:
-    """Names of the profiles that a room ships."""
+def list_profiles(room: str, *, section: str = "", model: type[Settings] | None = None) -> list[str]:
+    """Names of the profiles that a room ships, or of those for one method.
+
+    Args:
+        room: the package.
+        section: only those with this section.
+        model: only those whose fields it has.
+    """
+    return [
+        name
+        for name, fields in _read_shipped(room).items()
+        if (not section or section in fields) and (model is None or fields.keys() <= model.model_fields.keys())
+    ]
+
+
+@cache
+def _read_shipped(room: str) -> dict[str, dict[str, Any]]:
+    """The contents of a room's profiles, by name."""
     folder = resources.files(room) / "profiles" if room else None
     if folder is None or not folder.is_dir():
-        return []
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+        return {}
+    files = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
+    return {name: tomllib.loads(file.read_text(encoding="utf-8")) for name, file in sorted(files.items())}
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -137,11 +182,3 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             values[key.strip()] = text
     return values
-
-
-def _explain(error: ValidationError, model: type[Settings]) -> str:
-    first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"{model.__name__} has no setting '{field}'; it has {', '.join(model.model_fields)}"
-    return f"setting {field}={first.get('input')!r} of {model.__name__}: {first['msg']}"

@@ -13,7 +13,7 @@ from torch import Tensor
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet
-from unpoison.core.settings import Bound, Settings, bound_value
+from unpoison.core.settings import Length, Settings, bound_value
 from unpoison.poisons.ar_coefficients import ar_noise, read_tables, search_tables
 from unpoison.poisons.base import PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
 from unpoison.poisons.chunks import class_chunks
@@ -31,7 +31,7 @@ class ArSettings(Settings):
     """
 
     norm: Literal["l2", "linf"] = "l2"
-    epsilon: Bound = Field(default="1", validate_default=True)
+    epsilon: Length = Field(default="1", validate_default=True)
     coefficients: str = ""
     quantise: Quantise = "round"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
@@ -25,7 +26,7 @@ class LspSettings(Settings):
     """
 
     epsilon: Bound = "6/255"
-    patch: int = 8
+    patch: int = Field(default=8, ge=1)
     quantise: Quantise = "round"
 
 

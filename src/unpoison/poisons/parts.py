@@ -73,13 +73,8 @@ def attack_settings(
     model = load_method(METHODS, attack, kind="attack").Settings
     values: dict[str, Any] = {}
     for profile in profiles:
-        fields = read_profile(profile, _ROOM)
-        if profile in list_profiles(_ROOM):
-            if attack not in fields:
-                raise SettingsError(f"{attack} has no profile '{profile}'; its defaults serve at every size")
-            fields = fields[attack]
-        values.update(fields)
-    return build_settings(model, overrides={**values, **(overrides or {})})
+        values.update(read_profile(profile, _ROOM, section=attack))
+    return build_settings(model, overrides={**values, **(overrides or {})}, of=attack)
 
 
 def nearest_profile(attack: str, settings: Settings) -> dict[str, Any]:
@@ -87,7 +82,7 @@ def nearest_profile(attack: str, settings: Settings) -> dict[str, Any]:
 
     Precision is none of them: it is the machine's.
     """
-    shipped = [name for name in list_profiles(_ROOM) if attack in read_profile(name, _ROOM)]
+    shipped = list_profiles(_ROOM, section=attack)
     chains = [(), *((name,) for name in shipped), *itertools.permutations(shipped, 2)]
 
     def changed(chain: tuple[str, ...]) -> list[str]:

@@ -12,7 +12,7 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep
-from unpoison.core.settings import Settings, build_settings, list_profiles, read_profile
+from unpoison.core.settings import Settings, build_settings, read_profile
 from unpoison.data.puregen_keys import parse_key
 from unpoison.purifiers.base import Purifier
 from unpoison.purifiers.methods import METHODS
@@ -75,25 +75,15 @@ def purifier_settings(
         if link not in per_link or (len(names) > 1 and not dot):
             raise SettingsError(f"setting '{key}': in '{method}' write one of {', '.join(f'{n}.field' for n in names)}")
         per_link[link][field] = value
-    fields = {key: value for profile in profiles for key, value in _profile_fields(profile, names[0]).items()}
+    fields = {
+        key: value for profile in profiles for key, value in read_profile(profile, _ROOM, section=names[0]).items()
+    }
     return {
         name: build_settings(
-            load_method(METHODS, name, kind="purifier").Settings, overrides={**fields, **per_link[name]}
+            load_method(METHODS, name, kind="purifier").Settings, overrides={**fields, **per_link[name]}, of=name
         )
         for name in names
     }
-
-
-def _profile_fields(profile: str, purifier: str) -> dict[str, Any]:
-    """What a profile sets of a purifier's fields."""
-    fields = read_profile(profile, _ROOM)
-    shipped = list_profiles(_ROOM)
-    if profile not in shipped:
-        return fields
-    if purifier not in fields:
-        own = [name for name in shipped if purifier in read_profile(name, _ROOM)]
-        raise SettingsError(f"{purifier} has no profile '{profile}'; it has {', '.join(own) or 'none'}")
-    return fields[purifier]
 
 
 def build_purifier(settings: Mapping[str, Settings], *, device: torch.device) -> Purifier | Chain:

@@ -10,6 +10,7 @@ import torch
 from unpoison.core.errors import ModelError
 from unpoison.core.hashing import hash_file
 from unpoison.core.precision import Precision, network_dtype
+from unpoison.core.suggestions import suggest
 from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.weights import DiffusionModel, Model, load_any
 
@@ -94,6 +95,8 @@ def load_energy(
 @torch.inference_mode(False)  # weights that are made in inference mode let no gradient through
 def _load(model: str, precision: Precision, device: torch.device) -> tuple[Model, dict[str, str]]:
     path = weights_path(model)
+    if not path.exists():
+        raise ModelError(f"there is no model '{model}'{suggest(model, SHIPPED)}, or name a file")
     network = load_any(path).to(device).eval().requires_grad_(False)
     network.autocast_dtype = network_dtype(precision, device)
     # Channels together: faster on CPU and GPU, in either precision.

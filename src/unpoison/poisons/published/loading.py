@@ -55,7 +55,7 @@ def load_published(
     path, part = split_source(source)
     name = format or detect_published(path)
     method: PublishedFormat = load_method(METHODS, name, kind="published format")
-    settings = build_settings(method.settings, overrides=overrides)
+    settings = build_settings(method.settings, overrides=overrides, of=name)
     clean = _decoded(clean)
     try:
         published = method.read(path, part, clean, settings, generator(seed, f"published/{name}"))

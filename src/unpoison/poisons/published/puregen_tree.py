@@ -68,7 +68,7 @@ def read_tree(
     name, where = poisons[part.strip("/")]
     method: PublishedFormat = load_method(METHODS, name, kind="published format")
     chosen = {key: value for key, value in settings if value is not None}
-    return method.read(where, None, clean, build_settings(method.settings, overrides=chosen), source)
+    return method.read(where, None, clean, build_settings(method.settings, overrides=chosen, of=name), source)
 
 
 def _fetch(path: Path, part: str | None) -> Path:
