@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from unpoison.bench.running import run_suite
 from unpoison.bench.suite import read_suite
+from unpoison.bench.trials import Trials
+from unpoison.bench.workshop import Busy
 from unpoison.core.errors import SettingsError
+from unpoison.core.manifest import manifest_path
 from unpoison.core.records import read_records
-from unpoison.data import write
+from unpoison.data import read, write
 from unpoison.reporting.eclipse_export import eclipse_rows
 from unpoison.reporting.grid import read_grid
 from unpoison.reporting.pages import grid_page
@@ -106,6 +111,80 @@ def test_every_cell_once_and_resumed(root, monkeypatch):
     page = grid_page(grid)
     assert page.count('class="bar') == 6
     assert "<script" not in page
+
+
+def test_names_of_a_suite_lead_nowhere(root):
+    text = SUITE.split("[defences.jpeg]")[0] + "[train]" + SUITE.split("[train]")[1]
+    name = "../../../../evil"
+    (root / "suite.toml").write_text(text.replace("[attacks.urp]", f'[attacks."{name}"]'))
+    before = {path.name for path in root.parent.iterdir()} | {path.name for path in root.iterdir()}
+    records = run_suite(root / "suite.toml", root / "out", root=root)
+    assert {record.settings["attack"] for record in records} == {"none", name}
+    assert {path.name for path in root.parent.iterdir()} | {path.name for path in root.iterdir()} == before | {"out"}
+
+
+def test_a_changed_or_broken_set_in_the_cache_is_made_again(root, capsys):
+    text = SUITE.split("[defences.jpeg]")[0] + "[train]" + SUITE.split("[train]")[1]
+    (root / "suite.toml").write_text(text)
+    first = run_suite(root / "suite.toml", root / "out", root=root)
+    (poisoned,) = (root / "out" / "small" / "cache" / "sets").glob("*.npz")
+    content = poisoned.read_bytes()
+    manifest = manifest_path(poisoned)
+    for change in ("pixels", "cut", "no manifest"):
+        if change == "pixels":
+            write(read(root / "train.npz"), root / "other.npz")
+            os.replace(root / "other.npz", poisoned)
+        elif change == "cut":
+            poisoned.write_bytes(content[:1000])
+        else:
+            manifest.unlink()
+        for path in (root / "out" / "small").glob("*.json"):
+            path.unlink()
+        again = run_suite(root / "suite.toml", root / "out", root=root)
+        assert [record.inputs for record in again] == [record.inputs for record in first]
+        assert "is damaged or was changed, and is made again" in capsys.readouterr().err
+        assert poisoned.read_bytes() == content
+        assert manifest.exists()
+
+
+def test_killed_while_a_classifier_was_saved_it_goes_on(root, monkeypatch):
+    text = SUITE.split("[defences.jpeg]")[0] + "[train]" + SUITE.split("[train]")[1]
+    surrogate = '[attacks.bull]\nattack = "bullseye"\nsurrogates = ["body"]\ntarget_set = "test"\n'
+    surrogate += "set = { poisons = 2, iterations = 1 }\n"
+    body = '[classifiers.body]\nfit = "train"\nset = { epochs = 1, width = 4, batch_size = 8 }\n'
+    attack = '[attacks.urp]\nattack = "urp"\n'
+    (root / "suite.toml").write_text(text.replace(attack, body + surrogate))
+
+    class Killed(BaseException):
+        """The process ends here."""
+
+    def die(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("unpoison.classify.saving.save", die)  # the folder is there, the weights are not
+        with pytest.raises(Killed):
+            run_suite(root / "suite.toml", root / "out", root=root)
+    folders = [path for place in ("classifiers", "controls") for path in (root / "out").rglob(f"{place}/*")]
+    assert folders
+    assert len(run_suite(root / "suite.toml", root / "out", root=root)) == 2
+
+
+def test_a_wait_for_other_processes_is_said(root, capsys, monkeypatch):
+    text = SUITE.split("[defences.jpeg]")[0] + "[train]" + SUITE.split("[train]")[1]
+    (root / "suite.toml").write_text(text)
+    monkeypatch.setattr("unpoison.bench.running._WAIT_SECONDS", 0.01)
+    run, looks = Trials.run, []
+
+    def busy_at_first(trials, cell):
+        looks.append(cell)
+        if len(looks) <= 6:
+            raise Busy("elsewhere")
+        return run(trials, cell)
+
+    monkeypatch.setattr(Trials, "run", busy_at_first)
+    run_suite(root / "suite.toml", root / "out", root=root)
+    assert capsys.readouterr().err.count("waiting for other processes, which are at none / none, urp / none") == 1
 
 
 @pytest.mark.parametrize(

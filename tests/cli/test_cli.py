@@ -199,3 +199,22 @@ def test_bad_pictures_stop_a_run_or_are_set_aside(run, make_set, tmp_path):
     manifest = json.loads((tmp_path / "out2" / "manifest.json").read_text())
     assert len(manifest["skipped"]) == 1
     assert np.array(read(str(tmp_path / "out2")).array()).shape == (8, 16, 16, 3)
+
+
+def test_names_of_strangers_do_not_steer_the_terminal(run, make_set, tmp_path):
+    """Neither as text nor as JSON, on stdout or stderr."""
+    evil = "evil\x1b[31m\x9b2J\x07"
+    (tmp_path / f"{evil}.safetensors").write_bytes(b"no weights")
+    write(make_set(8, side=32), tmp_path / evil)
+    for command in (
+        ["models", "list", tmp_path],
+        ["energies", tmp_path / evil],
+        ["energies", tmp_path / evil, "--json"],
+        ["convert", tmp_path / evil, tmp_path / f"{evil}.npz", "--json"],
+        ["purify", tmp_path / evil, tmp_path / f"{evil}2", "--method", "jpeg"],
+    ):
+        code, out, err = run(*command)
+        assert code == 0, err
+        assert not set("\x07\x1b\x9b") & set(out + err)
+        if "--json" in command:
+            json.loads(out.splitlines()[-1])

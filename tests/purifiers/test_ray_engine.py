@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,21 +20,40 @@ from unpoison.purifiers.ray_engine import _connected
 from unpoison.purifiers.runner import purify_to
 
 
-def _workers() -> list[int]:
-    """Processes of actors that descend from this one."""
-    parents, actors = {}, []
+def _descendants() -> list[int]:
+    """This process and those that descend from it."""
+    parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError):
             parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if (folder / "cmdline").read_bytes().startswith(b"ray::_Worker"):
-                actors.append(int(folder.name))
-        except OSError:
-            continue
 
     def descends(pid: int) -> bool:
         return pid == os.getpid() or (pid in parents and descends(parents[pid]))
 
-    return [pid for pid in actors if descends(pid)]
+    return [pid for pid in parents if descends(pid)]
+
+
+def _workers() -> list[int]:
+    """Those of them that are actors."""
+    actors = []
+    for pid in _descendants():
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::_Worker"):
+                actors.append(pid)
+    return actors
+
+
+def _open_ports() -> tuple[int, list[str]]:
+    """How many ports they listen on, and the addresses of those that other machines can reach."""
+    own = set()
+    for pid in _descendants():
+        for link in Path(f"/proc/{pid}/fd").glob("*"):
+            with suppress(OSError):
+                own.add(os.readlink(link))
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    found = [fields[1] for fields in lines if fields[3] == "0A" and f"socket:[{fields[9]}]" in own]
+    loopback = ("0100007F:", "0" * 16 + "FFFF00000100007F:", "0" * 24 + "01000000:")
+    return len(found), [address for address in found if not address.startswith(loopback)]
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
@@ -44,14 +64,18 @@ def test_same_bytes_also_when_a_worker_is_killed(source, jpeg, tmp_path, tree, m
     purify_to(read("in.parquet"), Path("whole"), jpeg)
     assert purify_to(read("in.parquet"), Path("out"), jpeg, part=Part(4, 5)).missing == 4
     killed: list[int] = []
+    ports = []
 
     def kill_one(info):
         if info.step > 256 and not killed:
+            ports.append(_open_ports())
             killed.append(_workers()[0])
             os.kill(killed[0], signal.SIGKILL)
 
     purify_to(read("in.parquet"), Path("out"), jpeg, engine="ray", workers=2, on_step=kill_one)
     assert len(killed) == 1
+    assert ports[0][0] > 3
+    assert ports[0][1] == []
     assert tree(Path("out")) == tree(Path("whole"))
     assert not Path("out.partial").exists()
     assert _workers() == []

@@ -13,10 +13,11 @@ from unpoison.bench.workshop import Busy, Workshop
 from unpoison.core.errors import SettingsError
 from unpoison.core.files import write_text
 from unpoison.core.precision import Precision, Resolved
-from unpoison.core.progress import OnStep
+from unpoison.core.progress import OnStep, write_line
 from unpoison.core.records import TrialRecord, read_records
 
 _WAIT_SECONDS = 2.0  # between looks at what other processes have finished
+_TOLD_EVERY = 30  # looks in vain
 
 
 def run_suite(
@@ -75,6 +76,7 @@ def run_suite(
     workshop = Workshop(folder / "cache", device=device, bar=progress.bar, precision=precision, begun=begun)
     trials = Trials(suite, folder, sets, workshop)
     records: dict[Cell, TrialRecord] = {}
+    in_vain = 0
     while len(records) < len(cells):
         before = len(records)
         for number, cell in enumerate(cells, 1):
@@ -85,8 +87,16 @@ def run_suite(
                 except Busy:
                     continue  # another process is at it; look again on the next round
                 progress.end()
-        if len(records) == before:
-            time.sleep(_WAIT_SECONDS)
+        if len(records) > before:
+            in_vain = 0
+            continue
+        if in_vain % _TOLD_EVERY == 0:
+            left = sorted({f"{cell.attack} / {cell.defence}" for cell in cells if cell not in records})
+            write_line(
+                f"unpoison: waiting for other processes, which are at {', '.join(left)}; is one of them stopped?"
+            )
+        in_vain += 1
+        time.sleep(_WAIT_SECONDS)
     return [records[cell] for cell in cells]
 
 

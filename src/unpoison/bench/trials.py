@@ -9,7 +9,7 @@ from typing import Any
 from unpoison.bench.suite import Suite
 from unpoison.bench.workshop import Made, Workshop
 from unpoison.classify.classifier import Classifier
-from unpoison.classify.saving import load_classifier, save_classifier
+from unpoison.classify.saving import WEIGHTS, load_classifier, save_classifier
 from unpoison.classify.settings import ROOM, TrainSettings, scratch_settings
 from unpoison.classify.training import TrainedClassifier, train
 from unpoison.classify.transfer import TransferSettings, transfer
@@ -214,7 +214,7 @@ class Trials:
         control = Cell(name, cell.defence, cell.seed)
         folder = self._control_folder(control)
         with self.workshop.claim(f"control-{folder.name}"):
-            if not folder.exists():
+            if not (folder / WEIGHTS).exists():
                 save_classifier(folder, self._train(control, self._prepare(control)))
             return load_classifier(folder).to(choose_device(self.workshop.device))
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast, get_args
 
@@ -16,15 +17,16 @@ from filelock import FileLock, Timeout
 
 from unpoison.bench.sharing import can_share, purify_changed
 from unpoison.bench.suite import ClassifierFit, Defence, Model
-from unpoison.classify.saving import hash_classifier, load_classifier, save_classifier
+from unpoison.classify.saving import WEIGHTS, hash_classifier, load_classifier, save_classifier
 from unpoison.classify.settings import scratch_settings
 from unpoison.classify.training import train
 from unpoison.core.device import choose_device
+from unpoison.core.errors import DataError
 from unpoison.core.hashing import hash_file, hash_json
 from unpoison.core.images import ImageSet
-from unpoison.core.manifest import manifest_path
+from unpoison.core.manifest import manifest_path, read_manifest
 from unpoison.core.precision import Precision, Resolved, choose_precision, resolve, with_precision
-from unpoison.core.progress import OnStep
+from unpoison.core.progress import OnStep, write_line
 from unpoison.core.settings import Settings, build_settings
 from unpoison.data import read
 from unpoison.fitting.diffusion import fit
@@ -126,7 +128,7 @@ class Workshop:
                 else:
                     fit(clean, out=path, settings=settings, **about)
 
-        seconds = self._make_once(path, make)
+        seconds = self._make_once(path, partial(make, path))
         return Made(path, hash_file(path), {**asked, "images": len(clean)}, seconds)
 
     def train(self, fitted: ClassifierFit, train_set: ImageSet, test_set: ImageSet) -> Made:
@@ -148,7 +150,7 @@ class Workshop:
                 )
             save_classifier(path, trained)
 
-        seconds = self._make_once(path, make)
+        seconds = self._make_once(path / WEIGHTS, partial(make, path))
         classifier = load_classifier(path)
         return Made(classifier, hash_classifier(classifier), {**asked, "images": len(train_set)}, seconds)
 
@@ -208,19 +210,24 @@ class Workshop:
 
     def _set(self, asked: dict[str, Any], source: str, make: Callable[[Path], None]) -> Made:
         path = self.folder / "sets" / f"{hash_json([source, asked])[:16]}.npz"
-        seconds = self._make_once(path, make, last=manifest_path(path))
-        image_set = read(path)
+        seconds = 0.0
+        with self.claim(f"{path.parent.name}-{path.stem}"):
+            image_set = _read_intact(path)
+            if image_set is None:
+                path.unlink(missing_ok=True)
+                started = time.perf_counter()
+                make(path)
+                seconds = time.perf_counter() - started
+                image_set = read(path)
         return Made(image_set, image_set.content_hash, asked, seconds, manifest_path(path))
 
-    def _make_once(self, path: Path, make: Callable[[Path], None], *, last: Path | None = None) -> float:
-        """Make a file unless it is there; the seconds that took. `last` is what is written last, if not the file."""
+    def _make_once(self, path: Path, make: Callable[[], None]) -> float:
+        """Make something unless the file that is written last is there; the seconds that took."""
         with self.claim(f"{path.parent.name}-{path.stem}"):
-            if (last or path).exists():
+            if path.exists():
                 return 0.0
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
             started = time.perf_counter()
-            make(path)
+            make()
             return time.perf_counter() - started
 
     @contextmanager
@@ -232,7 +239,8 @@ class Workshop:
         """
         locks = self.folder / "locks"
         locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(locks / name, timeout=0)
+        # Names of attacks and defences are the suite's, and may be anything.
+        lock = FileLock(locks / hash_json(name)[:16], timeout=0)
         try:
             lock.acquire()
         except Timeout:
@@ -241,6 +249,20 @@ class Workshop:
             yield
         finally:
             lock.release()
+
+
+def _read_intact(path: Path) -> ImageSet | None:
+    """A set that was made before; None if there is none, or not the one that its manifest tells of."""
+    if not path.exists():
+        return None
+    try:
+        image_set = read(path)
+        if image_set.content_hash == read_manifest(manifest_path(path)).steps[-1].result:
+            return image_set
+    except DataError:
+        pass
+    write_line(f"unpoison: {path} is damaged or was changed, and is made again")
+    return None
 
 
 def _weights_not_from(models: Mapping[str, Made], run: PurifyRun) -> str:

@@ -13,7 +13,7 @@ from zipfile import is_zipfile
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from unpoison.classify.classifier import Classifier
@@ -23,7 +23,7 @@ from unpoison.core.errors import DataError, ModelError
 from unpoison.core.files import atomic_path, write_json
 from unpoison.core.methods import load_method
 
-_WEIGHTS = "model.safetensors"
+WEIGHTS = "model.safetensors"
 _KEY = "unpoison.classifier"
 
 
@@ -42,7 +42,7 @@ class Description(BaseModel):
 
 
 def save_classifier(folder: Path, trained: TrainedClassifier) -> None:
-    """Write `model.safetensors`, described in its metadata, and `history.json`."""
+    """Write `history.json`, and then `model.safetensors`, described in its metadata: with it the folder is complete."""
     net = trained.net
     description = Description(
         architecture=net.architecture,
@@ -54,9 +54,9 @@ def save_classifier(folder: Path, trained: TrainedClassifier) -> None:
         seed=trained.seed,
     )
     weights = {name: value.detach().cpu().contiguous() for name, value in net.net.state_dict().items()}
-    with atomic_path(folder / _WEIGHTS) as temporary:
-        save_file(weights, temporary, metadata={_KEY: description.model_dump_json()})
     write_json(folder / "history.json", [asdict(epoch) for epoch in trained.history])
+    with atomic_path(folder / WEIGHTS) as temporary:
+        temporary.write_bytes(save(weights, metadata={_KEY: description.model_dump_json()}))
 
 
 def hash_classifier(classifier: Classifier) -> str:
@@ -75,7 +75,7 @@ def load_classifier(folder: Path) -> Classifier:
         DataError: there is no classifier in the folder.
         ModelError: the weights do not fit their description.
     """
-    path = folder / _WEIGHTS
+    path = folder / WEIGHTS
     remedy = "Name a folder made by `unpoison train`"
     if not path.is_file():
         raise DataError(path, "there is no such file", remedy)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
     from unpoison.core.manifest import Manifest
@@ -47,6 +45,7 @@ def changes_path(dst: Path) -> Path:
 
 def draw_changes(source: ImageSet, result: ImageSet, manifest: Manifest) -> dict[str, bytes]:
     """The page of what a run changed, which lies with the set; nothing if it cannot be drawn."""
+    from unpoison.core.progress import write_line
     from unpoison.reporting.changes import changes_page, most_changed, panel
 
     change = manifest.steps[-1].facts["change_255"]
@@ -54,5 +53,5 @@ def draw_changes(source: ImageSet, result: ImageSet, manifest: Manifest) -> dict
         panels = [panel(example) for example in most_changed(change, source, result)]
         return {"changes.html": changes_page(manifest, panels).encode(errors="backslashreplace")}
     except Exception as error:  # whatever goes wrong with a drawing, the set itself is complete
-        click.echo(f"unpoison: the set is complete, but its page could not be drawn: {error}", err=True)
+        write_line(f"unpoison: the set is complete, but its page could not be drawn: {error}")
         return {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from unpoison.core.errors import show_control
 from unpoison.core.threads import computing_threads
 
 if TYPE_CHECKING:
@@ -93,5 +94,10 @@ def split_profiles(profile: str) -> list[str]:
 
 
 def answer(as_json: bool, text: str, facts: dict[str, Any]) -> None:
-    """Say what came out: `text` for a person, `facts` as one line of JSON for a program."""
-    click.echo(json.dumps(facts, ensure_ascii=False) if as_json else text)
+    """Say what came out: `text` for a person, `facts` as one line of JSON for a program.
+
+    Names in it may be a stranger's: what could steer a terminal is shown as escapes.
+    """
+    if as_json:
+        text = re.sub("[\x7f-\x9f]", lambda match: f"\\u{ord(match[0]):04x}", json.dumps(facts, ensure_ascii=False))
+    click.echo("\n".join(map(show_control, text.split("\n"))))

@@ -123,7 +123,7 @@ def purify(
         kind = choose_device(device).type
         image_set, skipped = _read_source(src, input_format, labels_from, skip_bad)
     if warning := warn_of_strangeness(image_set, settings):
-        click.echo(f"unpoison: {warning}", err=True)
+        write_line(f"unpoison: {warning}")
     if preview is not None:
         with telling(f"trying {preview} pictures of {image_set.name} with {run.method}"):
             shown = write_preview(image_set, run, preview_path(dst), count=preview, device=device)
@@ -148,7 +148,7 @@ def purify(
         options.answer(as_json, text, {"part": part, "missing_blocks": outcome.missing})
         return
     if outcome.was_there:
-        click.echo(f"unpoison: {dst} was done already, in the same way from the same pictures", err=True)
+        write_line(f"unpoison: {dst} was done already, in the same way from the same pictures")
     step = manifest.steps[-1]
     facts = {
         "images": manifest.count,
@@ -184,6 +184,7 @@ def _read_source(
     src: str, input_format: str | None, labels_from: str | None, skip_bad: bool
 ) -> tuple[ImageSet, list[str]]:
     """The set, and the ids that were set aside; says on stderr what is left out."""
+    from unpoison.core.progress import write_line
     from unpoison.data import read, set_bad_aside
 
     image_set = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
@@ -193,5 +194,5 @@ def _read_source(
         image_set, bad = set_bad_aside(image_set)
         skipped = sorted(set(everything) - set(image_set.ids))
         for error in bad:
-            click.echo(f"unpoison: set aside: {error}", err=True)
+            write_line(f"unpoison: set aside: {error}")
     return image_set, skipped

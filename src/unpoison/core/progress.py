@@ -11,6 +11,8 @@ from threading import Event, Thread
 
 from tqdm import tqdm
 
+from unpoison.core.errors import show_control
+
 _FIRST_S = 1.0  # what is over by then needs no bar
 _PERCENT_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left{postfix}"
 
@@ -48,6 +50,7 @@ def progress_bar(label: str, *, unit: str = "it") -> Iterator[OnStep]:
     Yields:
         An `on_step`.
     """
+    label = show_control(label)
     shown: _Bar | LogLines = _Bar(label, unit) if sys.stderr.isatty() else LogLines(label, unit)
     done = False
     try:
@@ -66,8 +69,8 @@ def telling(text: str) -> Iterator[None]:
 
 
 def write_line(text: str) -> None:
-    """A line on stderr, above a bar that may be there."""
-    tqdm.write(text, file=sys.stderr)
+    """A line on stderr, above a bar that may be there; what could steer a terminal is shown as escapes."""
+    tqdm.write(show_control(text), file=sys.stderr)
 
 
 def duration(seconds: float) -> str:
@@ -157,7 +160,7 @@ class _Bar:
             bar.n = bar.last_print_n = bar.initial
         bar.total = info.total
         if info.doing:
-            bar.set_description_str(f"{self._label}: {info.doing}", refresh=False)
+            bar.set_description_str(f"{self._label}: {show_control(info.doing)}", refresh=False)
         if info.values:
             bar.set_postfix({name: f"{value:.4g}" for name, value in info.values.items()}, refresh=False)
         bar.update(info.step - bar.n)

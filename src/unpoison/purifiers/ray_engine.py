@@ -145,10 +145,31 @@ def _connected(ray: Any, workers: int) -> Iterator[None]:
         return
     short = "/tmp" if os.path.isdir("/tmp") else None  # Ray makes sockets below it, whose names are limited
     with (
+        _on_loopback(ray),
         tempfile.TemporaryDirectory(prefix="unpoison-", dir=short, ignore_cleanup_errors=True) as folder,
         ray.init(address="local", num_cpus=workers, include_dashboard=False, _temp_dir=folder, **quiet),
     ):
         yield
+
+
+@contextmanager
+def _on_loopback(ray: Any) -> Iterator[None]:
+    """Keep the ports of what is started here from other machines.
+
+    Ray knows one switch for that, which it sets itself on Windows and macOS; its address of the node is not obeyed.
+    """
+    name, constants = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", ray._private.ray_constants
+    given, before = os.environ.get(name), constants.ENABLE_RAY_CLUSTER
+    os.environ[name] = "0"  # for the processes that it starts
+    constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
+        if given is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = given
 
 
 class _Worker:
