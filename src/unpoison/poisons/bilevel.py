@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from unpoison.classify.classifier import Classifier
 from unpoison.classify.settings import TrainSettings
@@ -23,6 +23,8 @@ from unpoison.poisons.pgd import StepSettings, cross_entropy, pgd
 
 # What a network is shown of perturbed images [n, 3, H, W], given their rows in the set [n]; differentiable.
 Show = Callable[[Tensor, Tensor], Tensor]
+# How often the noise of classes is moved in a round: EM's script goes through a fifth of CIFAR-10 in batches of 512.
+_CLASS_BATCHES = 19
 
 
 class LearnerSettings(StepSettings):
@@ -109,7 +111,7 @@ class ErrorMinimiser:
         resources: device and progress.
         show: what the network is shown, in training and in the descent; the images themselves in EM.
         draws: how often an image is shown at each step of the descent, where `show` is random.
-        per_class: one delta for each class, the mean of its images' deltas, in place of one for each image.
+        per_class: one delta for each class in place of one for each image.
     """
 
     image_set: ImageSet
@@ -132,7 +134,9 @@ class ErrorMinimiser:
         images = to_float(self.image_set.array()).to(device)
         labels = torch.from_numpy(self.image_set.labels).to(device)
         delta = torch.zeros_like(images)
+        class_noise = delta.new_zeros(len(self.image_set.class_names), *images.shape[1:])
         order = batches_forever(len(images), settings.training_batch, self.generator)
+        crowds = batches_forever(len(images), settings.batch_size, self.generator)
         error, number = 1.0, 0
         while number < settings.rounds and error >= settings.stop_error:
             number += 1
@@ -141,40 +145,74 @@ class ErrorMinimiser:
                 with torch.no_grad():
                     shown = self.show((images[rows] + delta[rows]).clamp(0, 1), rows)
                 learner.learn(shown, labels[rows])
+            if self.per_class:
+                batches = islice(crowds, _CLASS_BATCHES)
+                class_noise = self.move_classes(learner.net, images, labels, class_noise, batches)
+                delta = class_noise[labels]
             wrong = 0
             for rows in torch.arange(len(images), device=device).split(settings.batch_size):
-                delta[rows], missed = self._descend(learner.net, images[rows], delta[rows], labels[rows], rows)
-                wrong += missed
-            if self.per_class:
-                delta = self._mean_over_classes(delta, labels)
+                if not self.per_class:
+                    delta[rows] = self._descend(learner.net, images[rows], delta[rows], labels[rows], rows)
+                perturbed = (images[rows] + delta[rows]).clamp(0, 1)
+                wrong += self._count_misread(learner.net, perturbed, labels[rows], rows)
             error = wrong / len(images)
             if self.resources.on_step:
                 self.resources.on_step(StepInfo(number, settings.rounds, {"error": error}))
         return delta.cpu(), {"rounds": number, "surrogate_error": error}
 
+    def move_classes(
+        self, net: Classifier, images: Tensor, labels: Tensor, noise: Tensor, batches: Iterable[Tensor]
+    ) -> Tensor:
+        """Move the noise of classes, batch after batch, each from where the last one left it.
+
+        In each batch a class's noise becomes the mean of what its images there make of it, one by one.
+
+        Args:
+            net: in evaluation mode, its weights without gradients.
+            images: [N, 3, H, W] float32 in [0, 1].
+            labels: [N] int64.
+            noise: [classes, 3, H, W]; not changed. A class that is in no batch keeps its own.
+            batches: rows of the images, batch after batch.
+
+        Returns:
+            [classes, 3, H, W] in the ball.
+        """
+        noise = noise.clone()
+        for batch in batches:
+            rows = batch.to(images.device)
+            classes = labels[rows]
+            moved = self._descend(net, images[rows], noise[classes], classes, rows, within_range=False)
+            for label in classes.unique():
+                noise[label] = self.settings.ball.project(moved[classes == label].mean(dim=0, keepdim=True))[0]
+        return noise
+
     def _descend(
-        self, net: Classifier, clean: Tensor, delta: Tensor, labels: Tensor, rows: Tensor
-    ) -> tuple[Tensor, int]:
-        """Move the noise of a batch; gives it with how many images the net misreads afterwards."""
+        self,
+        net: Classifier,
+        clean: Tensor,
+        delta: Tensor,
+        labels: Tensor,
+        rows: Tensor,
+        *,
+        within_range: bool = True,
+    ) -> Tensor:
+        """Move the noise of each image of a batch."""
         seen = cross_entropy([net], labels)
 
         def loss(images: Tensor) -> Tensor:
             return torch.stack([seen(self.show(images, rows)) for _ in range(self.draws)]).mean(dim=0)
 
-        moved = pgd(
+        return pgd(
             clean,
             delta,
             self.settings.cast(loss),
             ball=self.settings.ball,
             step_size=bound_value(self.settings.step_size),
             steps=self.settings.steps,
+            within_range=within_range,
         )
-        with torch.no_grad():
-            logits = self.settings.cast(lambda images: net(self.show(images, rows)))(clean + moved)
-        return moved, int((logits.argmax(dim=1) != labels).sum())
 
-    def _mean_over_classes(self, delta: Tensor, labels: Tensor) -> Tensor:
-        classes = len(self.image_set.class_names)
-        members = F.one_hot(labels, classes).T.to(delta.dtype)
-        means = (members @ delta.flatten(1)) / members.sum(dim=1, keepdim=True).clamp(min=1)
-        return self.settings.ball.project(means.view(classes, *delta.shape[1:]))[labels]
+    @torch.no_grad()
+    def _count_misread(self, net: Classifier, perturbed: Tensor, labels: Tensor, rows: Tensor) -> int:
+        logits = self.settings.cast(lambda images: net(self.show(images, rows)))(perturbed)
+        return int((logits.argmax(dim=1) != labels).sum())

@@ -17,7 +17,8 @@ class EmSettings(BilevelSettings):
     """Settings of EM. The defaults are the paper's for sample-wise noise; the profile `class-wise` has the others.
 
     Args:
-        per: `sample` gives every image noise of its own, `class` one to all images of a class.
+        per: `sample` gives every image noise of its own, `class` one to all images of a class. That is moved by batch
+            after batch of `batch_size` images, 19 of them in a round.
     """
 
     per: Literal["sample", "class"] = "sample"

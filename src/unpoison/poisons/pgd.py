@@ -67,6 +67,7 @@ def pgd(
     step_size: float,
     steps: int,
     view: View | None = None,
+    within_range: bool = True,
 ) -> Tensor:
     """Perturb images so that a loss falls.
 
@@ -78,22 +79,24 @@ def pgd(
         step_size: length of a step in the ball's norm, in [0, 1] pixel units.
         steps: how many.
         view: what the loss is shown, drawn anew at each step, e.g. a random crop; differentiable.
+        within_range: cut what leaves [0, 1] after the last step too, as after every other. A noise for many images is
+            found without, for what one of them has no room for may fit the others.
 
     Returns:
-        [N, C, H, W] perturbation; images + perturbation lies in [0, 1].
+        [N, C, H, W] perturbation in the ball; images + perturbation lies in [0, 1] if asked for.
 
     References:
         Madry et al., Towards deep learning models resistant to adversarial attacks, 2018,
         https://arxiv.org/abs/1706.06083
     """
-    delta = (images + delta).clamp(0, 1) - images
+    delta = moved = (images + delta).clamp(0, 1) - images
     for _ in range(steps):
         delta = delta.detach().requires_grad_()
         shown = images + delta
         (gradient,) = torch.autograd.grad(loss(view(shown) if view else shown).sum(), delta)
         moved = ball.step(delta.detach(), gradient, step_size)
         delta = (images + moved).clamp(0, 1) - images
-    return delta.detach()
+    return delta if within_range else moved
 
 
 class StepSettings(Settings):
