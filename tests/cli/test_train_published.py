@@ -46,6 +46,11 @@ def test_what_is_no_body_is_one_line(run, sets, tmp_path):
     assert (code, "no vgg16" in err, err.count("\n")) == (2, True, 1)
     code, _, err = run("train", *sets, "--init", tmp_path / "absent.t7")
     assert (code, "there is no such file" in err) == (2, True)
+    whole = (tmp_path / "body.t7").read_bytes()
+    for broken in (whole[:-40], whole[:100], b"weights", b"", whole.replace(b"Float", b"Flaot")):
+        (tmp_path / "broken.pth").write_bytes(broken)
+        code, _, err = run("train", *sets, "--init", tmp_path / "broken.pth", "--model", "mobilenetv2")
+        assert (code, "broken.pth" in err, err.count("\n")) == (2, True, 1), err
     assert not (tmp_path / "net").exists()
 
 

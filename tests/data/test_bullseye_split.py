@@ -92,7 +92,7 @@ def test_old_files_that_are_broken(tmp_path):
             read(f"{path}#others")
         assert_one_line(caught.value, path)
     torch.save({"others": torch.zeros(2)}, path, _use_new_zipfile_serialization=False)
-    with pytest.raises(UnsafeFileError):
+    with pytest.raises(DataError):
         read(f"{path}#others")
     path.write_bytes(pickle.dumps(content()))
     with pytest.raises(DataError):

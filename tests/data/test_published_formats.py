@@ -238,7 +238,7 @@ def test_tensors_in_pickles_run_nothing(tmp_path, monkeypatch):
             return torch.storage._load_from_bytes, (pickle.dumps(_Hostile()),)
 
     (tmp_path / "poisons.pickle").write_bytes(pickle.dumps([Storage()]))
-    with pytest.raises(UnsafeFileError, match="broken tensor"):
+    with pytest.raises(UnsafeFileError, match="broken"):
         read(tmp_path)
     assert os.listdir(tmp_path) == ["poisons.pickle"]
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import zipfile
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -108,3 +110,107 @@ def test_tensors_larger_than_any_room_beside_the_pickle(tmp_path):
     assert _read(tmp_path, whole)[5, 3] == 7
     with pytest.raises(UnsafeFileError, match="far more than the file holds"):
         _read(tmp_path, [torch.zeros(1).expand(2**24) for _ in range(3)])  # 4 bytes that become 192 MiB
+
+
+class _Tensor:
+    """Pickles as a tensor that claims whatever it likes."""
+
+    def __init__(self, stored, offset, size, stride):
+        self._claims = (stored, offset, size, stride, False, OrderedDict())
+
+    def __reduce__(self):
+        return torch._utils._rebuild_tensor_v2, self._claims
+
+
+class _Stored:
+    """Pickles as a storage of four numbers."""
+
+
+def _write_claims(path, offset=0, size=(4,), stride=(1,), *, stored=None, count=4):
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value):
+            return ("storage", torch.FloatStorage, "0", "cpu", count) if isinstance(value, _Stored) else None
+
+    file = io.BytesIO()
+    stored = _Stored() if stored is None else stored
+    Pickler(file, 2).dump({"labels": _Tensor(stored, offset, size, stride)})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/data.pkl", file.getvalue())
+        archive.writestr("x/data/0", np.arange(4, dtype="<f4").tobytes())
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"stored": np.zeros((4096, 0)), "size": (100,)},  # of a length, and without a byte
+        {"stored": np.zeros(4, np.float32)},
+        {"stored": "0000"},
+        {"count": 2**40},
+        {"count": 4.0},
+        {"count": np.int64(4)},
+        {"size": (2**61,)},
+        {"size": (2,), "stride": (2**38,)},
+        {"size": (2,), "stride": (2**62,)},  # times four bytes it is nothing in 64 bits
+        {"size": (2,), "stride": (2**64 + 1,)},
+        {"size": (2, 2), "stride": (2**63, 2**63)},
+        {"size": (2**32, 2**32), "stride": (0, 0)},
+        {"size": (2**31,), "stride": (0,)},
+        {"offset": 2**38},
+        {"offset": 2**62},
+        {"offset": -1},
+        {"offset": 1},
+        {"size": (-1,)},
+        {"size": (np.int64(4),)},
+        {"size": (4, 1)},
+        {"size": 4},
+        {"size": ("4",)},
+        {"size": (2**63, 2**63, 0), "stride": (0, 0, 0)},
+    ],
+    ids=str,
+)
+def test_sizes_from_a_file_are_never_believed(tmp_path, claims):
+    path = tmp_path / "x.pth"
+    _write_claims(path)
+    assert read_torch(path)["labels"].tolist() == [0, 1, 2, 3]
+    _write_claims(path, **claims)
+    with pytest.raises(UnsafeFileError) as caught:
+        read_torch(path)
+    assert_one_line(caught.value, "x.pth")
+
+
+def test_the_step_of_a_single_element_may_be_anything(tmp_path):
+    _write_claims(tmp_path / "x.pth", offset=2, size=(1, 2), stride=(2**70, 1))
+    assert read_torch(tmp_path / "x.pth")["labels"].tolist() == [[2, 3]]
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("kind", ["float64", "float16", "bfloat16", "int64", "uint8", "bool"])
+def test_numbers_of_all_kinds_in_files_of_all_ages(tmp_path, kind, new):
+    tensor = torch.arange(6).to(getattr(torch, kind)).reshape(2, 3).t()
+    read = _read(tmp_path, {"a": tensor, "same": tensor}, _use_new_zipfile_serialization=new)
+    np.testing.assert_array_equal(read["a"], tensor.float().numpy())
+    np.testing.assert_array_equal(read["a"], read["same"])
+
+
+def test_old_files_whose_numbers_are_cut_or_miscounted(tmp_path):
+    path = tmp_path / "x.pth"
+    torch.save(torch.arange(6.0), path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    for changed in (whole[:-3], whole[:-32] + b"\xff" * 32, whole.replace(b"K\x06\x85", b"K\x07\x85")):
+        path.write_bytes(changed)
+        with pytest.raises(DataError) as caught:
+            read_torch(path)
+        assert_one_line(caught.value, "x.pth")
+
+
+def test_files_of_machines_that_turn_their_bytes_are_refused(tmp_path):
+    _rewrite(tmp_path, lambda name, data: b"big" if name.endswith("byteorder") else data)
+    with pytest.raises(DataError, match="another kind of machine"):
+        read_torch(tmp_path / "x.pth")
+
+
+def test_lists_in_lists_are_not_multiplied(tmp_path):
+    value = [0]
+    for _ in range(60):
+        value = [value, value]  # 2^60 zeros, were they copied
+    assert len(_read(tmp_path, value, _use_new_zipfile_serialization=False)) == 2

@@ -181,7 +181,7 @@ def test_memory_is_not_multiplied(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no such file"):
         read_pickle(tmp_path / "none.pkl")
 
 
@@ -206,3 +206,30 @@ def test_random_bytes_only_raise_our_errors(tmp_path_factory, data):
         _read(tmp_path_factory.getbasetemp(), b"\x80\x04" + data + b".")
     except UnpoisonError as error:
         assert_one_line(error, "stranger.pkl")
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        b"cnumpy._core.numeric\n_frombuffer\n(h\x00h\x01J\x00\x00\x10\x00\x85X\x01\x00\x00\x00CtR",
+        b"cnumpy._core.multiarray\n_reconstruct\n)R(K\x01J\x00\x00\x10\x00\x85h\x01\x89h\x00tb",
+    ],
+    ids=["from a buffer", "by its state"],
+)
+def test_one_stored_megabyte_does_not_become_many(tmp_path, turn):
+    stored = b"B" + struct.pack("<I", 2**20) + bytes(2**20) + b"q\x00"
+    dtype = b"cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85Rq\x01"
+    assert len(_read(tmp_path, b"\x80\x03](" + stored + dtype + turn + b"e.")) == 3
+    with pytest.raises(UnsafeFileError, match="far more than the file holds"):
+        _read(tmp_path, b"\x80\x03](" + stored + dtype + turn * 200 + b"e.")
+
+
+def test_arrays_of_nothing_have_no_length(tmp_path):
+    data = pickle.dumps(np.zeros(1, "S1"), 2).replace(b"X\x02\x00\x00\x00S1", b"X\x02\x00\x00\x00S0")
+    with pytest.raises(UnsafeFileError, match="not plain numbers"):
+        _read(tmp_path, data)
+
+
+def test_methods_of_a_dict_are_not_hidden(tmp_path):
+    data = b"\x80\x02ccollections\nOrderedDict\n)R}X\x05\x00\x00\x00itemsK\x01sb."
+    assert list(_read(tmp_path, data).items()) == []

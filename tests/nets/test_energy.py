@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 from unpoison.cli.main import cli
 from unpoison.core.errors import ModelError, UnsafeFileError
+from unpoison.data.checkpoints import read_state
 from unpoison.nets.energy import ConvEnergy, SnganEnergy
 from unpoison.nets.pixel_energy import import_energy
 from unpoison.nets.protocols import EnergyModel
-from unpoison.nets.weights import load_model, read_torch_state
+from unpoison.nets.weights import load_model
 
 
 def sngan_state(width: int = 8) -> dict[str, torch.Tensor]:
@@ -184,7 +185,7 @@ def test_weights_that_do_not_fit_are_refused(change, message, tmp_path):
     assert str(result.exception).startswith(str(path))
     assert not out.exists()
     with pytest.raises(ModelError, match=message):
-        import_energy(read_torch_state(path))
+        import_energy(read_state(path))
 
 
 def test_a_hostile_file_runs_nothing(tmp_path):

@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from unpoison.core.errors import ModelError
+from unpoison.data.checkpoints import read_state
 from unpoison.nets.improved_diffusion import import_improved_diffusion
-from unpoison.nets.weights import load_any, read_torch_state
+from unpoison.nets.weights import load_any
 
 pytest.importorskip("diffusers")
 
@@ -163,7 +164,7 @@ def test_wrappers_prefixes_and_parameters(state, model, wrapper, tmp_path):
     path = tmp_path / "ema_0.9999_250000.pt"
     stored = {f"module.{name}": torch.nn.Parameter(tensor) for name, tensor in state.items()}
     torch.save(stored if wrapper is None else {wrapper: stored, "step": 250_000}, path)
-    read = read_torch_state(path)
+    read = read_state(path)
     assert all(torch.equal(read[name], tensor) for name, tensor in state.items())
     if wrapper is None:
         again = load_any(path).state_dict()

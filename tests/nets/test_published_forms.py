@@ -6,23 +6,24 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from unpoison.core.errors import ModelError
+from unpoison.core.errors import DataError, ModelError
+from unpoison.data.checkpoints import read_state
 from unpoison.nets.energy import SnganEnergy
 from unpoison.nets.published import import_published
-from unpoison.nets.weights import load_any, read_torch_state
+from unpoison.nets.weights import load_any
 
 
 def test_prefixes_of_data_parallel_are_taken_off_safetensors_too(tmp_path):
     net, path = SnganEnergy(4), tmp_path / "model.safetensors"
     save_file({f"module.{name}": value for name, value in net.state_dict().items()}, path)
-    model = import_published(read_torch_state(path))[0]
+    model = import_published(read_state(path))[0]
     torch.testing.assert_close(model.net.state_dict(), net.state_dict(), rtol=0, atol=0)
 
 
 def test_an_empty_file_holds_no_weights(tmp_path):
     save_file({}, tmp_path / "empty.safetensors")
-    with pytest.raises(ModelError, match="not weights by name"):
-        read_torch_state(tmp_path / "empty.safetensors")
+    with pytest.raises(DataError, match="not weights by name"):
+        read_state(tmp_path / "empty.safetensors")
 
 
 @pytest.mark.parametrize("address", ["hf://SunayBhat1/puregen-ebm-cifar10", "puregen-ebm-cifar10", "a.safetensors"])

@@ -8,14 +8,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from unpoison.core.errors import ModelError, UnsafeFileError
+from unpoison.core.errors import DataError, ModelError, UnpoisonError, UnsafeFileError
 from unpoison.core.methods import load_method
+from unpoison.data.checkpoints import read_state
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.methods import METHODS
 from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.schedules import Schedule
-from unpoison.nets.weights import load_any, load_model, read_header, read_torch_state, save_model
+from unpoison.nets.weights import load_any, load_model, read_header, save_model
 
 SMALL = {
     "compact": {"channels": 16},
@@ -160,7 +161,7 @@ def test_weights_that_do_not_fit_are_refused(saved):
 def test_a_hostile_checkpoint_runs_nothing(tmp_path, legacy):
     path, marker = tmp_path / "ema.pt", tmp_path / "marker"
     torch.save({"net": Evil(marker)}, path, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(UnsafeFileError, match=r"ema\.pt: asks for posix.mkdir") as caught:
+    with pytest.raises(UnsafeFileError, match=r"ema\.pt.*asks for .posix.mkdir") as caught:
         load_any(path)
     assert "\n" not in str(caught.value)
     assert not marker.exists()
@@ -170,7 +171,7 @@ def test_a_hostile_checkpoint_runs_nothing(tmp_path, legacy):
 def test_a_hostile_pickle_runs_nothing(tmp_path):
     path, marker = tmp_path / "ema.pt", tmp_path / "marker"
     path.write_bytes(pickle.dumps({"net": Evil(marker)}))
-    with pytest.raises((UnsafeFileError, ModelError), match=r"ema\.pt"):
+    with pytest.raises(DataError, match=r"ema\.pt"):
         load_any(path)
     assert not marker.exists()
 
@@ -180,7 +181,7 @@ def test_an_archive_that_unfolds_is_refused(tmp_path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb/data.pkl", bytes(1_000_000))
     with pytest.raises(UnsafeFileError, match="unfold to 1000000 bytes"):
-        read_torch_state(path)
+        read_state(path)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
@@ -188,7 +189,7 @@ def test_an_archive_that_unfolds_is_refused(tmp_path):
 def test_random_bytes_are_refused(tmp_path, seed, suffix):
     path = tmp_path / f"x{suffix}"
     path.write_bytes(bytes(torch.randint(256, (257,), generator=torch.Generator().manual_seed(seed)).tolist()))
-    with pytest.raises(ModelError, match="not a readable") as caught:
+    with pytest.raises(UnpoisonError, match=r"not a readable|not a file of torch") as caught:
         load_any(path)
     assert "\n" not in str(caught.value)
 
@@ -199,7 +200,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path, share):
     torch.save({"a": torch.zeros(100)}, path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ModelError, match="not a readable"):
+    with pytest.raises(DataError, match=r"cut short|the file is empty"):
         load_any(path)
 
 
@@ -207,8 +208,8 @@ def test_a_truncated_checkpoint_is_refused(tmp_path, share):
 def test_other_contents_are_refused(tmp_path, content):
     path = tmp_path / "x.pt"
     torch.save(content, path)
-    with pytest.raises(ModelError, match=r"x\.pt"):
-        read_torch_state(path)
+    with pytest.raises(DataError, match=r"x\.pt"):
+        read_state(path)
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -218,4 +219,20 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_safetensors_are_read_as_a_state(saved):
-    assert "enter.weight" in read_torch_state(saved)
+    assert "enter.weight" in read_state(saved)
+
+
+def test_a_header_of_endless_blocks_ends(saved):
+    state, header = load_file(saved), read_header(saved)
+    for name, value in header.arguments.items():
+        if isinstance(value, int):
+            changed = header.model_copy(update={"arguments": {**header.arguments, name: 10**9}})
+            save_file(state, saved, metadata={"unpoison": changed.model_dump_json()})
+            with pytest.raises(ModelError, match=saved.name):
+                load_model(saved)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_prefixes_of_compiled_networks_are_taken_off(tmp_path, prefix):
+    torch.save({f"{prefix}a": torch.ones(1), f"{prefix}b": torch.ones(2)}, tmp_path / "x.pt")
+    assert list(read_state(tmp_path / "x.pt")) == ["a", "b"]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,6 +20,7 @@ from unpoison.classify.training import TrainedClassifier
 from unpoison.core.errors import DataError, ModelError
 from unpoison.core.files import atomic_path, write_json
 from unpoison.core.methods import load_method
+from unpoison.data.checkpoints import read_state
 
 WEIGHTS = "model.safetensors"
 _KEY = "unpoison.classifier"
@@ -83,7 +82,7 @@ def load_classifier(folder: Path) -> Classifier:
         with safe_open(path, framework="pt") as file:
             description = Description.model_validate_json((file.metadata() or {}).get(_KEY, ""))
         weights = load_file(path)
-    except (SafetensorError, ValidationError):
+    except (SafetensorError, ValidationError, OSError):
         raise DataError(path, "this is not a classifier of unpoison", remedy) from None
     return _rebuild(
         path,
@@ -120,13 +119,15 @@ def import_classifier(
         DataError: the file cannot be read, or holds more than weights.
         ModelError: the weights are not of this architecture.
     """
-    weights = _read_weights(path)
+    weights = read_state(path)
     with torch.device("meta"):
         published = load_method(METHODS, model, kind="classifier")(10, 64).state_dict()
     head = [name for name, value in published.items() if value.ndim == 2][-1]
     absent = [name for name in (next(iter(published)), head) if name not in weights]
     if absent:
         raise ModelError(f"{path} has no tensor '{absent[0]}', so it is no {model}; name the right architecture")
+    if weights[head].ndim != 2 or not weights[head].numel():
+        raise ModelError(f"{path}: its tensor '{head}' is {list(weights[head].shape)}, not [classes, features]")
     classes, features = weights[head].shape
     return _rebuild(
         path,
@@ -137,39 +138,6 @@ def import_classifier(
         mean=mean,
         std=std,
     )
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        found: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except OSError as error:
-        raise DataError(path, f"cannot be read ({error.strerror})", "Check the path") from None
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError):
-        if _is_cut(path):
-            raise DataError(path, "the file is empty or cut short", "Fetch it again") from None
-        raise DataError(
-            path, "these are not plain weights", "Save the state dict alone, or convert it to safetensors"
-        ) from None
-    for wrapper in ("net", "state_dict"):
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    if not isinstance(found, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
-    ):
-        raise DataError(path, "this is no state dict", "Save the state dict alone, or convert it to safetensors")
-    # DataParallel puts its own name before every other. PureGen's nets keep their statistics as parameters.
-    return {name.removeprefix("module."): value.detach() for name, value in found.items()}
-
-
-def _is_cut(path: Path) -> bool:
-    """Whether a file is empty, or begins as an archive of torch.save and does not end as one."""
-    with open(path, "rb") as file:
-        head = file.read(4)
-    return not head or (head == b"PK\x03\x04" and not is_zipfile(path))
 
 
 def _rebuild(
@@ -184,12 +152,13 @@ def _rebuild(
 ) -> Classifier:
     builder = load_method(METHODS, architecture, kind="classifier")
     # No weights are drawn on the meta device, so that loading leaves the global generator alone.
-    with torch.device("meta"):
-        net = builder(len(class_names), width)
     try:
+        with torch.device("meta"):
+            net = builder(len(class_names), width)
         net.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        problem = " ".join(str(error).splitlines()[1].split())
+    except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        problem = " ".join(lines[min(1, len(lines) - 1)].split())  # torch begins with a heading
         first, *others = problem.split(", ")  # of another architecture there are hundreds
         if len(others) > 2:
             problem = f"{first} and {len(others)} more"

@@ -66,9 +66,10 @@ def import_model(file: str, out: Path, max_index: int | None, as_json: bool) -> 
 
     check_new(out)
     from unpoison.core.hashing import hash_file
+    from unpoison.data.checkpoints import read_state
     from unpoison.nets.pipeline_folders import import_pipeline, is_pipeline, published_weights
     from unpoison.nets.published import import_published
-    from unpoison.nets.weights import Model, read_torch_state, save_model
+    from unpoison.nets.weights import Model, save_model
 
     path = _locate(file)
     weights = published_weights(path) if path.is_dir() else path
@@ -77,7 +78,7 @@ def import_model(file: str, out: Path, max_index: int | None, as_json: bool) -> 
         if path.is_dir() and is_pipeline(path):
             imported: tuple[Model, str, dict[str, Any]] = import_pipeline(path, **about)
         else:
-            imported = import_published(read_torch_state(weights), **about)
+            imported = import_published(read_state(weights), **about)
     except ModelError as error:
         raise ModelError(f"{weights}: {str(error).removeprefix(f'{weights}: ')}") from None
     model, architecture, arguments = imported

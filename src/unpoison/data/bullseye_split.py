@@ -20,7 +20,7 @@ from unpoison.data.opcodes import outline_torch
 from unpoison.data.picture_pairs import stack_pairs
 from unpoison.data.published_arrays import name_cifar
 from unpoison.data.torch_files import read_torch
-from unpoison.data.torch_legacy import is_legacy, outline_legacy, read_legacy_objects
+from unpoison.data.torch_legacy import is_legacy, outline_legacy
 
 _NAME = re.compile(r"cifar10_train_split.*\.pth", re.IGNORECASE)
 
@@ -32,7 +32,7 @@ def read_bullseye_split(path: Path, split: str | None) -> ImageSet:
         SettingsError: none was named, or there is no such part.
         DataError: it is no dict of lists of pictures.
     """
-    content = read_legacy_objects(path) if is_legacy(path) else read_torch(path)
+    content = read_torch(path)
     if not isinstance(content, dict) or not content or not all(isinstance(key, str) for key in content):
         raise DataError(path, "it is no dict of lists of pictures", "Fetch it again, or name its format with --format")
     if split not in content:

@@ -68,7 +68,7 @@ class PickledDtype(metaclass=_Sealed):
 
     def __init__(self, code: str):
         self.dtype = np.dtype(code)
-        if self.dtype.kind not in "biufcSU" or self.dtype.itemsize > 2**16:
+        if self.dtype.kind not in "biufcSU" or not 0 < self.dtype.itemsize <= 2**16:
             raise ValueError(f"an array of dtype {self.dtype}, which is not plain numbers")
 
     def __setstate__(self, state: tuple) -> None:
@@ -81,15 +81,29 @@ class PickledDtype(metaclass=_Sealed):
 class PickledArray(np.ndarray, metaclass=_Sealed):
     """An array whose contents arrive after it is made; nothing is taken for its shape that the file does not hold."""
 
+    budget: Budget
+
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, fortran, raw = state
-        checked = _checked_array(_as_bytes(raw), dtype, shape, "F" if fortran else "C")
+        checked = _checked_array(self.budget, raw, dtype, shape, "F" if fortran else "C")
         whole = (1, checked.shape, checked.dtype, bool(fortran), checked.tobytes("A"))
         super().__setstate__(whole)  # type: ignore[arg-type]  # the stub wants NumPy's bool, the code Python's
 
 
+class PickledDict(OrderedDict, metaclass=_Sealed):
+    """An ordered dict; what else is said of it, as torch notes versions of layers, is passed over."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Takes nothing: attributes could hide the methods of the dict."""
+
+    def __reduce__(self) -> tuple:
+        return OrderedDict, (list(self.items()),)  # what is read may be stored again
+
+
 class PickledPicture(Picture, metaclass=_Sealed):
     """A picture that was pickled as a Pillow image."""
+
+    budget: Budget
 
     def __init__(self) -> None:
         """Takes nothing: the contents come with the state, and some protocols do not call this at all."""
@@ -106,6 +120,7 @@ class PickledPicture(Picture, metaclass=_Sealed):
         expected = (width + 7) // 8 * height if mode == "1" else width * height * _BANDS[mode]
         if min(width, height) < 1 or len(raw) != expected:
             raise ValueError(f"a picture of {width}x{height} ({mode}) with {len(raw)} bytes")
+        self.budget.spend(3 * width * height)
         image = Image.frombytes(mode, (width, height), raw)
         if mode == "P":
             image.putpalette(palette)
@@ -114,19 +129,31 @@ class PickledPicture(Picture, metaclass=_Sealed):
             object.__setattr__(self, name, getattr(picture, name))
 
 
+def picture_class(budget: Budget) -> type[PickledPicture]:
+    """What stands for Pillow's classes in one pickle; a pickle may make its objects without calling anything."""
+
+    class OfThisPickle(PickledPicture):
+        pass
+
+    type.__setattr__(OfThisPickle, "budget", budget)
+    return OfThisPickle
+
+
 def reconstruct(budget: Budget, *_: Any) -> np.ndarray:
     """`numpy.core.multiarray._reconstruct`: an empty array, filled by its state."""
-    return np.ndarray.__new__(PickledArray, (0,), np.uint8)
+    array = np.ndarray.__new__(PickledArray, (0,), np.uint8)
+    array.budget = budget
+    return array
 
 
 def from_buffer(budget: Budget, raw: Any, dtype: PickledDtype, shape: tuple, order: str) -> np.ndarray:
     """`numpy.core.numeric._frombuffer`: an array of protocol 5."""
-    return _checked_array(_as_bytes(raw), dtype, shape, order)
+    return _checked_array(budget, raw, dtype, shape, order)
 
 
 def scalar(budget: Budget, dtype: PickledDtype, raw: Any = b"") -> Any:
     """`numpy.core.multiarray.scalar`."""
-    return _checked_array(_as_bytes(raw), dtype, (), "C")[()]
+    return _checked_array(budget, raw, dtype, (), "C")[()]
 
 
 def make_dtype(budget: Budget, code: Any, *_: Any) -> PickledDtype:
@@ -161,19 +188,21 @@ def make_frozenset(budget: Budget, values: Any = ()) -> frozenset:
 
 def make_ordered_dict(budget: Budget, pairs: Any = ()) -> OrderedDict:
     """`collections.OrderedDict`."""
-    return OrderedDict(_as_values(budget, pairs))
+    return PickledDict(_as_values(budget, pairs))
 
 
 def make_instance(budget: Budget, kind: Any, *_: Any) -> PickledPicture:
     """`copyreg._reconstructor`, by which old protocols make a Pillow image."""
-    if kind is not PickledPicture:
+    if not isinstance(kind, type) or not issubclass(kind, PickledPicture):
         raise ValueError("an object of an unknown class")
-    return PickledPicture()
+    return kind()
 
 
-def _checked_array(raw: bytes, dtype: PickledDtype, shape: Any, order: str) -> np.ndarray:
-    if not isinstance(dtype, PickledDtype) or not all(isinstance(length, int) and length >= 0 for length in shape):
+def _checked_array(budget: Budget, stored: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    if not isinstance(dtype, PickledDtype) or not all(type(length) is int and length >= 0 for length in shape):
         raise ValueError("an array of unknown shape or dtype")
+    raw = _as_bytes(stored)
+    budget.spend(len(raw))  # each array is a copy, of bytes that others may share
     claimed = math.prod(shape) * dtype.dtype.itemsize
     if claimed != len(raw):
         raise ValueError(f"an array that claims {claimed} bytes and has {len(raw)}")

@@ -13,6 +13,7 @@ from typing import Any
 from unpoison.core.errors import DataError, UnsafeFileError
 from unpoison.data import pickled_values as values
 from unpoison.data.pickled_values import Budget, Call
+from unpoison.data.plain_files import read_plain
 
 MAX_BYTES = 8 * 2**30
 _ROOM = 64 * 2**20
@@ -58,13 +59,7 @@ def read_pickle(path: Path) -> Any:
         DataError: the file is missing or broken.
         UnsafeFileError: it names anything else, or claims more memory than it holds. Nothing has been executed.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UnsafeFileError(path, f"the pickle is larger than {MAX_BYTES >> 30} GiB", _REMEDY)
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(path, f"the file cannot be read ({error.strerror})", "Check the path") from None
-    return unpickle(data, path)
+    return unpickle(read_plain(path, MAX_BYTES), path)
 
 
 def unpickle(
@@ -120,6 +115,7 @@ class _Unpickler(pickle.Unpickler):
         self._file, self._record, self._persistent = file, record, persistent
         self._budget = budget
         self._calls, self._constants = {**_CALLS, **calls}, constants
+        self._picture = values.picture_class(budget)
 
     def find_class(self, module: str, name: str) -> Any:
         key = (_PYTHON_2.get(module, module), name)
@@ -132,7 +128,7 @@ class _Unpickler(pickle.Unpickler):
         if key == ("builtins", "object"):
             return None  # an argument of `_reconstructor`, unused
         if key == ("PIL.Image", "Image") or (module.startswith("PIL.") and name.endswith("ImageFile")):
-            return values.PickledPicture
+            return self._picture
         raise UnsafeFileError(
             self._file,
             f"the pickle asks for '{module[:80]}.{name[:80]}', which could run code",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unpoison.core.errors import RunError
+from unpoison.core.errors import DataError, RunError
 from unpoison.core.files import atomic_path
+from unpoison.data.checkpoints import read_checkpoint
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -33,7 +32,7 @@ def save_checkpoint(path: Path, state: dict[str, Any], *, fingerprint: str) -> N
 
 def begun_fit(path: Path) -> str | None:
     """The fingerprint of the fit that a checkpoint belongs to; None if there is no checkpoint, or a damaged one."""
-    state = _load(path, mmap=True)
+    state = _load(path)
     return state.get("fingerprint") if isinstance(state, dict) else None
 
 
@@ -58,9 +57,9 @@ def load_checkpoint(path: Path, *, fields: Iterable[str], fingerprint: str) -> d
     return state
 
 
-def _load(path: Path, *, mmap: bool = False) -> Any:
-    """What a checkpoint holds, with `mmap` its tensors left on the disk; None if it cannot be read."""
+def _load(path: Path) -> Any:
+    """What a checkpoint holds; None if it cannot be read."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
+        return read_checkpoint(path)
+    except DataError:
         return None

@@ -30,7 +30,7 @@ def import_improved_diffusion(state: Mapping[str, Tensor]) -> EpsilonModel:
     """Build ECLIPSE's model from a checkpoint of improved-diffusion.
 
     Args:
-        state: 446 tensors by their improved-diffusion names, as `read_torch_state` gives them.
+        state: 446 tensors by their improved-diffusion names, as `read_state` gives them.
 
     Returns:
         The model with its cosine schedule over 4000 steps, time input index / 4, in evaluation mode.

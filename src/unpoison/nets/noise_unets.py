@@ -41,7 +41,7 @@ def import_puregen_unet(
     """Build a diffusion model of PureGen from its bare weights; S, M or L is told from their shapes.
 
     Args:
-        state: 450 tensors by name, as `read_torch_state` gives them.
+        state: 450 tensors by name, as `read_state` gives them.
         max_index: largest index it was trained for.
 
     Returns:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from unpoison.core.errors import ModelError
+from unpoison.data.checkpoints import read_state
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.noise_unets import PUREGEN_SCHEDULE, import_described_unet, puregen_max_index
 from unpoison.nets.schedules import Schedule
-from unpoison.nets.weights import read_torch_state
 
 _UNET_WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 _ENERGY_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -62,7 +62,7 @@ def import_pipeline(
     config = _unet_config(_first(folder, "unet", "config.json"))
     try:
         return import_described_unet(
-            read_torch_state(weights),
+            read_state(weights),
             config,
             schedule=schedule,
             max_index=max_index,

@@ -49,7 +49,7 @@ def import_energy(state: Mapping[str, Tensor]) -> tuple[PixelEnergy, str, dict[s
     """Build a published energy model; its kind and width are read from its tensors.
 
     Args:
-        state: tensors by name, as `read_torch_state` gives them: 21 of `EBMSNGAN32`, or 10 of `EBM`; see `is_energy`.
+        state: tensors by name, as `read_state` gives them: 21 of `EBMSNGAN32`, or 10 of `EBM`; see `is_energy`.
 
     Returns:
         The model in evaluation mode, the name of its architecture in `nets.methods`, and the arguments of that.

@@ -19,7 +19,7 @@ def import_published(
     """Build the model of a published file; names and shapes must fit exactly.
 
     Args:
-        state: tensors by name, as `read_torch_state` gives them.
+        state: tensors by name, as `read_state` gives them.
         name: under which it was published; says how far a diffusion model of PureGen was trained.
         max_index: largest index that such a model was trained for, if its name does not tell.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +10,14 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from safetensors.torch import save
+from torch import nn
 
-from unpoison.core.errors import ModelError, SettingsError, UnsafeFileError
+from unpoison.core.errors import ModelError, SettingsError
 from unpoison.core.files import atomic_path
 from unpoison.core.methods import load_method
+from unpoison.data.checkpoints import read_state
+from unpoison.nets.counting import parameters_at_most
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.improved_diffusion import check_state
 from unpoison.nets.methods import METHODS
@@ -28,7 +28,17 @@ from unpoison.nets.schedules import Schedule
 
 _KEY = "unpoison"  # our one entry in the metadata of a safetensors file
 _VERSION = 2
-_WRAPPERS = ("net", "state_dict")
+# What a network may answer to arguments from a file.
+_UNFIT = (
+    TypeError,
+    ValueError,
+    RuntimeError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    RecursionError,
+)
 
 DiffusionModel = EpsilonModel | PreconditionedDenoiser
 Model = DiffusionModel | PixelEnergy
@@ -201,15 +211,16 @@ def load_model(path: Path) -> Model:
         ModelError: the file is missing, not ours, of another version, or its weights do not fit its architecture.
     """
     header = read_header(path)
-    state = read_torch_state(path)
+    state = read_state(path)
     try:
         build = load_method(METHODS, header.architecture, kind="architecture")
-        with torch.device("meta"):  # shapes first: a header must not make us allocate what the file does not hold
+        # Shapes first, and hardly more than in the file: a header must not make us build what the file does not hold.
+        with torch.device("meta"), parameters_at_most(2 * len(state) + 100):
             check_state(state, {name: tensor.shape for name, tensor in build(**header.arguments).state_dict().items()})
         net = build(**header.arguments)
         net.load_state_dict(state)
         return header.model.build(net).eval()
-    except (SettingsError, ModelError, TypeError, ValueError, RuntimeError) as error:
+    except (SettingsError, ModelError, *_UNFIT) as error:
         raise ModelError(f"{path}: {_first_line(error)}") from None
 
 
@@ -227,7 +238,7 @@ def read_header(path: Path) -> WeightsHeader:
         raise ModelError(
             f"{path}: these weights say nothing of their network; bring published ones in with `unpoison models import`"
         ) from None
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, OSError, RecursionError) as error:
         raise ModelError(f"{path}: not a readable safetensors file ({_first_line(error)})") from None
     version = fields.get("version") if isinstance(fields, dict) else None
     if version != _VERSION:
@@ -246,81 +257,23 @@ def load_any(path: Path) -> Model:
     """Load a model from a file of ours (`.safetensors`), or from a published checkpoint (any other name).
 
     Raises:
-        ModelError: the file is neither.
+        ModelError: the file is missing, or its weights are of no known network.
+        DataError: it cannot be read as weights.
         UnsafeFileError: the file asks to run code.
     """
     if path.suffix == ".safetensors":
         return load_model(path)
+    _check_exists(path)
     try:
-        return import_published(read_torch_state(path), name=path.name)[0]
+        return import_published(read_state(path), name=path.name)[0]
     except ModelError as error:
         raise ModelError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-
-
-def read_torch_state(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a `.safetensors` file or of a torch checkpoint, on the CPU, without running any code.
-
-    A wrapping `{"net": ...}` or `{"state_dict": ...}` and a `module.` before every name are taken off.
-
-    Raises:
-        ModelError: the file is missing, broken, or does not hold weights by name.
-        UnsafeFileError: the file asks for objects that weights have no need of.
-    """
-    _check_exists(path)
-    content = _load_safetensors(path) if path.suffix == ".safetensors" else _load_checked(path)
-    for wrapper in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not content:
-        raise ModelError(f"{path}: holds {type(content).__name__}, not weights by name")
-    for name, value in content.items():
-        if not isinstance(name, str) or not _is_plain(value):
-            raise ModelError(f"{path}: entry {name!r} is a {type(value).__name__}, not a plain tensor")
-    prefix = "module." if all(name.startswith("module.") for name in content) else ""
-    return {name.removeprefix(prefix): value.detach() for name, value in content.items()}
 
 
 def _header_of(model: Model) -> DiscreteHeader | DenoiserHeader | EnergyHeader:
     if isinstance(model, PixelEnergy):
         return EnergyHeader.of(model)
     return DiscreteHeader.of(model) if isinstance(model, EpsilonModel) else DenoiserHeader.of(model)
-
-
-def _load_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, ValueError) as error:
-        raise ModelError(f"{path}: not a readable safetensors file ({_first_line(error)})") from None
-
-
-def _load_checked(path: Path) -> Any:
-    try:
-        _refuse_bomb(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except UnsafeFileError:
-        raise
-    except Exception as error:  # a hostile file can raise anything from inside torch
-        # torch's own text is left out: it advises to switch the protection off.
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        if asked:
-            raise UnsafeFileError(
-                path, f"asks for {asked[1]}, which may run code", "Ask its author for plain tensors or safetensors"
-            ) from None
-        raise ModelError(f"{path}: not a readable file of weights: broken, or not written by torch.save") from None
-
-
-def _refuse_bomb(path: Path) -> None:
-    """torch.save stores its records as they are, side by side: they never hold more than the file."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        unfolded = sum(member.file_size for member in archive.infolist())
-    if unfolded > path.stat().st_size:
-        raise UnsafeFileError(path, f"would unfold to {unfolded} bytes, more than it has", "Do not use this file")
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_meta or value.is_quantized)
 
 
 def _check_exists(path: Path) -> None:
