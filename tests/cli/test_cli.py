@@ -56,6 +56,7 @@ def test_the_whole_way(run, make_set, tmp_path, tiny_model):
         "result": read(str(tmp_path / "good")).content_hash,
         "manifest": str(tmp_path / "good" / "manifest.json"),
         "page": str(tmp_path / "good" / "changes.html"),
+        "already_done": False,
         "sigma_255": 20.0,
     }
     code, out, err = run(
@@ -138,9 +139,9 @@ def test_dry_run_prints_what_results(run, tmp_path):
         (["poison", "digits", "out", "--attack", "lsp", "--epsilon", "8"], "did you mean 8/255?"),
         (["train", "digits", "--test", "digits#exam", "--out", "net"], "exam"),
         (["score", "no-net", "--test", "digits#test"], "no-net"),
-        (["bench", "none.toml", "--out", "out"], "none.toml cannot be read"),
-        (["report", "no-folder"], "cannot be read"),
-        (["rerun", "manifest.json", "--out", "x"], "there is no such manifest"),
+        (["bench", "none.toml", "--out", "out"], "none.toml: there is no such file"),
+        (["report", "no-folder"], "no-folder: there is no such file or folder"),
+        (["rerun", "manifest.json", "--out", "x"], "manifest.json: there is no such file"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(run, monkeypatch, tmp_path, arguments, message):

@@ -27,6 +27,11 @@ _MISTAKES = [
     ["convert", "nothing", "out"],
     ["rerun", "in.npz", "--out", "in.npz"],
     ["bench", "nothing.toml", "--out", "out"],
+    ["score", "net", "--test", "in.npz"],
+    ["train", "in.npz", "--test", "in.npz", "--out", "net", "--init", "body"],
+    ["purify", "in.npz", "out", "--model", "mine.safetensors"],
+    ["models", "import", "mine.pt", "--out", "mine.safetensors"],
+    ["report", "results"],
     ["demo", "--out", "in.npz/demo"],
 ]
 

@@ -35,8 +35,8 @@ def test_a_line_of_a_log_says_where_it_stands_and_what_is_left():
     log.close(True)
     assert lines == [
         "purify in",
-        "purify in: 500 of 2,000 img, 25 %, loss 0.25, 10 s gone, about 30 s left",
-        "purify in: 2,000 of 2,000 img, 100 %, 40 s gone",
+        "purify in: 500/2,000 img, 25 %, loss 0.25, 10 s gone, about 30 s left",
+        "purify in: 2,000/2,000 img, 100 %, 40 s gone",
     ]
 
 
@@ -57,7 +57,7 @@ def test_a_loop_that_begins_anew_is_timed_anew():
     clock.now = 55
     log.on_step(StepInfo(5, 10))
     log.tick()
-    assert lines == ["purify in: 5 of 10 img, 50 %, 5 s gone, about 5 s left"]
+    assert lines == ["purify in: 5/10 img, 50 %, 5 s gone, about 5 s left"]
 
 
 def test_a_short_loop_shows_nothing(capsys):
@@ -73,7 +73,7 @@ def test_a_long_one_shows_itself_before_its_first_step(capsys, monkeypatch):
         on_step(StepInfo(3, 3))
     lines = capsys.readouterr().err.splitlines()
     assert sorted(lines[:2]) == ["purify in", "reading in"]
-    assert lines[2].startswith("purify in: 3 of 3 img, 100 %, ")
+    assert lines[2].startswith("purify in: 3/3 img, 100 %, ")
     assert len(lines) == 3
 
 

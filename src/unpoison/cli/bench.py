@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unpoison.cli import options
+from unpoison.cli.checks import check_paths
 
 if TYPE_CHECKING:
     from unpoison.core.precision import Precision
@@ -56,12 +57,10 @@ def bench(
 
     A trial that has a record is not run again.
     """
-    from unpoison.core.errors import SettingsError
     from unpoison.core.progress import progress_bar
     from unpoison.core.targets import check_place
 
-    if not suite.is_file():
-        raise SettingsError(f"suite {suite} cannot be read: there is no such file")
+    check_paths(suite, root)
     check_place(out / "records")
     with progress_bar(f"bench {suite.stem}", unit="%") as on_step:
         from unpoison.bench.running import run_suite
@@ -95,6 +94,7 @@ def report(folder: Path, out: Path | None, as_json: bool) -> None:
         return
     if folder.suffix == ".csv" or out:
         raise SettingsError("--out goes with a Results.csv of PureGen: unpoison report Results.csv --out FOLDER")
+    check_paths(folder)
     from unpoison.core.files import write_text
     from unpoison.reporting.eclipse_export import eclipse_rows
     from unpoison.reporting.grid import read_grid

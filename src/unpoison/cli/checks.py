@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 
 def check_methods(table: Mapping[str, str], asked: str, *, kind: str) -> None:
@@ -53,3 +54,20 @@ def check_sources(*sources: str | None, input_format: str | None = None) -> None
             check_method(METHODS, input_format, kind="format")
         else:
             detect_format(parse_source(source).path)
+
+
+def check_paths(*paths: str | Path | None) -> None:
+    """Whether files and folders other than sets are there, such as those of models.
+
+    Args:
+        paths: None is passed over, and so is what has no suffix as text: it may be the name of a model.
+
+    Raises:
+        DataError: one is missing.
+    """
+    from unpoison.core.errors import DataError
+
+    for path in paths:
+        is_path = isinstance(path, Path) or (path is not None and "://" not in path and Path(path).suffix)
+        if is_path and not Path(str(path)).exists():
+            raise DataError(str(path), "there is no such file or folder", "Check the spelling")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unpoison.cli import options
-from unpoison.cli.checks import check_methods, check_sources
+from unpoison.cli.checks import check_methods, check_paths, check_sources
 from unpoison.purifiers.methods import METHODS
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def distances(
     check_methods(METHODS, method, kind="purifier")
     if not dry_run:
         check_sources(clean, poisoned, input_format=input_format)
+        check_paths(model)
     if out:
         check_file(out, example="distances.html")
     with telling(f"loading {method}"):

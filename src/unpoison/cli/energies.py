@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from unpoison.cli import options
-from unpoison.cli.checks import check_sources
+from unpoison.cli.checks import check_paths, check_sources
 
 
 @click.command()
@@ -32,6 +32,7 @@ def energies(
     from unpoison.core.targets import check_file
 
     check_sources(*sources, input_format=input_format)
+    check_paths(model)
     if out:
         check_file(out, example="energies.html")
     with telling(f"loading {model}"):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from unpoison.cli import options
+from unpoison.cli.checks import check_paths
 
 
 @click.group()
@@ -64,6 +65,7 @@ def import_model(file: str, out: Path, max_index: int | None, as_json: bool) -> 
     from unpoison.core.errors import ModelError
     from unpoison.core.targets import check_new
 
+    check_paths(None if file.startswith("hf://") else Path(file))
     check_new(out)
     from unpoison.core.hashing import hash_file
     from unpoison.data.checkpoints import read_state

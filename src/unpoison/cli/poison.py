@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unpoison.cli import options
-from unpoison.cli.checks import check_methods, check_profiles, check_sources
+from unpoison.cli.checks import check_methods, check_paths, check_profiles, check_sources
 from unpoison.poisons.methods import METHODS
 from unpoison.poisons.published.methods import METHODS as PUBLISHED
 
@@ -105,6 +105,7 @@ def poison(
     check_profiles(options.split_profiles(profile), attack, room="unpoison.poisons")
     if not dry_run:
         check_sources(src, auxiliary, target_set, input_format=input_format)
+        check_paths(*surrogate)
         refuse_existing(dst)
 
     from unpoison.poisons.parts import attack_parts

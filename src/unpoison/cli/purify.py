@@ -9,7 +9,7 @@ import click
 
 from unpoison.cli import options
 from unpoison.cli.changes import changes_path, draw_changes, preview_path, write_preview
-from unpoison.cli.checks import check_methods, check_profiles, check_sources
+from unpoison.cli.checks import check_methods, check_paths, check_profiles, check_sources
 from unpoison.purifiers.methods import ENGINES, METHODS
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Images on a GPU at once.")
 @click.option("--labels-from", help="A second set that holds the labels of a flat numbered folder.")
 @click.option("--skip-bad", is_flag=True, help="Set unreadable pictures aside and list them in the manifest.")
+@click.option("--overwrite", is_flag=True, help="Put the new set in place of another one of unpoison's at DST.")
 @click.option(
     "--preview",
     type=click.IntRange(1),
@@ -62,6 +63,7 @@ def purify(
     batch_size: int,
     labels_from: str | None,
     skip_bad: bool,
+    overwrite: bool,
     preview: int | None,
     part: str | None,
     engine: str,
@@ -77,8 +79,9 @@ def purify(
 ) -> None:
     """Purify the image set SRC into DST.
 
-    A run that was stopped goes on when the same command is given again. What was done is written to DST/manifest.json,
-    or beside DST if it is a file, and what changed is shown on a page, changes.html.
+    A run that was stopped goes on when the same command is given again; one that is finished is left as it is. What was
+    done is written to DST/manifest.json, or beside DST if it is a file, and what changed is shown on a page,
+    changes.html.
     """
     if dst is None and preview is None and not dry_run:
         raise click.UsageError("name DST, the set to make; only --preview and --dry-run go without")
@@ -99,6 +102,7 @@ def purify(
     share = Part.parse(part) if part else None
     if not dry_run:
         check_sources(src, labels_from, input_format=input_format)
+        check_paths(model)
         if preview is not None:
             check_file(preview_path(dst), example="preview.html")
         elif dst is not None:
@@ -137,6 +141,7 @@ def purify(
         "history": read_history(src),
         "skipped": skipped,
         "part": share,
+        "overwrite": overwrite,
         "draw": draw_changes,
     }
     with progress_bar(f"purify {image_set.name}", unit="img") as bar:
@@ -148,7 +153,7 @@ def purify(
         options.answer(as_json, text, {"part": part, "missing_blocks": outcome.missing})
         return
     if outcome.was_there:
-        write_line(f"unpoison: {dst} was done already, in the same way from the same pictures")
+        write_line(f"unpoison: {dst} was done already, with the same settings from the same pictures")
     step = manifest.steps[-1]
     facts = {
         "images": manifest.count,
@@ -156,7 +161,8 @@ def purify(
         "method": step.method,
         "result": step.result,
         "manifest": str(manifest_path(dst)),
-        "page": str(changes_path(dst)),
+        "page": str(changes_path(dst)) if changes_path(dst).exists() else None,
+        "already_done": outcome.was_there,
     }
     options.answer(as_json, _describe(manifest, image_set, dst), {**facts, **step.facts})
 
@@ -175,7 +181,8 @@ def _describe(manifest: Manifest, image_set: ImageSet, dst: Path) -> str:
         lines.append(f"{len(others)} of them are stored as .png now, under their old names but for the suffix")
     elif written != image_set.format:
         lines.append(f"format: {image_set.format} before, {written} now")
-    lines.append(f"mean change {step.facts['change_255']['mean']:.1f} of 255, shown in {changes_path(dst)}")
+    shown = f", shown in {changes_path(dst)}" if changes_path(dst).exists() else ""
+    lines.append(f"mean change {step.facts['change_255']['mean']:.1f} of 255{shown}")
     lines.append(f"manifest: {manifest_path(dst)}")
     return "\n".join(lines)
 

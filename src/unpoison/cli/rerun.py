@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from unpoison.cli import options
-from unpoison.cli.checks import check_sources
+from unpoison.cli.checks import check_paths, check_sources
 
 
 @click.command()
@@ -40,6 +40,7 @@ def rerun(
     from unpoison.data import refuse_existing
 
     manifest = find_manifest(manifest)
+    check_paths(manifest, *model)
     check_sources(source, *others)
     refuse_existing(out)
     with telling(f"reading {manifest}"):

@@ -9,7 +9,7 @@ import click
 
 from unpoison.classify.methods import METHODS
 from unpoison.cli import options
-from unpoison.cli.checks import check_methods, check_sources
+from unpoison.cli.checks import check_methods, check_paths, check_sources
 
 if TYPE_CHECKING:
     from unpoison.core.precision import Precision
@@ -68,6 +68,10 @@ def train(
     from unpoison.core.settings import build_settings, parse_assignments, with_precision
     from unpoison.core.targets import check_new
 
+    if not dry_run:
+        check_sources(src, test_src, input_format=input_format)
+        check_paths(init)
+        check_new(out)
     profiles = options.split_profiles(profile) or ([default_profile(model)] if mode == "scratch" else [])
     profiles += ["compensation"] if compensation else []
     overrides = parse_assignments(assignments)
@@ -88,8 +92,6 @@ def train(
         options.answer(True, "", {"model": model, "seed": seed, "settings": described})
         return
 
-    check_sources(src, test_src, input_format=input_format)
-    check_new(out)
     with telling(f"reading {src} and {test_src}"):
         import unpoison.classify.training as training
         from unpoison.classify.normalisation import CIFAR
@@ -150,6 +152,7 @@ def score(folder: Path, test_src: str, manifest: Path | None, device: str, as_js
     from unpoison.core.progress import telling
 
     check_sources(test_src)
+    check_paths(folder, manifest)
     manifest = find_manifest(manifest) if manifest else None
     with telling(f"scoring {folder} on {test_src}"):
         from unpoison.classify.saving import load_classifier

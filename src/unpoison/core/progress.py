@@ -124,7 +124,7 @@ class LogLines:
 
     def close(self, done: bool) -> None:
         """Write the last line, if there were others and the loop came to its end."""
-        if done and self._written:
+        if done and self._written and self._info:
             self.tick()
 
     def _where(self) -> list[str]:
@@ -132,7 +132,7 @@ class LogLines:
         if info is None:
             return []
         share = info.step / max(1, info.total)
-        count = "" if self._unit == "%" else f"{info.step:,} of {info.total:,} {self._unit}, "
+        count = "" if self._unit == "%" else f"{info.step:,}/{info.total:,} {self._unit}, "
         words = [f"{count}{100 * share:.0f} %"]
         words += [f"{name} {value:.4g}" for name, value in info.values.items()]
         gone = self._clock() - self._began
