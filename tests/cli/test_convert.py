@@ -61,7 +61,6 @@ def test_a_wrong_part(run, make_set, tmp_path, asked, problem):
     [
         ("x.parquet", "npz", "x.npz"),
         ("x.npz", "folder", "x"),
-        ("x", "npz", "x.npz"),
         ("x.tar", "parquet", "x.parquet"),
         ("x.tar", "numbered", "x"),
     ],

@@ -11,7 +11,7 @@ import torch
 from nets.test_improved_diffusion import write_shapes
 
 from unpoison.data import write
-from unpoison.purifiers.networks import SHIPPED
+from unpoison.purifiers.shipped import SHIPPED
 
 
 @pytest.mark.slow

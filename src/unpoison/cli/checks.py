@@ -56,11 +56,8 @@ def check_sources(*sources: str | None, input_format: str | None = None) -> None
             detect_format(parse_source(source).path)
 
 
-def check_paths(*paths: str | Path | None) -> None:
-    """Whether files and folders other than sets are there, such as those of models.
-
-    Args:
-        paths: None is passed over, and so is what has no suffix as text: it may be the name of a model.
+def check_paths(*paths: Path | None) -> None:
+    """Whether files and folders other than sets are there; None is passed over.
 
     Raises:
         DataError: one is missing.
@@ -68,6 +65,5 @@ def check_paths(*paths: str | Path | None) -> None:
     from unpoison.core.errors import DataError
 
     for path in paths:
-        is_path = isinstance(path, Path) or (path is not None and "://" not in path and Path(path).suffix)
-        if is_path and not Path(str(path)).exists():
-            raise DataError(str(path), "there is no such file or folder", "Check the spelling")
+        if path is not None and not path.exists():
+            raise DataError(path, "there is no such file or folder", "Check the spelling")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unpoison.cli import options
-from unpoison.cli.checks import check_methods, check_paths, check_sources
+from unpoison.cli.checks import check_methods, check_sources
 from unpoison.purifiers.methods import METHODS
 
 if TYPE_CHECKING:
@@ -50,11 +50,13 @@ def distances(
     from unpoison.core.progress import progress_bar, telling
     from unpoison.core.settings import parse_assignments
     from unpoison.core.targets import check_file
+    from unpoison.purifiers.shipped import check_model
 
     check_methods(METHODS, method, kind="purifier")
     if not dry_run:
         check_sources(clean, poisoned, input_format=input_format)
-        check_paths(model)
+        if model is not None:
+            check_model(model)
     if out:
         check_file(out, example="distances.html")
     with telling(f"loading {method}"):
@@ -64,7 +66,7 @@ def distances(
         from unpoison.data import read
         from unpoison.purifiers.building import purifier_settings
         from unpoison.purifiers.distances import crossing, measure_distances, pair_up
-        from unpoison.purifiers.networks import weights_path
+        from unpoison.purifiers.shipped import weights_path
         from unpoison.purifiers.stations import strength_field
         from unpoison.purifiers.work import PurifyRun
         from unpoison.reporting.distances import describe_crossing, distance_table, distances_page

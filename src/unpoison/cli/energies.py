@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from unpoison.cli import options
-from unpoison.cli.checks import check_paths, check_sources
+from unpoison.cli.checks import check_sources
 
 
 @click.command()
@@ -30,9 +30,10 @@ def energies(
     """
     from unpoison.core.progress import progress_bar, telling
     from unpoison.core.targets import check_file
+    from unpoison.purifiers.shipped import check_model
 
     check_sources(*sources, input_format=input_format)
-    check_paths(model)
+    check_model(model)
     if out:
         check_file(out, example="energies.html")
     with telling(f"loading {model}"):

@@ -24,7 +24,7 @@ def list_models(folder: Path, as_json: bool) -> None:
     from unpoison.core.errors import ModelError
     from unpoison.data.eclipse_tree import list_tree
     from unpoison.nets.weights import read_header
-    from unpoison.purifiers.networks import SHIPPED, weights_path
+    from unpoison.purifiers.shipped import SHIPPED, weights_path
 
     found: dict[str, dict] = {}
     lines = []

@@ -9,7 +9,7 @@ import click
 
 from unpoison.cli import options
 from unpoison.cli.changes import changes_path, draw_changes, preview_path, write_preview
-from unpoison.cli.checks import check_methods, check_paths, check_profiles, check_sources
+from unpoison.cli.checks import check_methods, check_profiles, check_sources
 from unpoison.purifiers.methods import ENGINES, METHODS
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def purify(
     from unpoison.core.settings import parse_assignments
     from unpoison.core.targets import check_file, check_place
     from unpoison.purifiers.parts import Part
+    from unpoison.purifiers.shipped import check_model
 
     overrides: dict[str, Any] = {
         key: value for key, value in (("model", model), ("sigma", sigma), ("steps", steps)) if value is not None
@@ -102,7 +103,8 @@ def purify(
     share = Part.parse(part) if part else None
     if not dry_run:
         check_sources(src, labels_from, input_format=input_format)
-        check_paths(model)
+        if model is not None:
+            check_model(model)
         if preview is not None:
             check_file(preview_path(dst), example="preview.html")
         elif dst is not None:

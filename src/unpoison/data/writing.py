@@ -98,10 +98,10 @@ def default_format(source_format: str, target: Path) -> str:
 
 
 def _check_suffix(target: Path, name: str) -> None:
-    """Refuse a target whose suffix says another format: it could not be read under its name."""
+    """Refuse a target whose suffix says another format: nobody could read it under its name."""
     suffix = target.suffix.lower()
     wanted = next((ending for ending, format in _BY_SUFFIX.items() if format == name), "")  # noqa: A001
-    if suffix != wanted and (wanted or suffix in _BY_SUFFIX or suffix in _NOT_WRITTEN):
+    if suffix != wanted and (suffix in _BY_SUFFIX or suffix in _NOT_WRITTEN):
         better = f"{target.stem}{wanted}" if wanted else target.stem
         raise SettingsError(f"'{target.name}' is no name for the format {name}; call it {better}")
 

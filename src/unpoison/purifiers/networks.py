@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from pathlib import Path
-
 import torch
 
 from unpoison.core.errors import ModelError
 from unpoison.core.hashing import hash_file
 from unpoison.core.precision import Precision, network_dtype
-from unpoison.core.suggestions import suggest
 from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.weights import DiffusionModel, Model, load_any
+from unpoison.purifiers.shipped import check_model, weights_path
 
 # Fields of purifiers' settings that name a file of weights.
 WEIGHT_FIELDS = ("model", "energy")
-
-# Weights that come with the package, by the name that `--model` takes.
-SHIPPED = {
-    "pocket": "pocket.safetensors",
-    "ebm-small": "ebm-small.safetensors",
-    "ddpm250-small": "ddpm250-small.safetensors",
-}
-
-
-def weights_path(model: str) -> Path:
-    """The file that a model's name or path stands for.
-
-    Args:
-        model: name of shipped weights, or path of a weight file; `./pocket` is a path.
-    """
-    if model in SHIPPED:
-        return Path(str(resources.files("unpoison.nets") / "shipped" / SHIPPED[model]))
-    return Path(model)
 
 
 def load_network(
@@ -94,9 +73,8 @@ def load_energy(
 
 @torch.inference_mode(False)  # weights that are made in inference mode let no gradient through
 def _load(model: str, precision: Precision, device: torch.device) -> tuple[Model, dict[str, str]]:
+    check_model(model)
     path = weights_path(model)
-    if not path.exists():
-        raise ModelError(f"there is no model '{model}'{suggest(model, SHIPPED)}, or name a file")
     network = load_any(path).to(device).eval().requires_grad_(False)
     network.autocast_dtype = network_dtype(precision, device)
     # Channels together: faster on CPU and GPU, in either precision.

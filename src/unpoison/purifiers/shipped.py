@@ -1,0 +1,36 @@
+"""Weights that come with the package, by the names that `--model` takes. Needs no torch."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from unpoison.core.errors import ModelError
+from unpoison.core.suggestions import suggest
+
+SHIPPED = {
+    "pocket": "pocket.safetensors",
+    "ebm-small": "ebm-small.safetensors",
+    "ddpm250-small": "ddpm250-small.safetensors",
+}
+
+
+def weights_path(model: str) -> Path:
+    """The file that a model's name or path stands for.
+
+    Args:
+        model: name of shipped weights, or path of a weight file; `./pocket` is a path.
+    """
+    if model in SHIPPED:
+        return Path(str(resources.files("unpoison.nets") / "shipped" / SHIPPED[model]))
+    return Path(model)
+
+
+def check_model(model: str) -> None:
+    """Whether there is such a model.
+
+    Raises:
+        ModelError: there is not; names the nearest.
+    """
+    if not weights_path(model).exists():
+        raise ModelError(f"there is no model '{model}'{suggest(model, SHIPPED)}, or name a file")
