@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from data.conftest import assert_one_line, png_bytes
-from unpoison.core.errors import DataError, SettingsError
+from unpoison.core.errors import SettingsError
+from unpoison.core.notes import DataWarning
 from unpoison.data import read, set_bad_aside, write
 from unpoison.data.huggingface import replace_pictures
 
@@ -57,10 +58,18 @@ def test_labels_of_other_kinds(dataset):
     assert read(renamed).class_names == ("cat", "dog", "emu")
     without = read(dataset.remove_columns("label"))
     assert (set(without.labels.tolist()), without.class_names) == ({-1}, ())
-    texts = dataset.remove_columns("label").rename_column("note", "label")
-    with pytest.raises(DataError) as caught:
-        read(texts)
-    assert_one_line(caught.value, "record label", "no whole numbers", "ClassLabel")
+    texts = read(dataset.remove_columns("label").rename_column("note", "label"))
+    assert texts.class_names[:3] == ("n0", "n1", "n10")
+    several = dataset.remove_columns("label").add_column("label", [[0, 1]] * len(dataset))
+    with pytest.warns(DataWarning, match="labels that are no class but list, taken as unknown: 12"):
+        assert set(read(several).labels.tolist()) == {-1}
+
+
+def test_a_file_of_it_keeps_the_columns(dataset, tmp_path):
+    write(read(dataset).subset([7, 3]), tmp_path / "x.parquet")
+    loaded = datasets.Dataset.from_parquet(str(tmp_path / "x.parquet"), cache_dir=str(tmp_path / "cache"))
+    assert loaded.features == dataset.features
+    assert (loaded["note"][:], loaded["label"][:]) == (["n7", "n3"], dataset.select([7, 3])["label"][:])
 
 
 def test_columns_of_pictures(dataset):
@@ -92,6 +101,13 @@ def test_bad_rows_are_named(tmp_path):
 def test_stamps_follow_the_pictures(dataset):
     stamps = [read(dataset.select(rows)).stamp(range(2)) for rows in ([0, 1, 2], [0, 1, 5], [0, 2, 1])]
     assert stamps[0] == stamps[1] != stamps[2]
+
+
+@pytest.mark.parametrize("feature", [datasets.Image(mode="L"), datasets.Image(decode=False), datasets.Image()])
+def test_replacing_where_there_is_nothing_else(dataset, feature):
+    alone = dataset.select([7, 3]).select_columns("image").cast_column("image", feature)
+    replaced = replace_pictures(alone, [png_bytes((5, 5)), png_bytes((2, 2))], ["a", "b"])
+    assert (replaced.features, len(replaced)) == (alone.features, 2)
 
 
 @pytest.mark.parametrize("form", [None, "numpy"])

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from data.conftest import assert_one_line
 from data.test_tar_shards import samples, write_tar
 from unpoison.core.errors import DataError, SettingsError
+from unpoison.core.notes import DataWarning
 from unpoison.data import read, write
 
 
@@ -61,8 +62,6 @@ def test_lists_of_pairs_of_several_sizes():
     ("row", "problem"),
     [
         (7, "not a pair"),
-        ((Image.new("RGB", (2, 2)), "cat"), "cannot be interpreted as an integer"),
-        ((Image.new("RGB", (2, 2)), 10**30), "no number of a class"),
         ((Image.new("I;16", (2, 2)), 0), "more than 8 bits"),
         (("a.png", 0), "a str is no picture"),
         ((np.zeros((2, 2, 3)), 0), "an array of float64 [2, 2, 3] is no picture"),
@@ -111,3 +110,16 @@ def test_loader_with_workers(tmp_path, small_set, kind):
     pictures = torch.cat([images for images, _ in batches])
     assert np.array_equal(pictures.mul(255).round().byte().permute(0, 2, 3, 1).numpy(), image_set.array())
     assert pickle.loads(pickle.dumps(image_set)).content_hash == image_set.content_hash
+
+
+def test_labels_that_purifying_does_not_need():
+    picture = Image.new("RGB", (2, 2))
+    texts = read([(picture, "emu"), (picture, "cat"), (picture, None)])
+    assert (texts.labels.tolist(), texts.class_names) == ([1, 0, -1], ("cat", "emu"))
+    assert texts.picture(2).rgb.shape == (2, 2, 3)
+    with pytest.warns(DataWarning, match=r"labels that are no class but list, taken as unknown: 1 \(1\)"):
+        several = read([(picture, torch.tensor(1)), (picture, [0, 1]), (picture, float("nan"))])
+    assert several.labels.tolist() == [1, -1, -1]
+    assert len(several.array()) == 3
+    with pytest.raises(DataError, match=r"list, record 0: label 1000000000.* is no number of a class"):
+        read([(picture, 10**30)])

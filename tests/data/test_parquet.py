@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from data.conftest import assert_one_line, png_bytes
 from unpoison.core.errors import DataError, SettingsError, UnpoisonError
 from unpoison.core.images import ArrayImageSet
+from unpoison.core.notes import DataWarning
 from unpoison.data import read, set_bad_aside, write
 
 pa = pytest.importorskip("pyarrow")
@@ -70,9 +71,74 @@ def test_wrong_columns(tmp_path):
         with pytest.raises(DataError) as caught:
             read(tmp_path / "x.parquet")
         assert_one_line(caught.value, "x.parquet", "no fitting column image or img", "{bytes, path}")
-    _write(tmp_path / "x.parquet", _pictures(2), ["a", "b"])
-    with pytest.raises(DataError, match="no fitting column label or fine_label"):
-        read(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers", "names"),
+    [
+        (["dog", "cat", "dog"], [1, 0, 1], ("cat", "dog")),
+        ([1.0, None, 0.0], [1, -1, 0], ("0", "1")),
+        ([[0, 1], [1], []], [-1, -1, -1], ()),
+        (None, [-1, -1, -1], ()),
+    ],
+)
+def test_labels_stay_what_they_are(tmp_path, labels, numbers, names):
+    """Purifying needs none of them, and tables can hold them all."""
+    table = pa.table({"picture_id": [5, 6, 7], "image": _pictures(3)})
+    if labels is not None:
+        table = table.append_column("label", pa.array(labels))
+    pq.write_table(table, tmp_path / "x.parquet")
+    image_set = read(tmp_path / "x.parquet")
+    assert (image_set.labels.tolist(), image_set.class_names) == (numbers, names)
+    write(image_set.subset([2, 0]), tmp_path / "y.parquet")
+    copy = pq.read_table(tmp_path / "y.parquet")
+    assert copy.column_names == table.column_names
+    assert copy.drop_columns(["image"]).equals(table.drop_columns(["image"]).take([2, 0]))
+
+
+def test_columns_keep_their_names_features_and_order(tmp_path):
+    features = {"img": {"_type": "Image", "mode": "L"}, "coarse_label": {"names": ["x", "y"], "_type": "ClassLabel"}}
+    table = pa.table({"caption": [f"{row}" for row in range(600)], "img": _pictures(600), "coarse_label": [0, 1] * 300})
+    table = table.append_column("fine_label", pa.array(["a", "b", "c"] * 200).dictionary_encode())
+    metadata = {"huggingface": json.dumps({"info": {"features": features}}), "author": "me"}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "x.parquet", row_group_size=200)
+    image_set = read(tmp_path / "x.parquet")
+    assert image_set.class_names == ("a", "b", "c")
+    write(image_set, tmp_path / "y.parquet")
+    copy = pq.read_table(tmp_path / "y.parquet")
+    assert copy.column_names == table.column_names
+    assert copy.schema.metadata[b"author"] == b"me"
+    assert json.loads(copy.schema.metadata[b"huggingface"])["info"]["features"] == features
+    assert copy["caption"].to_pylist() == table["caption"].to_pylist()
+    assert copy["fine_label"].to_pylist() == table["fine_label"].to_pylist()
+    with pytest.warns(DataWarning, match=r"cannot hold, left out; .parquet keeps them: 2 \(caption, coarse_label\)"):
+        write(image_set.subset([0, 2]), tmp_path / "y.npz")
+
+
+def test_shards_that_number_their_classes_differently(tmp_path):
+    for shard, names in enumerate((["cat", "dog"], ["dog", "cat"], ["emu", "dog"])):
+        labels = pa.array([0, 1, None], pa.int32())
+        _write(tmp_path / f"train-{shard}-of-3.parquet", _pictures(3), labels, names=names)
+    with pytest.warns(DataWarning, match="otherwise than train-0-of-3.parquet, matched by name: 2"):
+        image_set = read(tmp_path)
+    assert image_set.class_names == ("cat", "dog", "emu")
+    assert image_set.labels.tolist() == [0, 1, -1, 1, 0, -1, 2, 1, -1]
+    write(image_set, tmp_path.parent / f"{tmp_path.name}.parquet")
+    copy = read(tmp_path.parent / f"{tmp_path.name}.parquet")
+    assert (copy.class_names, copy.labels.tolist()) == (image_set.class_names, image_set.labels.tolist())
+    _write(tmp_path / "train-0-of-3.parquet", _pictures(2), [0, 2], names=["cat", "dog"])
+    with pytest.raises(DataError, match=r"train-0-of-3.parquet, record label: a label is outside 0 to 1"):
+        read(tmp_path)
+
+
+def test_columns_that_not_every_shard_has(tmp_path):
+    for shard, note in enumerate(([1, 2], ["a", "b"])):
+        table = pa.table({"image": _pictures(2), "label": [0, 1], "note": note})
+        pq.write_table(table, tmp_path / f"train-{shard}-of-2.parquet")
+    with pytest.warns(DataWarning, match=r"columns that differ between shards, left out: 1 \(note\)"):
+        image_set = read(tmp_path)
+    write(image_set, tmp_path.parent / f"{tmp_path.name}.parquet")
+    assert pq.read_table(tmp_path.parent / f"{tmp_path.name}.parquet").column_names == ["image", "label"]
 
 
 def test_bad_pictures_are_named_with_their_row(tmp_path):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -52,6 +52,32 @@ class Picture:
         return rgb if self.alpha is None else np.concatenate([rgb, self.alpha[..., None]], axis=2)
 
 
+class Columns(Protocol):
+    """What tables hold beside picture and label, row by row.
+
+    Attributes:
+        names: of these columns.
+        picture: name of the column of pictures.
+    """
+
+    picture: str
+
+    @property
+    def names(self) -> list[str]: ...
+
+    def take(self, rows: np.ndarray) -> Columns:
+        """The same of some rows."""
+        ...
+
+    def schema(self, picture: Any) -> Any:
+        """Arrow schema of all columns, with another type of picture."""
+        ...
+
+    def read(self, name: str, rows: slice) -> Any:
+        """A column's values in some rows, as an arrow array."""
+        ...
+
+
 class ImageSet(ABC):
     """Pictures with labels, read on demand. Readers subclass it; nothing else knows how a set is stored.
 
@@ -67,6 +93,7 @@ class ImageSet(ABC):
     """
 
     format: str = "array"  # name of the format it was read from; readers set it
+    columns: Columns | None = None  # of the tables that it was read from, for those that are written
     folder: Path | None = None  # that it was read from, into which nothing may be written; `read` sets it
     notes: tuple[Note, ...] = ()  # what was left out or read in another way; readers fill it, `read` tells it
 
@@ -111,7 +138,7 @@ class ImageSet(ABC):
 
     def inherit(self, source: ImageSet) -> None:
         """Take over what is known of the set that this one was made from."""
-        self.format, self.folder, self.notes = source.format, source.folder, source.notes
+        self.format, self.folder, self.notes, self.columns = source.format, source.folder, source.notes, source.columns
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -251,6 +278,7 @@ class _Subset(ImageSet):
     def __init__(self, whole: ImageSet, indices: np.ndarray):
         self._whole, self._indices = whole, indices
         self.inherit(whole)
+        self.columns = whole.columns and whole.columns.take(indices)
         ids = [whole.ids[row] for row in indices]
         super().__init__(whole.name, ids, whole.labels[indices], whole.class_names, whole.sizes[indices])
 
@@ -274,6 +302,7 @@ class Relabelled(ImageSet):
     def __init__(self, whole: ImageSet, labels: np.ndarray, class_names: Sequence[str]):
         self._whole = whole
         self.inherit(whole)
+        self.columns = None  # its labels are the old ones
         super().__init__(whole.name, whole.ids, labels, class_names, whole.sizes)
 
     def picture(self, index: int) -> Picture:

@@ -28,9 +28,12 @@ class ArrowFiles:
         self.paths = paths
         self._batches: dict[RowGroup, Any] = {}
         self.rows = 0
+        self.schemas: list[Any] = []
         for shard, path in enumerate(paths):
-            for number, batch in enumerate(_read_batches(path)):
-                if self._batches and not batch.schema.equals(self.schema):
+            schema, batches = _read_batches(path)
+            self.schemas.append(schema)
+            for number, batch in enumerate(batches):
+                if not batch.schema.equals(self.schemas[0]):
                     raise DataError(path, f"its columns are not those of {paths[0].name}", _REMEDY)
                 self._batches[RowGroup(shard, number, self.rows, batch.num_rows)] = batch
                 self.rows += batch.num_rows
@@ -40,11 +43,6 @@ class ArrowFiles:
 
     def __reduce__(self):
         return ArrowFiles, (self.paths,)  # mapped files do not travel to the workers of a loader
-
-    @property
-    def schema(self) -> Any:
-        """The arrow schema of the first batch."""
-        return next(iter(self._batches.values())).schema
 
     def column(self, group: RowGroup, name: str) -> Any:
         """One column of a batch, as an arrow array."""
@@ -69,14 +67,15 @@ def read_arrow_folder(path: Path, split: str | None) -> ImageSet:
     return image_set
 
 
-def _read_batches(path: Path) -> list[Any]:
+def _read_batches(path: Path) -> tuple[Any, list[Any]]:
+    """The schema of a file and its batches."""
     pa = require("pyarrow", extra="parquet", purpose="reading arrow files")
     try:
         with pa.ipc.open_stream(pa.memory_map(str(path))) as stream:
-            batches = list(stream)
+            schema, batches = stream.schema, list(stream)
         for batch in batches:
             batch.validate(full=True)  # otherwise a wrong offset inside would read any memory of ours
-        return batches
+        return schema, batches
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(path, f"this is not an arrow file, or it is broken ({reason})", _REMEDY) from None

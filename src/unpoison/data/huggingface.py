@@ -11,9 +11,11 @@ import numpy as np
 
 from unpoison.core.errors import DataError, SettingsError, require
 from unpoison.core.images import ImageSet, Picture
-from unpoison.data.class_numbers import name_classes
+from unpoison.data.labels import Labels, read_labels
+from unpoison.data.parquet_shards import RowGroup
 from unpoison.data.picture_table import IMAGE_COLUMNS, LABEL_COLUMNS, ids_of_paths
 from unpoison.data.pictures import decode, measure
+from unpoison.data.table_columns import TableColumns
 
 _BATCH = 256
 _NAME = "Dataset"
@@ -45,8 +47,10 @@ class HuggingFaceImageSet(ImageSet):
             stored = self._rows[start : start + _BATCH][self.column]
             paths += [picture["path"] if picture else None for picture in stored]
             sizes += [_measure(picture) for picture in stored]
-        labels, class_names = _labels(dataset)
-        super().__init__(_NAME, ids_of_paths(paths), labels, class_names, np.array(sizes, np.int32))
+        column, labels = _labels(dataset)
+        super().__init__(_NAME, ids_of_paths(paths), labels.numbers, labels.class_names, np.array(sizes, np.int32))
+        self.columns = TableColumns(_DatasetTables(dataset), self.column, column)
+        self.notes = labels.notes
 
     def picture(self, index: int) -> Picture:
         return decode(_bytes(self._rows[int(index)][self.column], index), _NAME, record=index)
@@ -78,8 +82,27 @@ def image_column(dataset: Any) -> str:
     return chosen[0]
 
 
+class _DatasetTables:
+    """A Dataset's rows, group by group. Satisfies `Tables`, but for the files, of which there are none."""
+
+    def __init__(self, dataset: Any):
+        self._rows = dataset.with_format("arrow")
+        self.paths = [Path(_NAME)]
+        self.rows = len(dataset)
+        self.schemas = [dataset.features.arrow_schema]
+        starts = range(0, self.rows, _BATCH)
+        self.groups = [
+            RowGroup(0, number, start, min(_BATCH, self.rows - start)) for number, start in enumerate(starts)
+        ]
+
+    def column(self, group: RowGroup, name: str) -> Any:
+        """One column of a group, as an arrow array."""
+        rows = self._rows.select_columns([name])[group.start : group.start + group.rows]
+        return rows.column(name).combine_chunks()
+
+
 def replace_pictures(dataset: Any, pictures: Iterable[bytes], ids: Iterable[str]) -> Any:
-    """The same Dataset with other pictures; all other columns, their order and the format stay.
+    """The same Dataset with other pictures; all other columns, their order, their features and the format stay.
 
     Args:
         dataset: the Dataset.
@@ -91,25 +114,22 @@ def replace_pictures(dataset: Any, pictures: Iterable[bytes], ids: Iterable[str]
     stored = [{"bytes": picture, "path": f"{image_id}.png"} for picture, image_id in zip(pictures, ids, strict=True)]
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     order, form = dataset.column_names, dataset.format
-    others = dataset.with_format(None).remove_columns(column)
-    joined = others.add_column(column, pa.array(stored, kind)).cast_column(column, _datasets().Image())
+    new = f"{column} of unpoison"  # added first: a Dataset without any column has no rows either
+    joined = dataset.with_format(None).add_column(new, pa.array(stored, kind)).remove_columns(column)
+    joined = joined.rename_column(new, column).cast_column(column, dataset.features[column])
     return joined.select_columns(order).with_format(
         form["type"], columns=form["columns"], output_all_columns=form["output_all_columns"], **form["format_kwargs"]
     )
 
 
-def _labels(dataset: Any) -> tuple[np.ndarray, list[str]]:
+def _labels(dataset: Any) -> tuple[str | None, Labels]:
     features = dataset.features
     named = [name for name, feature in features.items() if isinstance(feature, _datasets().ClassLabel)]
     column = next((name for name in (*LABEL_COLUMNS, *named) if name in features), None)
     if column is None:
-        return np.full(len(dataset), -1), []
-    stored = dataset.with_format(None)[column]
-    try:
-        labels = np.array([-1 if label is None else label for label in stored], np.int64)
-    except (TypeError, ValueError, OverflowError):
-        raise DataError(_NAME, "it holds no whole numbers", "Cast it to ClassLabel", record=column) from None
-    return labels, list(features[column].names) if column in named else name_classes(Path(_NAME), labels)
+        return None, Labels(np.full(len(dataset), -1), [])
+    names = list(features[column].names) if column in named else None
+    return column, read_labels(Path(_NAME), dataset.with_format(None)[column], class_names=names)
 
 
 def _bytes(stored: dict[str, Any] | None, row: int) -> bytes:

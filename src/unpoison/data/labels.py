@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from unpoison.core.errors import DataError
 from unpoison.core.notes import Note
 from unpoison.data.class_numbers import name_classes
 
@@ -54,16 +55,17 @@ def read_labels(
         DataError: a number is far too large for a class.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
-        # An unsigned number beyond them would become a negative one.
-        numbers = (np.minimum(values, _LIMIT) if values.dtype == np.uint64 else values).astype(np.int64)
+        _check_range(path, values.tolist() if values.dtype == np.uint64 else (), name_row)
+        numbers = values.astype(np.int64)
         return Labels(numbers, name_classes(path, numbers) if class_names is None else class_names)
     known = [_plain(value) for value in values]
     numbers = np.full(len(known), -1, np.int64)
     wanted = int if class_names is not None or any(type(value) is int for value in known) else str
     if wanted is int:
+        _check_range(path, known, name_row)
         for row, value in enumerate(known):
             if type(value) is int:
-                numbers[row] = max(min(value, _LIMIT), -_LIMIT)
+                numbers[row] = value
         names = name_classes(path, numbers) if class_names is None else class_names
     else:
         names = sorted({value for value in known if isinstance(value, str)})
@@ -76,6 +78,14 @@ def read_labels(
         return Labels(numbers, names)
     what = f"labels that are no class but {type(known[unread[0]]).__name__}, taken as unknown"
     return Labels(numbers, names, (Note.of(what, map(name_row, unread)),))
+
+
+def _check_range(path: Path, values: Iterable[Any], name_row: Callable[[int], str]) -> None:
+    """Refuse numbers that do not fit into 64 bits, and would become others."""
+    for row, value in enumerate(values):
+        if type(value) is int and not -_LIMIT <= value < _LIMIT:
+            problem = f"label {str(value)[:40]} is no number of a class"
+            raise DataError(path, problem, "Correct the label", record=name_row(row))
 
 
 def _plain(value: Any) -> Any:

@@ -154,7 +154,7 @@ class NpzWriter(Writer):
                 np.lib.format.write_array(file, values, allow_pickle=False)
         self._archive.close()
         if self._transparent:
-            self.notes = (Note("pictures whose transparency .npz cannot hold, left out", self._transparent),)
+            self.notes += (Note("pictures whose transparency .npz cannot hold, left out", self._transparent),)
 
     def _release(self) -> None:
         if hasattr(self, "_archive"):  # not so where `_begin` refused the set

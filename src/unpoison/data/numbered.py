@@ -30,7 +30,7 @@ class NumberedPictures(PictureFiles):
     def labelled(self, labels: np.ndarray, class_names: Sequence[str]) -> NumberedPictures:
         """The same pictures with labels."""
         labelled = NumberedPictures(self.root, self.files, labels, class_names)
-        labelled.notes = self.notes
+        labelled.inherit(self)
         return labelled
 
 

@@ -25,27 +25,35 @@ def read_parquet(path: Path, split: str | None) -> ImageSet:
 
 
 class ParquetWriter(Writer):
-    """Writes PNG pictures in row groups of 256, with the metadata by which `datasets` knows the classes."""
+    """Writes PNG pictures in row groups of 256, with the metadata by which `datasets` knows the classes.
+
+    A set that was read from tables keeps its columns, their names and what is in them; only the pictures are new.
+    """
 
     stores_png = True
+    holds_columns = True
 
     def _begin(self) -> None:
         pa = require("pyarrow", extra="parquet", purpose="writing parquet")
         parquet = require("pyarrow.parquet", extra="parquet", purpose="writing parquet")
-        features = {
-            "image": {"_type": "Image"},
-            "label": {"names": list(self.source.class_names), "_type": "ClassLabel"},
-        }
         picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-        schema = pa.schema([("image", picture), ("label", pa.int64())])
-        self._schema = schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+        if self.source.columns is not None:
+            self._schema, self._picture = self.source.columns.schema(picture), self.source.columns.picture
+        else:
+            features = {
+                "image": {"_type": "Image"},
+                "label": {"names": list(self.source.class_names), "_type": "ClassLabel"},
+            }
+            schema = pa.schema([("image", picture), ("label", pa.int64())])
+            self._schema = schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+            self._picture = "image"
         self._pending: list[dict[str, Any]] = []
+        self._written = 0
         # PNG does not pack any further.
         self._file = parquet.ParquetWriter(self.temporary, self._schema, compression="none")
 
     def _store(self, row: int, picture: bytes) -> None:
-        image = {"bytes": picture, "path": f"{self.source.ids[row]}.png"}
-        self._pending.append({"image": image, "label": int(self.source.labels[row])})
+        self._pending.append({"bytes": picture, "path": f"{self.source.ids[row]}.png"})
         if len(self._pending) == _GROUP_ROWS:
             self._flush()
 
@@ -56,8 +64,18 @@ class ParquetWriter(Writer):
 
     def _flush(self) -> None:
         pa = require("pyarrow", extra="parquet", purpose="writing parquet")
-        self._file.write_table(pa.Table.from_pylist(self._pending, schema=self._schema))
-        self._pending = []
+        rows = slice(self._written, self._written + len(self._pending))
+        arrays = [
+            pa.array(self._pending, field.type) if field.name == self._picture else self._column(field.name, rows)
+            for field in self._schema
+        ]
+        self._file.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._written, self._pending = rows.stop, []
+
+    def _column(self, name: str, rows: slice) -> Any:
+        if self.source.columns is not None:
+            return self.source.columns.read(name, rows)
+        return require("pyarrow", extra="parquet", purpose="writing parquet").array(self.source.labels[rows])
 
     def _release(self) -> None:
         if hasattr(self, "_file"):  # not so where pyarrow is missing

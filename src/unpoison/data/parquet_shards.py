@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 from unpoison.core.errors import DataError, require
 
@@ -32,6 +32,25 @@ class RowGroup:
     rows: int
 
 
+class Tables(Protocol):
+    """Some files of rows, read group by group. Safe for several threads, and can be pickled.
+
+    Attributes:
+        paths: the files, in order.
+        groups: the groups of rows, in order.
+        rows: how many rows there are in all.
+        schemas: the arrow schema of each file.
+    """
+
+    paths: list[Path]
+    groups: list[RowGroup]
+    rows: int
+    schemas: list[Any]
+
+    def column(self, group: RowGroup, name: str) -> Any:
+        """One column of a group, as an arrow array."""
+
+
 class Shards:
     """Row groups of some parquet files, the last few kept. Safe for several threads.
 
@@ -42,6 +61,7 @@ class Shards:
     def __init__(self, paths: list[Path]):
         self.paths = paths
         self._files = [_open(path) for path in paths]
+        self.schemas = [file.schema_arrow for file in self._files]
         self._lock = Lock()
         self._cache: OrderedDict[tuple[RowGroup, str], Any] = OrderedDict()
         self.groups: list[RowGroup] = []
@@ -57,11 +77,6 @@ class Shards:
 
     def __reduce__(self):
         return Shards, (self.paths,)  # open files and locks do not travel to the workers of a loader
-
-    @property
-    def schema(self) -> Any:
-        """The arrow schema of the first file."""
-        return self._files[0].schema_arrow
 
     def column(self, group: RowGroup, name: str) -> Any:
         """One column of a row group, as an arrow array."""

@@ -3,47 +3,30 @@
 from __future__ import annotations
 
 import bisect
-import json
+import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from unpoison.core.classes import match_labels
 from unpoison.core.errors import DataError, require
 from unpoison.core.files import file_stamp
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture, row_ids
+from unpoison.core.notes import Note
 from unpoison.data.class_numbers import name_classes
-from unpoison.data.parquet_shards import RowGroup
+from unpoison.data.labels import LABEL_NAMES, Labels, read_labels
+from unpoison.data.parquet_shards import RowGroup, Tables
 from unpoison.data.pictures import decode, measure
+from unpoison.data.table_columns import TableColumns, features
 from unpoison.data.writer import is_path
 
 IMAGE_COLUMNS = ("image", "img")
-LABEL_COLUMNS = ("label", "fine_label")
+LABEL_COLUMNS = ("label", "fine_label", *(name for name in LABEL_NAMES if name != "label"))
 _REMEDY = "Store columns image {bytes, path} and label, as the Hub does"
-
-
-class Tables(Protocol):
-    """Some files of rows, read group by group. Safe for several threads, and can be pickled.
-
-    Attributes:
-        paths: the files, in order.
-        groups: the groups of rows, in order.
-        rows: how many rows there are in all.
-    """
-
-    paths: list[Path]
-    groups: list[RowGroup]
-    rows: int
-
-    @property
-    def schema(self) -> Any:
-        """The arrow schema."""
-
-    def column(self, group: RowGroup, name: str) -> Any:
-        """One column of a group, as an arrow array."""
 
 
 class TableImageSet(ImageSet):
@@ -92,22 +75,28 @@ class TableImageSet(ImageSet):
 def read_tables(path: Path, tables: Tables) -> TableImageSet:
     """The set that tables hold.
 
-    The id is the stored file name without extension where every picture has one of its own, else the row.
+    The id is the stored file name without extension where every picture has one of its own, else the row. Without a
+    column of labels all are unknown. Shards that number their classes differently are matched by name.
 
     Args:
         path: what the user named.
         tables: its files.
 
     Raises:
-        DataError: there is no column of pictures, or none of labels.
+        DataError: there is no column of pictures.
     """
-    column = _choose_column(path, tables, IMAGE_COLUMNS, _is_picture_column)
-    label_column = _choose_column(path, tables, LABEL_COLUMNS, _is_integer_column)
-    labels = np.concatenate([np.zeros(0, np.int64), *(_labels(tables, group, label_column) for group in tables.groups)])
-    class_names = _class_names(tables, label_column)
-    if class_names is None:
-        class_names = name_classes(path, labels)
-    return TableImageSet(path.name, tables, column, labels, class_names)
+    present = _names(path, tables.schemas[0])
+    fitting = [name for name in IMAGE_COLUMNS if name in present and _is_picture_column(tables, name)]
+    if not fitting:
+        raise DataError(path, f"no fitting column {' or '.join(IMAGE_COLUMNS)} among {', '.join(present)}", _REMEDY)
+    column, label = fitting[0], _label_column(tables)
+    labels, matched = _read_labels(path, tables, label)
+    image_set = TableImageSet(path.name, tables, column, labels.numbers, labels.class_names)
+    renumbered = (image_set.labels, image_set.class_names) if matched else None
+    image_set.columns = TableColumns(tables, column, label, renumbered=renumbered)
+    lost = image_set.columns.lost
+    image_set.notes = labels.notes + ((Note.of("columns that differ between shards, left out", lost),) if lost else ())
+    return image_set
 
 
 def ids_of_paths(paths: Sequence[str | None]) -> list[str]:
@@ -117,29 +106,58 @@ def ids_of_paths(paths: Sequence[str | None]) -> list[str]:
     return ids if len(set(ids)) == len(paths) and all(map(is_path, ids)) else row_ids(len(paths))
 
 
-def _choose_column(path: Path, tables: Tables, names: tuple[str, ...], fits: Callable[[Any], bool]) -> str:
-    schema = tables.schema
+def _names(path: Path, schema: Any) -> list[str]:
     try:
-        present = schema.names
+        names = list(schema.names)
     except UnicodeDecodeError:
         raise DataError(path, "the names of its columns are broken", _REMEDY) from None
-    for name in names:
-        if present.count(name) > 1:
+    for name in (*IMAGE_COLUMNS, *LABEL_COLUMNS):
+        if names.count(name) > 1:
             raise DataError(path, f"it has the column {name} twice", _REMEDY)
-        if name in present and fits(schema.field(name).type):
-            return name
-    raise DataError(path, f"no fitting column {' or '.join(names)} among {', '.join(present)}", _REMEDY)
+    return names
 
 
-def _is_picture_column(kind: Any) -> bool:
+def _is_picture_column(tables: Tables, name: str) -> bool:
     types = require("pyarrow", extra="parquet", purpose="reading parquet").types
+    kind = tables.schemas[0].field(name).type
     if not types.is_struct(kind) or kind.get_field_index("bytes") < 0:
         return False
     return types.is_binary(kind.field("bytes").type) or types.is_large_binary(kind.field("bytes").type)
 
 
-def _is_integer_column(kind: Any) -> bool:
-    return require("pyarrow", extra="parquet", purpose="reading parquet").types.is_integer(kind)
+def _label_column(tables: Tables) -> str | None:
+    """The column of labels: by its name, or the first whose classes have names."""
+    schema = tables.schemas[0]
+    named = [name for name, feature in features(schema).items() if feature.get("_type") == "ClassLabel"]
+    return next((name for name in (*LABEL_COLUMNS, *named) if name in schema.names), None)
+
+
+def _read_labels(path: Path, tables: Tables, column: str | None) -> tuple[Labels, bool]:
+    """The labels of all shards in the numbers of the first, and whether another shard numbers them differently."""
+    if column is None:
+        return Labels(np.full(tables.rows, -1), ()), False
+    types = require("pyarrow", extra="parquet", purpose="reading parquet").types
+    missing = [path for path, schema in zip(tables.paths, tables.schemas, strict=True) if column not in schema.names]
+    if missing:
+        raise DataError(missing[0], f"it lacks the column {column} of {tables.paths[0].name}", _REMEDY)
+    if not all(types.is_integer(schema.field(column).type) for schema in tables.schemas):
+        values = itertools.chain.from_iterable(tables.column(group, column).to_pylist() for group in tables.groups)
+        return read_labels(path, values, class_names=_class_names(tables.schemas[0], column)), False
+    names = [_class_names(schema, column) for schema in tables.schemas]
+    numbers = np.concatenate([np.zeros(0, np.int64), *(_labels(tables, group, column) for group in tables.groups)])
+    if all(other == names[0] for other in names):
+        return read_labels(path, numbers, class_names=names[0]), False
+    shards = np.repeat([group.shard for group in tables.groups], [group.rows for group in tables.groups])
+    wanted = list(dict.fromkeys(name for shard_names in names for name in shard_names or ()))
+    for shard, shard_names in enumerate(names):
+        rows, file = shards == shard, tables.paths[shard].name
+        own = name_classes(tables.paths[shard], numbers[rows]) if shard_names is None else shard_names
+        if int(numbers[rows].max(initial=-1)) >= len(own):
+            raise DataError(tables.paths[shard], f"a label is outside 0 to {len(own) - 1}", "Correct it", record=column)
+        numbers[rows] = match_labels(numbers[rows], own, wanted, name=file, wanted_by="the other shards")
+    other = [file.name for file, own in zip(tables.paths, names, strict=True) if own != names[0]]
+    note = Note.of(f"shards that number their classes otherwise than {tables.paths[0].name}, matched by name", other)
+    return Labels(numbers, wanted, (note,)), True
 
 
 def _labels(tables: Tables, group: RowGroup, column: str) -> np.ndarray:
@@ -152,13 +170,10 @@ def _labels(tables: Tables, group: RowGroup, column: str) -> np.ndarray:
         raise DataError(file, "a label is no number of a class", "Correct the label", record=column) from None
 
 
-def _class_names(tables: Tables, column: str) -> list[str] | None:
+def _class_names(schema: Any, column: str) -> list[str] | None:
     """The names that the Hub's metadata gives the labels, if it is there."""
-    try:
-        feature = json.loads((tables.schema.metadata or {})[b"huggingface"])["info"]["features"][column]
-        return [str(name) for name in feature["names"]]
-    except (KeyError, TypeError, ValueError):
-        return None
+    names = features(schema).get(column, {}).get("names")
+    return [str(name) for name in names] if isinstance(names, list) else None
 
 
 def _has_paths(pictures: Any) -> bool:

@@ -47,7 +47,10 @@ def read(
     if not isinstance(source, (str, PathLike)):
         if format is not None or labels_from is not None:
             raise SettingsError("format= and labels_from= are for files; an object has a form and labels of its own")
-        return read_object(source)
+        found = read_object(source)
+        if found is not source:
+            tell(found.name, found.notes)
+        return found
     try:
         asked = parse_source(source)
         reader: Format = load_method(METHODS, format or detect_format(asked.path), kind="format")
@@ -55,12 +58,12 @@ def read(
     except OSError as error:
         where = error.filename or str(source)
         raise DataError(where, f"it cannot be read ({error.strerror})", "Check it and its permissions") from None
-    if asked.path.is_dir():
-        image_set.folder = asked.path
     if labels_from is not None:
         from unpoison.data.numbered import label_by_number
 
         image_set = label_by_number(image_set, labels_from)
+    if asked.path.is_dir():
+        image_set.folder = asked.path
     tell(image_set.name, image_set.notes)
     return image_set if asked.rows == slice(None) else image_set.subset(np.arange(len(image_set))[asked.rows])
 

@@ -20,5 +20,5 @@ class RowPictures(ArrayImageSet):
     def labelled(self, labels: np.ndarray, class_names: Sequence[str]) -> RowPictures:
         """The same pictures with labels."""
         labelled = RowPictures(self.images, labels, class_names=class_names, ids=self.ids, name=self.name)
-        labelled.format = self.format
+        labelled.inherit(self)
         return labelled

@@ -36,10 +36,12 @@ class Writer(ABC):
 
     Attributes:
         stores_png: whether pictures are stored as PNG, so that `add` takes them in that form too.
+        holds_columns: whether a set's further columns are written too.
         notes: once it is closed, what the format could not hold and was left out.
     """
 
     stores_png = False
+    holds_columns = False
     notes: tuple[Note, ...] = ()
 
     def __init__(self, target: Path, source: ImageSet):
@@ -92,6 +94,9 @@ class Writer(ABC):
                 if os.path.lexists(self.target):
                     raise RunError(f"{self.target} was made by somebody else meanwhile; name a new target")
                 os.rename(self.temporary, self.target)
+            if self.source.columns is not None and self.source.columns.names and not self.holds_columns:
+                what = "columns that this format cannot hold, left out; .parquet keeps them"
+                self.notes += (Note.of(what, self.source.columns.names),)
             tell(self.target.name, self.notes)
         except BaseException:
             self.abort()

@@ -63,9 +63,13 @@ class Application:
         pictures = [from_channels(array) for array in self.purify_each(image_set)]
         about: dict[str, Any] = {"class_names": image_set.class_names, "ids": image_set.ids, "name": image_set.name}
         one_kind = {(picture.rgb.shape, picture.mode) for picture in pictures}
+        purified: ImageSet
         if len(one_kind) == 1 and pictures[0].mode == "RGB":
-            return ArrayImageSet(np.stack([picture.rgb for picture in pictures]), image_set.labels, **about)
-        return PictureListSet(pictures, image_set.labels, **about)
+            purified = ArrayImageSet(np.stack([picture.rgb for picture in pictures]), image_set.labels, **about)
+        else:
+            purified = PictureListSet(pictures, image_set.labels, **about)
+        purified.inherit(image_set)
+        return purified
 
     def purify_each(self, image_set: ImageSet) -> Iterator[np.ndarray]:
         """Purify the pictures of a set one after the other, [H, W, C] uint8 each, in the channels they had."""

@@ -69,6 +69,7 @@ def purify_in_memory(
     purified = ArrayImageSet(
         images, image_set.labels, class_names=image_set.class_names, ids=image_set.ids, name=image_set.name
     )
+    purified.inherit(image_set)
     facts = change_facts(image_set, changes)
     return purified, work.step(source=hash_pictures(source), result=hash_pictures(result), facts=facts)
 
