@@ -159,3 +159,12 @@ def test_records_round_trip(tmp_path):
     (tmp_path / "zz.json").write_text("{}")
     with pytest.raises(DataError, match=r"zz\.json.*not a trial record"):
         read_records(tmp_path)
+
+
+def test_a_file_may_be_read_by_those_who_may_read_others(tmp_path):
+    (tmp_path / "plain").touch()
+    with atomic_path(tmp_path / "weights") as temporary:
+        temporary.unlink()
+        descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600)  # as safetensors does
+        os.close(descriptor)
+    assert (tmp_path / "weights").stat().st_mode == (tmp_path / "plain").stat().st_mode
