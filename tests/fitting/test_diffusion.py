@@ -201,6 +201,12 @@ def test_wrong_requests_are_refused(tmp_path, out, settings, message):
         fit(make_set(), out=tmp_path / out, settings=settings)
 
 
+def test_a_place_that_cannot_be_written_is_refused_first(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="is no folder; choose another place"):
+        fit(None, out=tmp_path / "file" / "net.safetensors")
+
+
 def test_bfloat16_follows_fp32(tmp_path):
     losses = [
         fit(make_set(), out=tmp_path / f"{p}.safetensors", settings=make_settings(precision=p)).losses

@@ -14,6 +14,7 @@ from unpoison.core.files import write_json
 from unpoison.core.hashing import hash_file, hash_json
 from unpoison.core.images import ImageSet
 from unpoison.core.precision import Resolved, resolve
+from unpoison.core.targets import check_file
 from unpoison.fitting.checkpoints import begun_fit, checkpoint_path
 from unpoison.fitting.networks import STORED
 from unpoison.fitting.settings import OptimiserSettings
@@ -26,13 +27,15 @@ S = TypeVar("S", bound=OptimiserSettings)
 
 
 def check_output(out: Path) -> None:
-    """Refuse a name that is not one of a weights file, before anything is computed.
+    """Refuse a weights file that could not be written, before anything is computed.
 
     Raises:
-        SettingsError: it does not end in `.safetensors`.
+        SettingsError: its name does not end in `.safetensors`.
+        RunError: it is a folder, or its place may not be written.
     """
     if out.suffix != ".safetensors":
         raise SettingsError(f"weights are written as .safetensors; choose such a name instead of '{out.name}'")
+    check_file(out, example="net.safetensors")
 
 
 def identify(image_set: ImageSet, settings: OptimiserSettings, seed: int) -> dict[str, Any]:
