@@ -89,7 +89,9 @@ def test_the_error_is_that_of_the_noise_that_is_stored(make_set, monkeypatch):
     """What is recorded, and what ends the rounds, is measured with the noise of classes, not with an image's own."""
     learners = []
     made = bilevel.new_learner
-    monkeypatch.setattr(bilevel, "new_learner", lambda *args, **more: learners.append(made(*args, **more)) or learners[0])
+    monkeypatch.setattr(
+        bilevel, "new_learner", lambda *args, **more: learners.append(made(*args, **more)) or learners[0]
+    )
     clean = make_set(30)
     fields = {"width": 4, "rounds": 1, "training_steps": 6, "precision": "fp32", "steps": 1, "training_batch": 10}
     settings = attack_settings("em", profiles=["class-wise"], overrides=fields)
