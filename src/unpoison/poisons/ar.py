@@ -14,7 +14,7 @@ from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Length, Settings, bound_value
-from unpoison.poisons.ar_coefficients import ar_noise, read_tables, search_tables
+from unpoison.poisons.ar_coefficients import SearchNorm, ar_noise, read_tables, search_tables
 from unpoison.poisons.base import PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
 from unpoison.poisons.chunks import class_chunks
 
@@ -27,12 +27,15 @@ class ArSettings(Settings):
         epsilon: the bound, which every perturbation reaches; the paper uses 1 (CIFAR, SVHN) and 3 (STL-10) with `l2`,
             8/255 with `linf`.
         coefficients: file of published tables, one for each class or more; empty to search for new ones.
+        search_norm: which size of a new table's noise is bounded: `l2`, its length over the whole picture, as the
+            authors' finder does it; or `linf`, each value, which lets more through, whose noise spreads further.
         quantise: how the sum becomes 8 bits.
     """
 
     norm: Literal["l2", "linf"] = "l2"
     epsilon: Length = Field(default="1", validate_default=True)
     coefficients: str = ""
+    search_norm: SearchNorm = "l2"
     quantise: Quantise = "round"
 
     @field_validator("epsilon")
@@ -66,7 +69,7 @@ class ArPoison:
         if settings.coefficients:
             tables = _published(Path(settings.coefficients), classes)
         else:
-            tables = search_tables(classes, height, width, generator=generator)
+            tables = search_tables(classes, height, width, norm=settings.search_norm, generator=generator)
         order, epsilon = (2 if settings.norm == "l2" else torch.inf), bound_value(settings.epsilon)
         poisoned = np.empty_like(images)
         for label, rows in class_chunks(images, image_set.labels):

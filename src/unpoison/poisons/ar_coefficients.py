@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from itertools import product
+from math import prod, sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,9 +17,11 @@ from unpoison.data.torch_files import read_torch
 
 MARGIN = 4  # rows and columns that are cut off, for the first two are the random start
 _TRIALS = 3
-_LARGEST = 50.0  # value that stable noise, started from N(0, 1), never exceeds
+_LARGEST = 50.0  # size that stable noise, started from N(0, 1), never exceeds on a picture of 32x32
 _SIDE = 32  # tables are tried on pictures of at least this side
 _POOL = 6_000_000  # start values of one pool of candidates
+
+SearchNorm = Literal["l2", "linf"]
 
 
 def autoregress(start: Tensor, coefficients: Tensor) -> Tensor:
@@ -63,14 +66,20 @@ def ar_filters(tables: Tensor) -> Tensor:
     return filters
 
 
-def search_tables(classes: int, height: int, width: int, *, generator: torch.Generator) -> Tensor:
+def search_tables(
+    classes: int, height: int, width: int, *, norm: SearchNorm = "l2", generator: torch.Generator
+) -> Tensor:
     """Find tables whose noise stays bounded and whose filters tell their noises apart.
 
-    Coefficients are drawn from N(0, 1) and divided by their sum. A table is kept if, in three trials, no value of its
-    noise passes 50, and the filter of every table kept before responds to the noise, scaled to length 1, by at least
-    10 (up to 10 classes) or 3. The bound holds for each channel by itself, so channels are drawn and rejected singly,
-    and three of them make a table. Trials have the size of the picture, but at least 32 pixels a side: many a table
-    that is stable at 32 diverges at 224.
+    Coefficients are drawn from N(0, 1) and divided by their sum. A table is kept if, in three trials, its noise does
+    not pass 50, and the filter of every table kept before responds to the noise, scaled to length 1, by at least 10
+    (up to 10 classes) or 3. Trials have the size of the picture, but at least 32 pixels a side: many a table that is
+    stable at 32 diverges at 224.
+
+    What the 50 bounds is the length of the whole pattern, as in the authors' finder, although its help calls it an
+    L-infinity norm; noise that passes it falls off from the corner where it starts. The finder only knows patterns of
+    32x32; on larger ones the bound grows with the square root of their pixels. `linf` bounds each value by itself:
+    most of its tables lie beyond the length of 50, and their noise reaches further into the picture.
 
     The paper searches until it finds. A first few tables can rule out all others, so here 5 % of the demand is let go
     after every pool of candidates that brings nothing.
@@ -79,6 +88,7 @@ def search_tables(classes: int, height: int, width: int, *, generator: torch.Gen
         classes: how many tables.
         height: of the pictures.
         width: of the pictures.
+        norm: what the bound of 50 holds for: the noise's length, or each of its values.
         generator: source of tables and trials.
 
     Returns:
@@ -92,7 +102,7 @@ def search_tables(classes: int, height: int, width: int, *, generator: torch.Gen
     found: list[Tensor] = []
     while True:
         before = len(found)
-        tables, noises = _stable_tables(max(height, _SIDE), max(width, _SIDE), generator)
+        tables, noises = _stable_tables(max(height, _SIDE), max(width, _SIDE), norm, generator)
         for earlier in found:
             tables, noises = _responding(tables, noises, earlier, required)
         while len(tables):
@@ -135,21 +145,32 @@ def _read(path: Path) -> Any:
     return np.load(path, allow_pickle=False) if path.suffix == ".npy" else read_torch(path)
 
 
-def _stable_tables(height: int, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _stable_tables(height: int, width: int, norm: SearchNorm, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Candidates [M, 3, 3, 3] with bounded noise, and their trials [M, 3, 3, H, W], each of length 1."""
     count = _POOL // (3 * (height + MARGIN) * (width + MARGIN))
     single = torch.randn(3, 3, max(count, 100), generator=generator)
     single[2, 2] = 0
     single /= single.sum(dim=(0, 1))
+    # No channel may pass the bound by itself: they are rejected singly, and three of those that are left are a table.
     for rows, columns in sorted({(_SIDE, _SIDE), (height, width)}):  # the small size sorts most of them out at once
         start = torch.randn(rows + MARGIN, columns + MARGIN, _TRIALS, single.shape[-1], generator=generator)
         trials = autoregress(start, single[:, :, None])[MARGIN:, MARGIN:]
-        stable = (trials.abs().amax(dim=(0, 1)) <= _LARGEST).all(dim=0)  # NaN is not
+        stable = _bounded(trials, (0, 1), norm).all(dim=0)
         single, trials = single[..., stable], trials[..., stable]
     whole = 3 * (single.shape[-1] // 3)
     tables = single[..., :whole].unflatten(-1, (-1, 3)).permute(2, 3, 0, 1)
     noises = trials[..., :whole].unflatten(-1, (-1, 3)).permute(3, 2, 4, 0, 1)
+    kept = _bounded(noises, (2, 3, 4), norm).all(dim=1)
+    tables, noises = tables[kept], noises[kept]
     return tables.contiguous(), noises / noises.square().sum(dim=(2, 3, 4), keepdim=True).sqrt()
+
+
+def _bounded(noise: Tensor, dim: tuple[int, ...], norm: SearchNorm) -> Tensor:
+    """Whether noise stays below the bound over the rows, columns and channels `dim`; NaN does not."""
+    if norm == "linf":
+        return noise.abs().amax(dim=dim) <= _LARGEST
+    pixels = prod(noise.shape[axis] for axis in dim[-2:])
+    return torch.linalg.vector_norm(noise, dim=dim) <= _LARGEST * sqrt(pixels) / _SIDE
 
 
 def _responding(tables: Tensor, noises: Tensor, earlier: Tensor, required: float) -> tuple[Tensor, Tensor]:
