@@ -71,3 +71,9 @@ def test_a_name_says_what_is_in_it(run, make_set, tmp_path, target, output_forma
     assert (code, err) == (2, f"unpoison: '{target}' is no name for the format {output_format}; call it {better}\n")
     assert [path.name for path in tmp_path.iterdir()] == ["in.npz"]
     assert run("convert", tmp_path / "in.npz", tmp_path / better, "--to", output_format)[0] == 0
+
+
+def test_pictures_are_told_as_they_are_written(make_set, tmp_path):
+    told = []
+    write(make_set(300), tmp_path / "out", on_step=told.append)
+    assert [(info.step, info.total) for info in told] == [(256, 300), (300, 300)]

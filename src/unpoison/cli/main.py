@@ -11,7 +11,7 @@ import click
 
 from unpoison import __version__
 from unpoison.cli import interrupts
-from unpoison.core.errors import UnpoisonError
+from unpoison.core.errors import UnpoisonError, show_control
 from unpoison.core.memory import keep_memory
 from unpoison.core.methods import load_method
 from unpoison.core.notes import DataWarning
@@ -99,7 +99,7 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"unpoison: {where}{error.strerror or type(error).__name__}", err=True)
+        click.echo(show_control(f"unpoison: {where}{error.strerror or type(error).__name__}"), err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         interrupts.stop("give the same command again")
@@ -108,6 +108,6 @@ def main() -> None:
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """Show what happened to a set as a line; other warnings as Python does."""
     if issubclass(category, DataWarning):
-        click.echo(f"unpoison: {message}", err=True)
+        click.echo(show_control(f"unpoison: {message}"), err=True)
     else:
         _PYTHONS_OWN(message, category, *where, **more)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -44,23 +44,24 @@ def convert(
     as_json: bool,
 ) -> None:
     """Write the image set SRC again as DST, in another format or size; ids and labels stay."""
-    from unpoison.core.progress import telling
+    from unpoison.core.progress import progress_bar, telling
     from unpoison.data import read, refuse_existing, resize, write
 
     check_sources(src, labels_from, input_format=input_format)
     refuse_existing(dst)
-    with telling(f"reading {src}, writing {dst}"):
+    with telling(f"reading {src}"):
         image_set = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
         if per_class:
             image_set = _part_of_classes(image_set, per_class)
         if size:
             image_set = resize(image_set, size)
-        write(image_set, dst, format=output_format)
-    options.answer(
-        as_json,
-        f"{len(image_set)} images in {len(image_set.class_names)} classes: {image_set.format} -> {dst}",
-        {"images": len(image_set), "per_class": image_set.count_per_class(), "hash": image_set.content_hash},
-    )
+    with progress_bar(f"convert {image_set.name}", unit="img") as on_step:
+        write(image_set, dst, format=output_format, on_step=on_step)
+    facts: dict[str, Any] = {"images": len(image_set), "per_class": image_set.count_per_class()}
+    if as_json:  # it takes as long as reading the set again
+        facts["hash"] = image_set.content_hash
+    text = f"{len(image_set)} images in {len(image_set.class_names)} classes: {image_set.format} -> {dst}"
+    options.answer(as_json, text, facts)
 
 
 def _part_of_classes(image_set: ImageSet, asked: str) -> ImageSet:

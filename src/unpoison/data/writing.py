@@ -10,6 +10,7 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
 from unpoison.core.notes import Note
+from unpoison.core.progress import OnStep, StepInfo
 from unpoison.data.delivery import hold_place, prepare_place, publish
 from unpoison.data.methods import METHODS
 from unpoison.data.writer import Writer
@@ -24,6 +25,7 @@ def write(
     *,
     format: str | None = None,  # noqa: A002
     files: Callable[[Sequence[Note]], Mapping[str, bytes]] | None = None,
+    on_step: OnStep | None = None,
 ) -> Sequence[Note]:
     """Write a set; grey and transparency are kept where the format can hold them.
 
@@ -33,6 +35,7 @@ def write(
         format: `folder`, `numbered`, `npz` or `parquet`; see `default_format` if left out.
         files: makes what belongs to the set and appears together with it, such as its manifest, from what was left out;
             name to content. A file lies inside a folder under its name, beside a file X as `X.name`.
+        on_step: called as the work goes on, with the number of pictures written.
 
     Returns:
         What the format could not hold and was left out, which is warned of too.
@@ -48,6 +51,8 @@ def write(
             for block in image_set.blocks():
                 pictures = [image_set.picture(row) for row in block]
                 writer.add(block, [picture.restore(picture.rgb) for picture in pictures])
+                if on_step:
+                    on_step(StepInfo(block.stop, len(image_set)))
         publish(folder, target, files(writer.notes) if files else {})
     return writer.notes
 
