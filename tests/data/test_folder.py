@@ -12,7 +12,7 @@ from data.conftest import assert_one_line, png_bytes
 from unpoison.core.errors import DataError, RunError, SettingsError, UnsafeFileError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.notes import DataWarning
-from unpoison.data import open_writer, read, set_bad_aside, write
+from unpoison.data import bad_pictures_together, open_writer, read, set_bad_aside, write
 
 
 def test_ids_labels_and_other_files(class_folder):
@@ -137,6 +137,11 @@ def test_no_classes(tmp_path):
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(DataError, match="no class folders"):
         read(tmp_path)
+    for name in ("one.png", "two.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        read(tmp_path)
+    assert_one_line(caught.value, "holds 2 pictures, but no class folders", "all into one folder in it")
     with pytest.raises(DataError, match="no such file"):
         read(tmp_path / "none")
 
@@ -155,6 +160,19 @@ def test_bad_pictures_are_named_and_set_aside(class_folder):
     assert set_bad_aside(good) == (good, [])
     with pytest.raises(DataError, match=r"bad\.png"):
         image_set.array()
+    (class_folder / "dog" / "worse.png").write_bytes(b"hello")
+    with pytest.raises(DataError) as caught:
+        read(class_folder).array()
+    assert_one_line(caught.value, "2 pictures cannot be read", "cat/bad.png", "dog/worse.png", "Remove or replace them")
+    with pytest.raises(DataError, match=r"2 pictures .*bad\.png .*cut\.png .*--skip-bad"):
+        _end_at_the_first(image_set)
+    with pytest.raises(DataError, match="of another kind"), bad_pictures_together(good, remedy="none"):
+        raise DataError("x", "of another kind", "")
+
+
+def _end_at_the_first(image_set):
+    with bad_pictures_together(image_set, remedy="Give --skip-bad"):
+        image_set.picture(image_set.ids.index("cat/bad"))
 
 
 def test_a_bad_picture_leaves_nothing_behind(class_folder, tmp_path):

@@ -13,7 +13,7 @@ from data.conftest import assert_one_line
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import Manifest, Step, pack_manifest
-from unpoison.data import default_format, read, read_history, write
+from unpoison.data import default_format, detect_format, read, read_history, write
 from unpoison.data.sources import parse_source
 
 
@@ -48,6 +48,34 @@ def test_unknown_files_and_formats(tmp_path):
         read(tmp_path, format="foldr")
     with pytest.raises(DataError, match="no such file"):
         read(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("https://x.org/set.zip", ("https://x.org/set.zip", "an address, and nothing is fetched", "Download it")),
+        ("s3://bucket/set", ("s3://bucket/set", "an address", "hf://owner/name")),
+        ("cat.png", ("one picture", "into a folder of its class")),
+        ("set.rar", ("only .zip and .tar.gz are read", "Unpack it")),
+    ],
+)
+def test_what_is_no_set_gets_an_answer_that_fits(tmp_path, monkeypatch, name, words):
+    monkeypatch.chdir(tmp_path)
+    if "/" not in name:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        read(name)
+    assert_one_line(caught.value, *words)
+
+
+def test_a_folder_that_may_not_be_listed_is_of_no_format(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError) as caught:
+        detect_format(tmp_path)
+    assert_one_line(caught.value, tmp_path.name, "Permission denied", "Check it and its permissions")
 
 
 def test_default_formats(tmp_path, small_set):

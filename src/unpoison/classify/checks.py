@@ -16,11 +16,13 @@ def check_sets(train_set: ImageSet, test_set: ImageSet) -> ImageSet:
         The test set, its classes numbered like those of the training set.
 
     Raises:
+        DataError: a picture is broken.
         SettingsError: pictures, labels or classes are missing, or the two sets do not fit each other.
     """
     for image_set in (train_set, test_set):
         if not len(image_set):
             raise SettingsError(f"{image_set.name} holds no pictures")
+        image_set.check_headers()
         unknown = int((image_set.labels < 0).sum())
         if unknown:
             raise SettingsError(f"{unknown} pictures of {image_set.name} have no label; training and testing need all")

@@ -72,9 +72,9 @@ class _Commands(click.Group):
 def cli() -> None:
     """Make a labelled image set from an untrusted source safe to train on.
 
-    SRC and DST are image folders (class/name.png), flat numbered PNG folders, .npz, parquet in the Hub's image layout,
-    CIFAR-10/100, and the published formats of poisoned and purified sets. A part of a set is named SRC#test,
-    SRC[:1000] or SRC#test[1000:].
+    SRC and DST are image folders (class/name.png; SRC also packed as .zip or .tar.gz), flat numbered PNG folders,
+    .npz, parquet in the Hub's image layout, CIFAR-10/100, and the published formats of poisoned and purified sets. A
+    part of a set is named SRC#test, SRC[:1000] or SRC#test[1000:].
     """
 
 

@@ -113,7 +113,7 @@ def purify(
     with telling(f"reading {src}"):
         from unpoison.core.device import choose_device
         from unpoison.core.manifest import manifest_path
-        from unpoison.data import read_history
+        from unpoison.data import bad_pictures_together, read_history
         from unpoison.purifiers.building import purifier_settings
         from unpoison.purifiers.cost import announce_cost
         from unpoison.purifiers.photographs import warn_of_strangeness
@@ -130,8 +130,9 @@ def purify(
         image_set, skipped = _read_source(src, input_format, labels_from, skip_bad)
     if warning := warn_of_strangeness(image_set, settings):
         write_line(f"unpoison: {warning}")
+    named = bad_pictures_together(image_set, remedy="Remove or replace what is broken, or set it aside with --skip-bad")
     if preview is not None:
-        with telling(f"trying {preview} pictures of {image_set.name} with {run.method}"):
+        with named, telling(f"trying {preview} pictures of {image_set.name} with {run.method}"):
             shown = write_preview(image_set, run, preview_path(dst), count=preview, device=device)
         text = "{previewed} of {images} images tried, mean change {change_255} of 255 -> {page}".format(**shown)
         options.answer(as_json, text, shown)
@@ -146,7 +147,7 @@ def purify(
         "overwrite": overwrite,
         "draw": draw_changes,
     }
-    with progress_bar(f"purify {image_set.name}", unit="img") as bar:
+    with named, progress_bar(f"purify {image_set.name}", unit="img") as bar:
         about["on_step"] = announce_cost(bar, write_line, device=kind)
         outcome = purify_to(image_set, dst, run, engine=engine, workers=workers, **about)
     manifest = outcome.manifest

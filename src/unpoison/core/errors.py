@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Sequence
 from pathlib import PurePath
 from types import ModuleType
 
+_SHOWN = 5  # bad pictures that are named
 # Line ends, what could steer a terminal, and bytes of file names that are no text.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -66,13 +68,32 @@ class DataError(UnpoisonError):
     """
 
     def __init__(self, file: str | PurePath, problem: str, remedy: str, *, record: object = None):
-        where = str(file) if record is None else f"{file}, record {record}"
-        super().__init__(f"{where}: {problem}. {remedy}")
         self.file, self.problem, self.remedy, self.record = str(file), problem, remedy, record
+        super().__init__(f"{self.place}: {problem}. {remedy}")
+
+    @property
+    def place(self) -> str:
+        """The file, and which record in it."""
+        return self.file if self.record is None else f"{self.file}, record {self.record}"
 
     def __reduce__(self):
         # Exceptions are rebuilt from their message by default, which would lose the parts.
         return _rebuild, (type(self), self.file, self.problem, self.remedy, self.record)
+
+
+def join_errors(name: str, errors: Sequence[DataError], remedy: str) -> DataError:
+    """Several pictures of a set that cannot be read as one error; a single one stays as it is.
+
+    Args:
+        name: of the set.
+        errors: one for each, at least one.
+        remedy: what the user can do.
+    """
+    if len(errors) == 1:
+        return DataError(errors[0].file, errors[0].problem, remedy, record=errors[0].record)
+    shown = [f"{error.place} ({error.problem})" for error in errors[:_SHOWN]]
+    more = [f"and {len(errors) - _SHOWN} more"] if len(errors) > _SHOWN else []
+    return DataError(name, f"{len(errors)} pictures cannot be read: {', '.join([*shown, *more])}", remedy)
 
 
 class UnsafeFileError(DataError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from unpoison.core.errors import DataError, SettingsError
+from unpoison.core.errors import DataError, SettingsError, join_errors
 from unpoison.core.hashing import hash_picture, hash_pictures
 from unpoison.core.notes import Note
 
@@ -176,16 +176,29 @@ class ImageSet(ABC):
                 f"{_size(self.sizes.max(axis=0))}; poisoning and training need one size: resize them first, "
                 "as in `unpoison convert SRC DST --size 32`"
             )
-        return np.stack(self.load(range(len(self)))) if len(self) else np.zeros((0, 0, 0, 3), np.uint8)
+        pictures = self._decode(range(len(self)))
+        return np.stack([picture.rgb for picture in pictures]) if pictures else np.zeros((0, 0, 0, 3), np.uint8)
 
     def check_headers(self) -> None:
-        """Say what is wrong with a picture of unknown size, before a complaint about sizes hides it.
+        """Say what is wrong with pictures of unknown size, before a complaint about sizes hides it.
 
         Raises:
-            DataError: as `picture` does.
+            DataError: names them.
         """
-        for row in np.flatnonzero(self.sizes[:, 0] == 0):
-            self.picture(int(row))
+        self._decode(np.flatnonzero(self.sizes[:, 0] == 0).tolist())
+
+    def _decode(self, rows: Iterable[int]) -> list[Picture]:
+        """Some pictures; all that are broken are named together."""
+        pictures: list[Picture] = []
+        errors: list[DataError] = []
+        for row in rows:
+            try:
+                pictures.append(self.picture(row))
+            except DataError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0] if len(errors) == 1 else join_errors(self.name, errors, "Remove or replace them")
+        return pictures
 
     @cached_property
     def content_hash(self) -> str:

@@ -1,6 +1,6 @@
 """Readers and writers of image sets, and safe loading of strangers' files."""
 
-from unpoison.data.bad_pictures import set_bad_aside
+from unpoison.data.bad_pictures import bad_pictures_together, set_bad_aside
 from unpoison.data.delivery import refuse_existing
 from unpoison.data.reading import detect_format, read
 from unpoison.data.resizing import resize
@@ -8,6 +8,7 @@ from unpoison.data.sources import read_history
 from unpoison.data.writing import default_format, open_writer, stores_png, write
 
 __all__ = [
+    "bad_pictures_together",
     "default_format",
     "detect_format",
     "open_writer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -18,21 +19,23 @@ _MAX_RATIO = 200  # pictures pack at most a few times
 _REMEDY = "Fetch it again from its publisher, or unpack it by hand and check it"
 
 
-def read_tar(path: Path, wanted: Callable[[PurePosixPath], bool]) -> dict[str, bytes]:
+def read_tar(path: Path, wanted: Callable[[PurePosixPath], bool], *, most: int | None = None) -> dict[str, bytes]:
     """Some files of a `.tar.gz`, in memory. Every member is checked, wanted or not.
 
     Args:
         path: the archive.
-        wanted: whether to keep a member, by its path in the archive.
+        wanted: whether to keep a member, by its path in the archive; asked of every file.
+        most: how many bytes may be kept in all.
 
     Returns:
-        Contents by the last part of the member's path.
+        Contents by the member's path.
 
     Raises:
-        DataError: the archive is broken.
+        DataError: the archive is broken, or more would be kept.
         UnsafeFileError: a member leaves the archive, is a link or a device, or it unpacks to far too much.
     """
     found: dict[str, bytes] = {}
+    kept = 0
     try:
         with (
             gzip.open(path) as unpacked,
@@ -44,8 +47,11 @@ def read_tar(path: Path, wanted: Callable[[PurePosixPath], bool]) -> dict[str, b
                     raise UnsafeFileError(path, "the member is a link or a device", _REMEDY, record=member.name)
                 name = PurePosixPath(member.name)
                 if member.isfile() and wanted(name):
+                    kept += member.size
+                    if most is not None and kept > most:
+                        raise DataError(path, f"it unpacks to over {most // 2**20} MiB", "Unpack it with tar -xzf")
                     with closing(archive.extractfile(member)) as file:  # type: ignore[type-var]
-                        found[name.name] = file.read()  # type: ignore[union-attr]
+                        found[str(name)] = file.read()  # type: ignore[union-attr]
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
         raise DataError(path, f"the archive is broken ({error})", "Fetch it again") from None
     return found
@@ -65,6 +71,8 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     try:
         for member in archive.infolist():
             check_member(path, member.filename)
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise UnsafeFileError(path, "the member is a link", _REMEDY, record=member.filename)
         check_unpacked(path, sum(member.file_size for member in archive.infolist()))
     except UnsafeFileError:
         archive.close()

@@ -41,10 +41,11 @@ def read_cifar(classes: int, path: Path, split: str | None) -> ImageSet:
     else:
         wanted = {*files, meta}
         members = read_tar(path, lambda name: name.name in wanted)
-        found = {name: unpickle(data, path, record=name) for name, data in members.items()}
+        found = {Path(name).name: unpickle(data, path, record=name) for name, data in members.items()}
     missing = [name for name in files if name not in found]
     if missing:
-        raise DataError(path, f"the file '{missing[0]}' is missing", _REMEDY)
+        what = "" if path.is_dir() else "this is no archive of class folders, nor one of CIFAR: "
+        raise DataError(path, f"{what}the file '{missing[0]}' is missing", _REMEDY)
     batches = [_read_batch(path, name, found[name], classes) for name in files]
     class_names = _class_names(path, meta, found.get(meta), names_key, classes)
     images = np.concatenate([images for images, _ in batches])

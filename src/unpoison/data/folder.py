@@ -35,15 +35,11 @@ def read_folder(path: Path, split: str | None) -> ImageSet:
     """
     root = path if split is None else path / split
     folders = _list_folders(root)
-    unread: list[str] = []
-    if split is None and all(folder.lower() in _SPLITS for folder in folders):
-        chosen = choose_split(
-            path, next((folder for folder in folders if folder.lower() == "train"), None), (*folders,)
-        )
-        unread = [folder for folder in folders if folder != chosen]
+    chosen, unread = choose_folder(path, folders) if split is None else (None, [])
+    if chosen is not None:
         root = path / chosen
         folders = _list_folders(root)
-    class_names = _class_names(root, folders)
+    class_names = order_classes(root / CLASS_FILE, _read_class_file(root), folders)
     files: list[str] = []
     others = list_others(root)
     for folder in folders:
@@ -65,23 +61,61 @@ def _list_folders(root: Path) -> list[str]:
         raise DataError(root, "there is no such folder", "Name a folder that holds one folder per class")
     folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not folders:
-        raise DataError(root, "it holds no class folders", "Sort the pictures into one folder per class")
+        loose = sum(Path(name).suffix.lower() in SUFFIXES for name in list_others(root))
+        what = f"it holds {loose} pictures, but" if loose else "it holds"
+        raise DataError(
+            root,
+            f"{what} no class folders",
+            "Sort the pictures into one folder per class; if they have none, all into one folder in it",
+        )
     return folders
 
 
-def _class_names(root: Path, folders: list[str]) -> list[str]:
-    path = root / CLASS_FILE
-    if not path.is_file():
+def choose_folder(path: Path, folders: list[str]) -> tuple[str | None, list[str]]:
+    """Where all folders of a set are called like splits: the one to read if none is named, and the others.
+
+    Raises:
+        SettingsError: `train` is not among them.
+    """
+    if not folders or any(folder.lower() not in _SPLITS for folder in folders):
+        return None, []
+    train = next((folder for folder in folders if folder.lower() == "train"), None)
+    chosen = choose_split(path, train, (*folders,))
+    return chosen, [folder for folder in folders if folder != chosen]
+
+
+def order_classes(path: Path, text: bytes | None, folders: list[str]) -> list[str]:
+    """Names of the classes in their order.
+
+    Args:
+        path: of the file that gives it, for messages.
+        text: its contents, a name a line; None if there is none, and the folders are taken as they are.
+        folders: that hold pictures.
+
+    Raises:
+        DataError: it does not name all folders, or one twice, or is not UTF-8.
+    """
+    if text is None:
         return folders
     try:
-        class_names = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        class_names = text.decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
         raise DataError(path, f"the file cannot be read ({error})", "Remove it to sort the classes by name") from None
     missing = sorted(set(folders) - set(class_names))
     if missing or len(set(class_names)) != len(class_names):
         problem = f"it does not name the folder '{missing[0]}'" if missing else "it names a class twice"
         raise DataError(path, problem, "Correct it, or remove it to sort the classes by name")
     return class_names
+
+
+def _read_class_file(root: Path) -> bytes | None:
+    path = root / CLASS_FILE
+    if not path.is_file():
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(path, f"the file cannot be read ({error})", "Remove it to sort the classes by name") from None
 
 
 def _list_pictures(root: Path, folder: Path) -> tuple[list[str], list[str]]:

@@ -6,6 +6,7 @@ METHODS: dict[str, str] = {
     "digits": "unpoison.data.digits:FORMAT",
     "hub": "unpoison.data.hub:FORMAT",
     "npz": "unpoison.data.npz:FORMAT",
+    "archive": "unpoison.data.archived_folder:FORMAT",
     "cifar10": "unpoison.data.cifar_python:CIFAR10",
     "cifar100": "unpoison.data.cifar_python:CIFAR100",
     "cifar10-bin": "unpoison.data.cifar_binary:CIFAR10",

@@ -16,6 +16,7 @@ from unpoison.data.formats import Format
 from unpoison.data.methods import METHODS
 from unpoison.data.objects import read_object
 from unpoison.data.sources import parse_source
+from unpoison.data.unknown import explain_unknown
 
 
 def read(
@@ -74,9 +75,12 @@ def detect_format(path: Path) -> str:
     Raises:
         DataError: there is no such file, or it is of no known format.
     """
-    for name in METHODS:
-        if load_method(METHODS, name, kind="format").claims(path):
-            return name
-    if not path.exists():
-        raise DataError(path, "there is no such file or folder", "Check the spelling")
-    raise DataError(path, "this is of no known format", f"Name one with --format: {', '.join(METHODS)}")
+    try:
+        if path.is_dir():
+            next(path.iterdir(), None)  # a folder that may not be listed is of no format
+        for name in METHODS:
+            if load_method(METHODS, name, kind="format").claims(path):
+                return name
+    except OSError as error:
+        raise DataError(path, f"it cannot be read ({error.strerror})", "Check it and its permissions") from None
+    raise explain_unknown(path)
