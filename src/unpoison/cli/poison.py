@@ -175,7 +175,8 @@ def _report(result: PoisonResult, dst: Path, as_json: bool) -> None:
     options.answer(
         as_json,
         "\n".join([*lines, f"{len(result.ids)} of {total} images are poisoned -> {dst}"]),
-        {"images": total, "poisoned": len(result.ids), "result": result.step.result, **facts},
+        # The counts of the whole set last: an attack's facts count its own pictures under the same name.
+        {**facts, "images": total, "poisoned": len(result.ids), "result": result.step.result},
     )
 
 
