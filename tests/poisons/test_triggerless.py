@@ -13,9 +13,10 @@ from unpoison.classify.features import features
 from unpoison.classify.methods import METHODS
 from unpoison.core.errors import SettingsError
 from unpoison.core.pixels import to_float
+from unpoison.poisons import bullseye
 from unpoison.poisons.adam import channel_unit, descend, stored_ball
 from unpoison.poisons.base import Resources
-from unpoison.poisons.bullseye import BullseyeSettings, bullseye_loss, observe, stages
+from unpoison.poisons.bullseye import BullseyeSettings, before_last, bullseye_loss, observe, stages
 from unpoison.poisons.crafting import poison
 from unpoison.poisons.gradient_matching import (
     GradientMatchingSettings,
@@ -147,21 +148,43 @@ def test_bullseye_reaches_the_target_in_features(mode, dropout, repeats, attacke
     assert (part.facts["loss_after"] == part.facts["feature_distance_after"]) == (mode == "linear")
 
 
-@pytest.mark.parametrize("mode", ["linear", "end-to-end"])
-def test_bullseyes_loss_is_the_papers(mode, make_set):
-    bodies = [classifier(0), classifier(1, "resnet18")]
-    poisons, target = to_float(make_set(3).images), to_float(make_set(1, seed=1).images)
-    total = 0.0
+def levels_of_resnet(body: Classifier, picture: torch.Tensor) -> list[torch.Tensor]:
+    """What the authors' code looks at: the first block of the last stage [C, H, W], and the features [D]."""
+    net = body.net
+    stem = F.relu(net.bn1(net.conv1((picture[None] - 0.5) / 0.25)))
+    middle = net.layer4[0](net.layer3(net.layer2(net.layer1(stem))))
+    return [middle[0], net.layer4[1](middle).mean(dim=(2, 3))[0]]
+
+
+@pytest.mark.parametrize(("mode", "levels"), [("linear", [1]), ("end-to-end", [0, 1])])
+@torch.no_grad()
+def test_bullseyes_loss_is_that_of_the_authors_code(mode, levels, make_set):
+    """Place by place: how far the mean of the poisons is from the target, in lengths of the target's channels there."""
+    bodies = [classifier(seed, "resnet18") for seed in (0, 1)]
+    poisons, target = to_float(make_set(3, side=32).images), to_float(make_set(1, side=32, seed=1).images)
+    of_bodies = []
     for body in bodies:
-        levels = []
-        chosen = range(len(observe(body, target))) if mode == "end-to-end" else [-1]
-        for level in chosen:
-            centre = sum(observe(body, picture[None])[level][0] for picture in poisons) / len(poisons)
-            aim = observe(body, target)[level][0]
-            levels.append(((centre - aim) ** 2).sum().sqrt().item() / (aim**2).sum().sqrt().item())
-        total += sum(levels) / len(levels)
-    found = bullseye_loss(bodies, poisons, target, mode=mode)
-    assert found.item() == pytest.approx(total / len(bodies), rel=1e-4)
+        aims, seen = levels_of_resnet(body, target[0]), [levels_of_resnet(body, picture) for picture in poisons]
+        of_levels = []
+        for level in levels:
+            aim, centre = aims[level], sum(one[level] for one in seen) / len(poisons)
+            channels = range(len(aim))
+            ratios = [
+                sum((centre[(c, *at)] - aim[(c, *at)]) ** 2 for c in channels) ** 0.5
+                / sum(aim[(c, *at)] ** 2 for c in channels) ** 0.5
+                for at in np.ndindex(aim.shape[1:])
+            ]
+            of_levels.append(float(sum(ratios)) / len(ratios))
+        of_bodies.append(np.mean(of_levels))
+    assert bullseye_loss(bodies, poisons, target, mode=mode).item() == pytest.approx(np.mean(of_bodies), rel=1e-4)
+
+
+def test_places_where_the_target_shows_nothing_are_left_out():
+    """There the ratio of the authors' code is infinite."""
+    level = torch.ones(3, 2, 1, 2)
+    level[0, :, 0, 0] = 0
+    level[1:, :, 0, 1] = 3
+    assert bullseye._off_centre(level).item() == pytest.approx(2)
 
 
 def test_features_are_averaged_over_draws_of_dropout(make_set):
@@ -191,14 +214,20 @@ def test_repeats_without_dropout_are_refused(attacked):
     ("architecture", "count"),
     [("resnet18", 4), ("resnet50", 4), ("vgg11", 5), ("vgg16", 5), ("densenet121", 4), ("mobilenetv2", 17)],
 )
-def test_stages_of_every_kind_of_net(architecture, count):
+def test_stages_and_levels_of_every_kind_of_net(architecture, count):
     assert architecture in METHODS
     body = classifier(architecture=architecture, width=8)
     assert len(stages(body)) == count
-    levels = observe(body, torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
-    assert len(levels) == count + 1
-    assert all(level.shape[0] == 2 and level.ndim == 2 for level in levels)
+    middle, last = observe(body, torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    assert (middle.ndim, last.ndim) == (4, 2)
+    assert len(middle) == len(last) == 2
     assert not any(module._forward_hooks for module in body.modules())
+
+
+def test_the_block_before_the_last_of_a_resnet_is_in_its_last_stage():
+    small, large = (classifier(architecture=name, width=8) for name in ("resnet18", "resnet50"))
+    assert before_last(small) is small.net.layer4[0]
+    assert before_last(large) is large.net.layer4[1]
 
 
 def test_the_matching_loss_is_one_less_the_cosine_of_the_gradients(make_set):

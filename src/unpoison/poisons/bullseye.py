@@ -29,7 +29,7 @@ class BullseyeSettings(TargetSettings, SurrogateSettings):
 
     Args:
         mode: `linear` looks at the features before the head, for victims that train a new head on a fixed body;
-            `end-to-end` at every stage of the body, for victims that fine-tune it.
+            `end-to-end` also at the block before the body's last, for victims that fine-tune it.
         epsilon: bound of every value of the perturbation; the poisoning benchmark has 8/255.
         poisons: pictures perturbed; the benchmark has 25, PureGen 50 for linear transfer.
         iterations: steps of Adam.
@@ -116,14 +116,16 @@ def bullseye_loss(
 ) -> Tensor:
     """How far the centre of the poisons' features is from the target's, in lengths of the latter.
 
-    Mean over bodies, and over the stages of each, of |mean_i phi(x_i) - phi(t)| / |phi(t)|, where phi is averaged over
-    the draws of dropout first.
+    Mean over bodies, and over the levels of each, of |mean_i phi(x_i) - phi(t)| / |phi(t)|, where phi is averaged over
+    the draws of dropout first. In a level that has places, the length is over the channels of a place, and the mean is
+    over its places too; places where the target shows nothing are left out.
 
     Args:
         bodies: in evaluation mode.
         poisons: [N, 3, H, W] float32 in [0, 1].
         target: [1, 3, H, W], the same.
-        mode: `linear` takes the features before the head, `end-to-end` the output of every stage too.
+        mode: `linear` takes the features before the head, `end-to-end` the output of the block before the last too,
+            as the authors' code does.
         repeats: draws of dropout.
         dropout: share of the channels that each draw leaves out after every stage.
         generator: source of the draws, on the device of the pictures; not used without dropout.
@@ -138,19 +140,31 @@ def bullseye_loss(
 
 
 def _off_centre(level: Tensor) -> Tensor:
-    """Of [1 + N, D] features, the target's first."""
+    """Of features [1 + N, C] or [1 + N, C, H, W], the target's first."""
     aim, centre = level[0].detach(), level[1:].mean(dim=0)
-    return (centre - aim).norm() / aim.norm().clamp(min=1e-12)
+    lengths = aim.norm(dim=0)
+    return ((centre - aim).norm(dim=0) / lengths.clamp(min=1e-12))[lengths > 0].mean()
 
 
 def observe(
     body: Classifier, pictures: Tensor, *, dropout: float = 0.0, generator: torch.Generator | None = None
-) -> list[Tensor]:
-    """The output of every stage of a body and, last, the features before its head: a list of [N, D]."""
+) -> tuple[Tensor, Tensor]:
+    """The output of the block before a body's last, [N, C, H, W], and the features before its head, [N, D]."""
     seen: list[Tensor] = []
-    with _watching(stages(body), seen, dropout, generator):
-        last = features(body, pictures)
-    return [*seen, last.flatten(1)]
+    with _dropping(stages(body), dropout, generator):
+        hook = before_last(body).register_forward_hook(lambda _, __, output: seen.append(output))
+        try:
+            last = features(body, pictures)
+        finally:
+            hook.remove()
+    return seen[0], last.flatten(1)
+
+
+def before_last(body: Classifier) -> nn.Module:
+    """The last block but one: of a ResNet or DenseNet in its last stage, of a MobileNet or VGG in its one sequence."""
+    parts = stages(body)
+    blocks = list(parts[-1].children()) if isinstance(parts[-1], nn.Sequential) else []
+    return blocks[-2] if len(blocks) > 1 else parts[-2]
 
 
 def stages(body: Classifier) -> Sequence[nn.Module]:
@@ -166,17 +180,14 @@ def stages(body: Classifier) -> Sequence[nn.Module]:
 
 
 @contextmanager
-def _watching(
-    parts: Sequence[nn.Module], seen: list[Tensor], dropout: float, generator: torch.Generator | None
-) -> Iterator[None]:
-    def look(_: nn.Module, __: tuple, output: Tensor) -> Tensor:
-        if dropout:
-            kept = torch.rand(output.shape[1], generator=generator, device=output.device) >= dropout
-            output = output * (kept / (1 - dropout)).view(1, -1, 1, 1)
-        seen.append(output.flatten(1))
-        return output
+def _dropping(parts: Sequence[nn.Module], dropout: float, generator: torch.Generator | None) -> Iterator[None]:
+    """Leave channels of what each part gives out, the same ones for all pictures."""
 
-    hooks = [part.register_forward_hook(look) for part in parts]
+    def drop(_: nn.Module, __: tuple, output: Tensor) -> Tensor:
+        kept = torch.rand(output.shape[1], generator=generator, device=output.device) >= dropout
+        return output * (kept / (1 - dropout)).view(1, -1, 1, 1)
+
+    hooks = [part.register_forward_hook(drop) for part in parts if dropout]
     try:
         yield
     finally:
