@@ -196,6 +196,12 @@ def test_a_wait_for_other_processes_is_said(root, capsys, monkeypatch):
         ('fit = "sparse"', 'fit = "spares"', "lacks 'spares'"),
         ("[train]", "[trian]", "trian"),
         ('name = "small"', "name = small", "not valid TOML"),
+        ('name = "small"', 'name = "../evil"', "name=../evil must be of the form"),
+        ('title = "A small suite"', f"title = {'[' * 100_000}", "not valid TOML: nested too deeply"),
+        ('title = "A small suite"', f"seeds = [{'9' * 5000}]", "not valid TOML: a number has more than 18 digits"),
+        ('title = "A small suite"', "seeds = [-1]", "seeds.0=-1 must be at least 0"),
+        ('title = "A small suite"', "seeds = []", "seeds"),
+        ("[attacks.urp]", "[attacks.urp.fraction.x]", "fraction"),
     ],
 )
 def test_errors_name_what_is_wrong(tmp_path, old, new, message):
@@ -203,6 +209,14 @@ def test_errors_name_what_is_wrong(tmp_path, old, new, message):
     path.write_text(SUITE.replace(old, new))
     with pytest.raises(SettingsError, match=message):
         read_suite(path)
+
+
+def test_a_suite_that_is_no_text(tmp_path):
+    (tmp_path / "suite.toml").write_bytes(SUITE.encode("utf-16"))
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        read_suite(tmp_path / "suite.toml")
+    with pytest.raises(SettingsError, match=r"not a file"):
+        read_suite(tmp_path)
 
 
 def test_records_of_two_versions_are_not_mixed(root):

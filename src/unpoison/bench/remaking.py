@@ -23,6 +23,7 @@ from unpoison.poisons.parts import attack_parts
 from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.networks import WEIGHT_FIELDS
 from unpoison.purifiers.runner import purify_in_memory, purify_to
+from unpoison.purifiers.shipped import SHIPPED
 from unpoison.purifiers.work import PurifyRun
 
 
@@ -105,7 +106,7 @@ def remake(
 
 def _beside(made: Path, name: str) -> Path:
     found = made.parent / name
-    if not found.exists():
+    if Path(name).name != name or not found.exists():
         raise RunError(f"the source '{name}' is not beside {made.name}; name it with --source")
     return found
 
@@ -149,10 +150,12 @@ class _Things:
                 return found
         raise ModelError(f"the attack used a classifier (sha256 {digest[:16]}...); name its folder with --model")
 
-    def image_set(self, used: Mapping[str, str] | None) -> ImageSet | None:
+    def image_set(self, used: Any) -> ImageSet | None:
         """The further set that a step tells of; None if it tells of none."""
         if used is None:
             return None
+        if not isinstance(used, Mapping) or not {"name", "hash"} <= used.keys():
+            raise RunError("the manifest tells of a further set without its name and hash; it is no run's own")
         for found in self.sets:
             if found.content_hash == used["hash"]:
                 return found
@@ -172,7 +175,8 @@ def _poison(step: Step, image_set: ImageSet, things: _Things) -> PoisonResult:
         )
     fields = step.settings
     if "+" in step.method:
-        fields = {f"{part}.{name}": value for part, own in step.settings.items() for name, value in own.items()}
+        parts = step.method.split("+")
+        fields = {f"{part}.{name}": value for part in parts for name, value in _settings_of(part, step).items()}
     files = {name: things.file(name, digest) for name, digest in step.weights.items() if "surrogate-" not in name}
     fields = _name_files(fields, files)
     resources = Resources(
@@ -194,14 +198,27 @@ def _name_files(value: Any, paths: Mapping[str, str]) -> Any:
 def _run(step: Step, things: _Things) -> PurifyRun:
     overrides: dict[str, Any] = {}
     for link in step.method.split("+"):
-        fields = dict(step.settings[link])
+        fields = dict(_settings_of(link, step))
         for field in WEIGHT_FIELDS:
-            if (name := fields.get(field)) in step.weights:  # what came with the package is still there
+            name = fields.get(field)
+            if not isinstance(name, str):  # there is none, or the settings will refuse it
+                continue
+            if name in step.weights:
                 fields[field] = things.file(name, step.weights[name])
+            elif name not in SHIPPED:  # else the manifest of a stranger chose which file of ours is opened
+                raise RunError(f"the manifest does not tell the hash of the weights '{name}' that {link} used")
         prefix = f"{link}." if "+" in step.method else ""
         overrides.update({f"{prefix}{name}": value for name, value in fields.items()})
     settings = purifier_settings(step.method, overrides=overrides)
-    return PurifyRun(settings, seed=step.seed, microbatch=step.settings["microbatch"])
+    return PurifyRun(settings, seed=step.seed, microbatch=step.settings.get("microbatch", 0))
+
+
+def _settings_of(method: str, step: Step) -> dict[str, Any]:
+    """What a step tells of one of its methods."""
+    found = step.settings.get(method)
+    if not isinstance(found, dict):
+        raise RunError(f"the manifest has no settings of '{method}', which its step '{step.method}' names")
+    return found
 
 
 def _compare(again: ImageSet, remade: Step, step: Step, made: Path) -> Comparison:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from unpoison.core.documents import read_toml
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.validation import explain
 from unpoison.data import read
 from unpoison.data.resizing import resize
 from unpoison.poisons.parts import Part, attack_parts
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class _Part(BaseModel):
@@ -68,7 +70,7 @@ class Source(_Part):
     """
 
     source: str
-    size: int
+    size: int = Field(ge=1, le=10_000)
 
 
 class Model(_Part):
@@ -86,7 +88,7 @@ class Model(_Part):
     fit: str
     profile: list[str] = []
     set: dict[str, Any] = {}
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Defence(_Part):
@@ -106,7 +108,7 @@ class Defence(_Part):
     energy: str = ""
     set: dict[str, Any] = {}
     train_profile: list[str] = []
-    seeds: list[int] | None = None
+    seeds: list[Seed] | None = None
 
     def models(self) -> dict[str, str]:
         """The suite's models that it uses, by the field of the purifier that they are for."""
@@ -152,7 +154,7 @@ class ClassifierFit(_Part):
     model: str = "resnet18"
     profile: list[str] = ["fast"]
     set: dict[str, Any] = {}
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Suite(_Part):
@@ -171,9 +173,9 @@ class Suite(_Part):
         train: the classifier.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)
     title: str = ""
-    seeds: list[int] = [0]
+    seeds: list[Seed] = Field(default=[0], min_length=1, max_length=1000)
     sets: dict[str, str | Source]
     models: dict[str, Model] = {}
     classifiers: dict[str, ClassifierFit] = {}
@@ -224,12 +226,12 @@ def read_suite(path: Path) -> Suite:
         SettingsError: the file is missing, is not TOML or does not describe a suite.
     """
     try:
-        suite = Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        suite = Suite.model_validate(read_toml(path))
     except OSError as error:
         raise SettingsError(f"suite {path} cannot be read: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"suite {path} is not valid TOML: {error}") from None
     except ValidationError as error:
         raise SettingsError(explain(error, Suite, of=f"suite {path}")) from None
+    except ValueError as error:
+        raise SettingsError(f"suite {path} is not valid TOML: {error}") from None
     suite.check()
     return suite

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from unpoison.core.documents import read_json
 from unpoison.core.errors import DataError
+from unpoison.core.validation import explain
 
 MANIFEST_FILE = "manifest.json"
+
+Text = Annotated[str, Field(max_length=1000)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{0,64}$")]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Step(BaseModel):
     """One thing done to a set.
 
     Args:
-        action: `poison`, `purify` or `convert`.
+        action: `poison` or `purify`.
         method: name of the method, or of the chain.
         settings: all its settings.
         seed: the run's seed.
@@ -30,18 +36,18 @@ class Step(BaseModel):
         facts: what was measured or decided on the way: achieved norms, kind of poison, target, ...
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    action: str
-    method: str
+    action: Literal["poison", "purify"]
+    method: Text
     settings: dict[str, Any]
-    seed: int
-    source: str
-    result: str
-    versions: dict[str, str]
-    device: str
-    processor: str = ""
-    weights: dict[str, str] = {}
+    seed: int = Field(ge=0, lt=2**63)
+    source: Digest
+    result: Digest
+    versions: dict[str, Text]
+    device: Text
+    processor: Text = ""
+    weights: dict[str, Digest] = {}
     facts: dict[str, Any] = {}
 
 
@@ -59,16 +65,16 @@ class Manifest(BaseModel):
         steps: oldest first.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
-    format: str
-    count: int
-    per_class: dict[str, int]
-    modes: dict[str, int] = {}
+    format: Text
+    count: Count
+    per_class: dict[str, Count]
+    modes: dict[str, Count] = {}
     skipped: list[str] = []
-    notes: dict[str, int] = {}
-    steps: list[Step]
+    notes: dict[str, Count] = {}
+    steps: list[Step] = Field(max_length=1000)
 
 
 def manifest_path(target: Path) -> Path:
@@ -95,9 +101,13 @@ def read_manifest(path: Path) -> Manifest:
         DataError: the file is missing or is not a manifest.
     """
     try:
-        return Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return Manifest.model_validate(read_json(path))
     except FileNotFoundError:
         raise DataError(path, "there is no such manifest", "Name a manifest.json or X.manifest.json") from None
-    except (ValueError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        raise DataError(path, f"this is not a manifest of unpoison ({first})", "Name the file made by a run") from None
+    except OSError as error:
+        raise DataError(path, f"it cannot be read ({error.strerror})", "Check it and its permissions") from None
+    except ValidationError as error:
+        problem = explain(error, Manifest, of="this is not a manifest of unpoison")
+    except ValueError as error:
+        problem = f"this is not a manifest of unpoison: {error}"
+    raise DataError(path, problem, "Name the file made by a run")

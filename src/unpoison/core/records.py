@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from unpoison.core.documents import read_json
 from unpoison.core.errors import DataError
 from unpoison.core.files import write_json
 from unpoison.core.hashing import hash_json
@@ -82,7 +82,7 @@ def read_records(folder: Path) -> list[TrialRecord]:
     records = []
     for path in sorted(folder.glob("*.json")):
         try:
-            records.append(TrialRecord.model_validate(json.loads(path.read_text(encoding="utf-8"))))
-        except (ValueError, ValidationError) as error:
+            records.append(TrialRecord.model_validate(read_json(path)))
+        except (OSError, ValueError) as error:  # pydantic's is a ValueError too
             raise DataError(path, f"not a trial record ({str(error).splitlines()[0]})", "Move it away") from None
     return records

@@ -9,10 +9,11 @@ from fractions import Fraction
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
+from unpoison.core.documents import parse_toml, read_toml
 from unpoison.core.errors import SettingsError
 from unpoison.core.suggestions import suggest
 from unpoison.core.validation import explain
@@ -23,7 +24,16 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @model_validator(mode="after")
+    def _check_counts(self) -> Self:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, int) and abs(value) >= _MANY:
+                raise ValueError(f"{name} must stay below {_MANY:,}: no run would come to its end")
+        return self
 
+
+_MANY = 1_000_000  # steps, pictures or pixels
 _NUMBER = r"(\d{1,20}(\.\d{0,20})?|\.\d{1,20})(e[+-]?\d{1,2})?"
 _FRACTION = re.compile(rf"[+-]?{_NUMBER}(/{_NUMBER})?", re.IGNORECASE)
 
@@ -134,10 +144,10 @@ def read_profile(
         choices = f"{suggest(profile, shipped)}, or name a .toml file" if shipped else "; it has none of its own"
         raise SettingsError(f"{of or section or 'it'} has no profile '{profile}'{choices}")
     try:
-        return tomllib.loads(Path(profile).read_text(encoding="utf-8"))
+        return read_toml(Path(profile))
     except OSError as error:
         raise SettingsError(f"profile {profile} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise SettingsError(f"profile {profile} is not valid TOML: {error}") from None
 
 
@@ -178,7 +188,9 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise SettingsError(f"'{item}' is not of the form key=value")
         try:
-            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+            values[key.strip()] = parse_toml(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             values[key.strip()] = text
+        except ValueError as error:
+            raise SettingsError(f"{key.strip()}={text[:40]}: {error}") from None
     return values

@@ -22,6 +22,8 @@ _WORDS = {
     "literal_error": "must be {expected}",
     "too_short": "needs at least {min_length} entries",
     "too_long": "may have {max_length} entries at most",
+    "string_too_long": "may have {max_length} signs at most",
+    "string_pattern_mismatch": "must be of the form {pattern}",
     "missing": "is missing",
 }
 _KINDS = {

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from unpoison.core.errors import DataError
 from unpoison.core.manifest import Step, manifest_path, read_manifest
+from unpoison.core.notes import Note, tell
 
 _PARTS = re.compile(r"(?P<path>.*?)(?:#(?P<split>[\w-]+))?(?:\[(?P<start>-?\d*):(?P<stop>-?\d*)\])?")
 
@@ -47,9 +49,17 @@ def parse_source(source: str | PathLike[str]) -> Source:
 
 
 def read_history(source: str | PathLike[str]) -> list[Step]:
-    """The steps that made a set, if a manifest lies with it; a part of a set has no history of its own."""
+    """The steps that made a set, if a manifest lies with it; a part of a set has no history of its own.
+
+    A file of that name which is no manifest of ours is none: it came with the set, and a warning says so.
+    """
     asked = parse_source(source)
     path = manifest_path(asked.path)
     if asked.split or asked.rows != slice(None) or not path.is_file():
         return []
-    return read_manifest(path).steps
+    try:
+        return read_manifest(path).steps
+    except DataError:
+        what = "not a manifest of unpoison, so that what was done to the set before is not known"
+        tell(asked.path.name, [Note.of(what, [path.name])])
+        return []

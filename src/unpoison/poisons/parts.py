@@ -126,7 +126,7 @@ def attack_parts(
 def _part(name: str, fraction: Any, classes: Any, profiles: Sequence[str], overrides: Mapping[str, Any]) -> Part:
     if not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
         raise SettingsError(f"fraction is {fraction}; it must lie above 0 and not above 1")
-    named = classes.split(",") if isinstance(classes, str) else classes
+    named = classes if isinstance(classes, (list, tuple)) else str(classes).split(",") if classes != "" else ()
     return Part(name, attack_settings(name, profiles=profiles, overrides=overrides), fraction, tuple(map(str, named)))
 
 

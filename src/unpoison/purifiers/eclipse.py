@@ -31,8 +31,8 @@ class EclipseSettings(Settings):
     """
 
     model: str = ""
-    t: int = Field(100, ge=1)
-    steps: int | None = Field(None, ge=1)
+    t: int = Field(100, ge=1, le=100_000)
+    steps: int | None = Field(None, ge=1, le=100_000)
     clip: bool = True
     quantise: Literal["round", "floor"] = "round"
     precision: Precision = "auto"

@@ -29,8 +29,8 @@ class PuregenDdpmSettings(Settings):
     """
 
     model: str = "ddpm250-small"
-    t: int = Field(75, ge=1)
-    steps: int | None = Field(None, ge=1)
+    t: int = Field(75, ge=1, le=100_000)
+    steps: int | None = Field(None, ge=1, le=100_000)
     reverse_only: bool = False
     precision: Precision = "auto"
 

@@ -30,7 +30,7 @@ class PuregenEbmSettings(Settings):
     """
 
     model: str = "ebm-small"
-    steps: int = Field(150, ge=1)
+    steps: int = Field(150, ge=1, le=100_000)
     temperature: float = Field(1e-4, gt=0)
     precision: Precision = "auto"
 

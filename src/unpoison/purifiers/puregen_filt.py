@@ -30,8 +30,8 @@ class PuregenFiltSettings(PuregenNaiveSettings):
     """
 
     fraction: float = Field(0.5, ge=0, le=1)
-    langevin_steps: int = Field(0, ge=0)
-    t: int = Field(125, ge=0)
+    langevin_steps: int = Field(0, ge=0, le=100_000)
+    t: int = Field(125, ge=0, le=100_000)
 
     @model_validator(mode="after")
     def _check_work(self) -> PuregenFiltSettings:

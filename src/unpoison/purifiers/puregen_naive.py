@@ -30,10 +30,10 @@ class PuregenNaiveSettings(Settings):
 
     energy: str = "ebm-small"
     model: str = "ddpm250-small"
-    langevin_steps: int = Field(150, ge=1)
+    langevin_steps: int = Field(150, ge=1, le=100_000)
     temperature: float = Field(1e-4, gt=0)
-    t: int = Field(75, ge=1)
-    steps: int | None = Field(None, ge=1)
+    t: int = Field(75, ge=1, le=100_000)
+    steps: int | None = Field(None, ge=1, le=100_000)
     precision: Precision = "auto"
 
 

@@ -20,9 +20,9 @@ class PuregenRepsSettings(PuregenNaiveSettings):
         reps: how often; 5 in table 10 of the paper, 7 in the text of its appendix D.
     """
 
-    langevin_steps: int = Field(10, ge=1)
-    t: int = Field(50, ge=1)
-    reps: int = Field(5, ge=1)
+    langevin_steps: int = Field(10, ge=1, le=100_000)
+    t: int = Field(50, ge=1, le=100_000)
+    reps: int = Field(5, ge=1, le=100_000)
 
 
 class PuregenRepsPurifier:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from unpoison.core.device import choose_device, processor, versions
-from unpoison.core.errors import DataError
+from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture
 from unpoison.core.manifest import Step
@@ -39,13 +39,22 @@ class PurifyRun:
 
     Args:
         settings: purifier name -> its settings, in the order of the chain; `purifier_settings` makes it.
-        seed: seed of all noise.
-        microbatch: images of one network call.
+        seed: seed of all noise, from 0.
+        microbatch: images of one network call, from 1 to 4096.
+
+    Raises:
+        SettingsError: one of them is no such number.
     """
 
     settings: Mapping[str, Settings]
     seed: int = 0
     microbatch: int = 64
+
+    def __post_init__(self) -> None:
+        for name, lowest, highest in (("seed", 0, 2**63 - 1), ("microbatch", 1, 4096)):
+            value = getattr(self, name)
+            if type(value) is not int or not lowest <= value <= highest:
+                raise SettingsError(f"{name} {repr(value)[:40]} is no whole number from {lowest} to {highest}")
 
     @property
     def method(self) -> str:
