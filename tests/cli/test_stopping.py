@@ -34,6 +34,7 @@ def test_what_is_said_is_true_of_the_command(run, monkeypatch, command, line):
         found = found.commands[part]
     monkeypatch.setattr(found, "make_context", lambda *_, **__: interrupted(None))
     monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(os, "_exit", sys.exit)
     code, out, err = run(*command.split())
     assert (code, out, err) == (130, "", f"unpoison: stopped; {line}\n")
 
