@@ -83,6 +83,12 @@ def test_names_that_are_no_text_are_refused(class_folder):
     assert_one_line(caught.value, "caf\\udce9", "not UTF-8", "Rename it")
 
 
+@pytest.mark.parametrize("suffix", [".jfif", ".JPE", ".pjpeg"])
+def test_other_suffixes_of_jpeg(class_folder, suffix):
+    Image.new("RGB", (4, 3)).save(class_folder / "cat" / f"web{suffix}", "JPEG")
+    assert "cat/web" in read(class_folder).ids
+
+
 def test_a_link_to_itself_is_a_bad_picture(class_folder):
     (class_folder / "cat" / "loop.png").symlink_to("loop.png")
     with pytest.raises(DataError) as caught:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from data.conftest import assert_one_line, png_bytes
 from unpoison.core.errors import DataError, UnsafeFileError
+from unpoison.data.loose_pictures import from_pillow
 from unpoison.data.pictures import decode, encode, measure
 
 
@@ -44,6 +45,50 @@ def test_every_mode_becomes_rgb_and_is_recorded(mode):
     assert picture.rgb.dtype == np.uint8
     assert (picture.alpha is not None) == (mode in ("LA", "RGBA"))
     np.testing.assert_array_equal(picture.rgb, np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P"])
+def test_grey_stays_grey_however_it_is_stored(mode):
+    grey = _gradient().convert("L")
+    image = grey.quantize(8) if mode == "P" else grey.convert(mode)
+    picture = decode(_save(image), "x.png")
+    assert picture.mode == mode
+    assert picture.is_grey
+    purified = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    assert picture.restore(purified).shape == (4, 6, 2 if mode == "LA" else 1)
+    assert not decode(_save(_gradient().quantize(8)), "x.png").is_grey
+
+
+def _swapped_profile() -> bytes:
+    """A colour profile whose red is sRGB's blue."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = struct.unpack(">I", profile[128:132])[0]
+    for at in range(132, 132 + 12 * count, 12):
+        profile[at : at + 4] = {b"rXYZ": b"bXYZ", b"bXYZ": b"rXYZ"}.get(
+            bytes(profile[at : at + 4]), profile[at : at + 4]
+        )
+    return bytes(profile).replace("sRGB".encode("utf-16-be"), "wRGB".encode("utf-16-be"))
+
+
+def test_colours_of_another_space_become_srgb():
+    picture = decode(_save(_gradient(), icc_profile=_swapped_profile()), "x.png")
+    assert picture.mode == "RGB, colour profile"
+    plain = np.asarray(_gradient()).astype(int)
+    assert np.abs(picture.rgb[..., ::-1].astype(int) - plain).max() <= 3
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (srgb, b"nonsense", _swapped_profile()[:200]):
+        picture = decode(_save(_gradient(), icc_profile=profile), "x.png")
+        assert picture.mode == "RGB"
+        np.testing.assert_array_equal(picture.rgb, plain)
+
+
+@pytest.mark.parametrize("exif", [b"", b"\x00\x08\x00\x02", b"This is no EXIF", b"II*\x00\xff\xff\x00\x00"])
+def test_broken_exif_turns_nothing(exif):
+    for format, lead in (("JPEG", b"Exif\x00\x00"), ("PNG", b"Exif\x00\x00")):  # noqa: A001
+        data = _save(_gradient(), format, exif=lead + exif)
+        assert measure(data, "x") == decode(data, "x").rgb.shape[:2] == (4, 6)
+        with Image.open(io.BytesIO(data)) as image:
+            assert from_pillow(image).rgb.shape == (4, 6, 3)
 
 
 def test_cmyk_jpeg():

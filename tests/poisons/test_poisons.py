@@ -11,7 +11,8 @@ from unpoison.core.manifest import read_manifest
 from unpoison.core.methods import load_method
 from unpoison.core.noise import generator
 from unpoison.core.settings import bound_value
-from unpoison.data import read
+from unpoison.data import read, write
+from unpoison.data.loose_pictures import PictureListSet, from_channels
 from unpoison.poisons.base import Resources
 from unpoison.poisons.crafting import poison, poison_parts, write_poisoned
 from unpoison.poisons.lsp import LspPoison, LspSettings
@@ -223,3 +224,21 @@ def test_errors_name_what_is_wrong(grey):
     unlabelled = ArrayImageSet(grey.images, np.full(60, -1), class_names=["a"])
     with pytest.raises(SettingsError, match="without a label"):
         poison(unlabelled, "urp")
+
+
+def test_pictures_keep_their_transparency_and_those_left_clean_all_channels(make_set, tmp_path):
+    image_set = make_set(12)
+    stored = [from_channels(np.dstack([image, image[..., 0]])) for image in image_set.images]
+    stored[0] = from_channels(image_set.images[0][..., :1])
+    about = {"class_names": image_set.class_names, "ids": image_set.ids, "name": "mixed"}
+    source = PictureListSet(stored, image_set.labels, **about)
+    poisoned = poison(source, "urp", fraction=0.5)
+    write(poisoned.image_set, tmp_path / "out.parquet")
+    found = read(tmp_path / "out.parquet")
+    assert found.content_hash == poisoned.step.result
+    for row, image_id in enumerate(image_set.ids):
+        picture = found.picture(row)
+        before = stored[row]
+        assert (picture.alpha is None) == (before.alpha is None)
+        assert picture.mode == (before.mode if image_id not in poisoned.ids else "RGB" if row == 0 else "RGBA")
+        assert np.array_equal(picture.rgb, before.rgb) == (image_id not in poisoned.ids)

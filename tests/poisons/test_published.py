@@ -263,6 +263,17 @@ def test_a_jpeg_copy_of_the_clean_set_will_do(tmp_path, clean, poisoned):
     np.testing.assert_array_equal(result.image_set.array(), poisoned)
 
 
+def test_whole_sets_are_matched_by_the_names_of_their_classes(tmp_path, clean):
+    poisoned = np.clip(clean.images + 255 * _noise(clean.images.shape), 0, 255).astype(np.uint8)
+    names = clean.class_names[::-1]
+    labels = [names.index(clean.class_names[label]) for label in clean.labels]
+    np.savez(tmp_path / "a.npz", images=poisoned, labels=labels, class_names=np.array(names))
+    result = load_published(tmp_path / "a.npz", clean)
+    assert result.image_set.labels.tolist() == clean.labels.tolist()
+    np.savez(tmp_path / "a.npz", images=poisoned, labels=clean.labels, class_names=np.array(names))
+    _refused(tmp_path / "a.npz", clean, "a.npz", "labels differ")
+
+
 def test_ntga_fits_its_own_clean_set_only(tmp_path, clean, poisoned):
     np.save(tmp_path / "x_train_cifar10_ntga_cnn_best.npy", poisoned / 255)
     np.save(tmp_path / "x_train_cifar10.npy", clean.images / 255)

@@ -87,7 +87,7 @@ def test_pillow_pictures(images, expected, fast):
 
 def test_pillow_pictures_of_several_sizes_and_modes():
     colours = np.random.default_rng(0).integers(0, 256, (10, 12, 3), np.uint8)
-    modes = {"RGB": "RGB", "L": "L", "1": "RGB", "P": "RGB", "CMYK": "RGB", "RGBA": "RGBA", "LA": "LA"}
+    modes = {"RGB": "RGB", "L": "L", "1": "L", "P": "RGB", "CMYK": "RGB", "RGBA": "RGBA", "LA": "LA"}
     before = [Image.fromarray(colours[: 4 + row]).convert(mode) for row, mode in enumerate(modes)]
     after = unpoison.purify(tuple(before), "jpeg", quality=10)
     assert [image.mode for image in after] == list(modes.values())

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from unpoison.core.derived import Relabelled
 from unpoison.core.errors import SettingsError
-from unpoison.core.images import ImageSet, Relabelled
+from unpoison.core.images import ImageSet
 from unpoison.core.notes import Note, tell
 
 _SHOWN = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BLOCK_IMAGES = 256
 BLOCK_PIXELS = 64_000_000
+PROFILE = ", colour profile"
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,23 @@ class Picture:
 
     Args:
         rgb: [H, W, 3] uint8.
-        mode: how it was stored: `RGB`, or `L`, `LA`, `P`, `RGBA`, `CMYK`, ... if it was converted.
+        mode: how it was stored: `RGB`, or `L`, `LA`, `P`, `RGBA`, `CMYK`, ... if it was converted; with `PROFILE`
+            after it, if its colours were converted from a profile of their own to sRGB.
         alpha: [H, W] uint8 transparency, kept aside.
     """
 
     rgb: np.ndarray
     mode: str = "RGB"
     alpha: np.ndarray | None = None
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether it was stored without colours: in grey, in one bit, or by a palette of greys."""
+        stored = self.mode.removesuffix(PROFILE)
+        if stored not in ("P", "PA"):
+            return stored in ("L", "LA", "1")
+        red, green, blue = (self.rgb[..., channel] for channel in range(3))
+        return np.array_equal(red, green) and np.array_equal(red, blue)
 
     def restore(self, rgb: np.ndarray) -> np.ndarray:
         """Bring a purified picture back into the channels it came with.
@@ -47,7 +58,7 @@ class Picture:
         Returns:
             [H, W, C] uint8: C = 1 for grey (the mean of the three), 3 for colour, one more with transparency.
         """
-        if self.mode in ("L", "LA"):
+        if self.is_grey:
             rgb = np.rint(rgb.mean(axis=2, keepdims=True)).astype(np.uint8)
         return rgb if self.alpha is None else np.concatenate([rgb, self.alpha[..., None]], axis=2)
 
@@ -158,9 +169,13 @@ class ImageSet(ABC):
         """
         return _digest(hash_picture(self.picture(row).rgb, 0) for row in rows)
 
+    def pixels(self, index: int) -> np.ndarray:
+        """The colours of one picture: [H, W, 3] uint8."""
+        return self.picture(index).rgb
+
     def load(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
         """Decode some pictures: a list of [H, W, 3] uint8."""
-        return [self.picture(int(index)).rgb for index in indices]
+        return [self.pixels(int(index)) for index in indices]
 
     def array(self) -> np.ndarray:
         """The whole set: [N, H, W, 3] uint8.
@@ -203,7 +218,7 @@ class ImageSet(ABC):
     @cached_property
     def content_hash(self) -> str:
         """sha256 over decoded pixels and labels: the same however the set is stored or ordered."""
-        digests = (hash_picture(self.picture(row).rgb, int(self.labels[row])) for row in range(len(self)))
+        digests = (hash_picture(self.pixels(row), int(self.labels[row])) for row in range(len(self)))
         return hash_pictures(digests)
 
     @cached_property
@@ -280,6 +295,9 @@ class ArrayImageSet(ImageSet):
     def picture(self, index: int) -> Picture:
         return Picture(self.images[index], self._mode)
 
+    def pixels(self, index: int) -> np.ndarray:
+        return self.images[index]
+
     def stamp(self, rows: range) -> str:
         return _digest([np.ascontiguousarray(self.images[rows.start : rows.stop]).data])
 
@@ -303,29 +321,14 @@ class _Subset(ImageSet):
         return _digest(self._whole.stamp(range(row, row + 1)).encode() for row in chosen)
 
 
-class Relabelled(ImageSet):
-    """The pictures of another set, its classes numbered otherwise.
+def note_profiles(modes: Mapping[str, int]) -> tuple[Note, ...]:
+    """What is to be said of pictures whose colours were converted.
 
     Args:
-        whole: the set.
-        labels: [N] class indices; -1 where unknown.
-        class_names: name of each class.
+        modes: how many pictures were stored in each mode.
     """
-
-    def __init__(self, whole: ImageSet, labels: np.ndarray, class_names: Sequence[str]):
-        self._whole = whole
-        self.inherit(whole)
-        self.columns = None  # its labels are the old ones
-        super().__init__(whole.name, whole.ids, labels, class_names, whole.sizes)
-
-    def picture(self, index: int) -> Picture:
-        return self._whole.picture(index)
-
-    def array(self) -> np.ndarray:
-        return self._whole.array()
-
-    def stamp(self, rows: range) -> str:
-        return self._whole.stamp(rows)
+    count = sum(number for mode, number in modes.items() if mode.endswith(PROFILE))
+    return (Note("pictures converted from their own colour profile to sRGB", count),) if count else ()
 
 
 def row_ids(count: int) -> list[str]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from unpoison.core.images import ImageSet, Picture
-from unpoison.data.pictures import to_picture
+from unpoison.data.pictures import find_turn, to_picture
 
 _SHAPES = "uint8 [H, W], [H, W, 1] or [H, W, 3]"
 
@@ -81,7 +81,9 @@ def from_pillow(image: Image.Image) -> Picture:
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"the picture has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
     try:
-        return to_picture(ImageOps.exif_transpose(image))
+        image.load()
+        turn = find_turn(image)
+        return to_picture(image if turn is None else image.transpose(turn))
     except Exception as error:  # Pillow decodes only now, and its decoders raise nearly anything on broken bytes
         raise ValueError(f"the picture is broken ({error})") from None
 

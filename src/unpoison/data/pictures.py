@@ -9,9 +9,15 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from unpoison.core.errors import DataError, UnsafeFileError
-from unpoison.core.images import Picture
+from unpoison.core.images import PROFILE, Picture
+from unpoison.data.colour_profiles import to_srgb
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+SUFFIXES = frozenset(
+    {
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".bmp", ".dib", ".webp", ".gif"),
+        *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+    }
+)
 MAX_PIXELS = 100_000_000
 
 # Named, because Pillow would otherwise try every plugin it has, and some run programs (EPS calls Ghostscript).
@@ -69,11 +75,24 @@ def measure(data: bytes, file: str | PathLike[str], *, record: object = None) ->
 
 
 def to_picture(image: Image.Image) -> Picture:
-    """A loaded Pillow image of at most 8 bits as RGB, with its transparency aside."""
+    """A loaded Pillow image of at most 8 bits as RGB, with its transparency aside, its colours in sRGB."""
+    mode = image.mode
+    converted = to_srgb(image)
+    if converted is not None:
+        image, mode = converted, f"{mode}{PROFILE}"
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA"))
-        return Picture(np.ascontiguousarray(rgba[..., :3]), image.mode, np.ascontiguousarray(rgba[..., 3]))
-    return Picture(np.array(image.convert("RGB")), image.mode)
+        return Picture(np.ascontiguousarray(rgba[..., :3]), mode, np.ascontiguousarray(rgba[..., 3]))
+    return Picture(np.array(image.convert("RGB")), mode)
+
+
+def find_turn(image: Image.Image) -> Image.Transpose | None:
+    """How EXIF wants a picture turned; broken EXIF turns nothing, as in every viewer."""
+    try:
+        # The base class's method reads the header only; PNG's own would decode the pixels.
+        return _TURNS.get(Image.Image.getexif(image).get(_ORIENTATION, 1))
+    except Exception:  # Pillow's reader of EXIF raises nearly anything on broken bytes
+        return None
 
 
 def encode(array: np.ndarray) -> bytes:
@@ -109,8 +128,7 @@ def _open(data: bytes, file: str | PathLike[str], record: object) -> tuple[Image
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         turn = None
         if image.format != "TIFF":  # Pillow turns TIFF itself
-            # The base class's method reads the header only; PNG's own would decode the pixels.
-            turn = _TURNS.get(Image.Image.getexif(image).get(_ORIENTATION, 1))
+            turn = find_turn(image)
         depths = str([tile[3] for tile in image.tile])
     except UnidentifiedImageError:
         raise DataError(

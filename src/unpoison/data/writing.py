@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
 from unpoison.core.errors import SettingsError
-from unpoison.core.images import ImageSet
+from unpoison.core.images import ImageSet, note_profiles
 from unpoison.core.methods import load_method
-from unpoison.core.notes import Note
+from unpoison.core.notes import Note, tell
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.data.delivery import hold_place, prepare_place, publish
 from unpoison.data.methods import METHODS
@@ -38,7 +39,7 @@ def write(
         on_step: called as the work goes on, with the number of pictures written.
 
     Returns:
-        What the format could not hold and was left out, which is warned of too.
+        What the format could not hold and was left out, or was converted, which is warned of too.
 
     Raises:
         RunError: the target exists, or another process is writing it, or the disk is full; nothing is left behind.
@@ -46,15 +47,20 @@ def write(
         DataError: a picture is broken; nothing is left behind.
     """
     target = Path(target)
+    modes: Counter[str] = Counter()
     with hold_place(target) as folder:
         with open_writer(prepare_place(folder, target), format, source=image_set) as writer:
             for block in image_set.blocks():
                 pictures = [image_set.picture(row) for row in block]
+                modes.update(picture.mode for picture in pictures)
                 writer.add(block, [picture.restore(picture.rgb) for picture in pictures])
                 if on_step:
                     on_step(StepInfo(block.stop, len(image_set)))
-        publish(folder, target, files(writer.notes) if files else {})
-    return writer.notes
+        profiles = note_profiles(modes)
+        tell(image_set.name, profiles)
+        notes = (*profiles, *writer.notes)
+        publish(folder, target, files(notes) if files else {})
+    return notes
 
 
 def open_writer(

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from unpoison.classify.saving import hash_classifier
+from unpoison.core.derived import Repainted
 from unpoison.core.device import choose_device, processor, versions
 from unpoison.core.errors import SettingsError
-from unpoison.core.images import ArrayImageSet, ImageSet
+from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Manifest, Step, pack_manifest
 from unpoison.core.methods import load_method
 from unpoison.core.noise import generator
@@ -123,14 +124,7 @@ def poison_parts(
         free[rows] = False
         crafted[part.attack] = poisoned
     name = "+".join(part.attack for part in parts)
-    result = ArrayImageSet(
-        images,
-        image_set.labels,
-        class_names=image_set.class_names,
-        ids=image_set.ids,
-        name=f"{image_set.name}-{name}",
-    )
-    result.inherit(image_set)
+    result = Repainted(image_set, images, name=f"{image_set.name}-{name}")
     facts = {
         part.attack: {
             **nearest_profile(part.attack, part.settings),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from unpoison.core.derived import Repainted
 from unpoison.core.device import processor, versions
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.hashing import hash_file
@@ -56,7 +57,8 @@ def load_published(
     name = format or detect_published(path)
     method: PublishedFormat = load_method(METHODS, name, kind="published format")
     settings = build_settings(method.settings, overrides=overrides, of=name)
-    clean = _decoded(clean)
+    # In memory: readers, checks and hashes each go over all its pictures.
+    clean = Repainted(clean, clean.array(), name=clean.name)
     try:
         published = method.read(path, part, clean, settings, generator(seed, f"published/{name}"))
         read_from = {"part": part, "files": {file.name: hash_file(file) for file in published.files}}
@@ -89,14 +91,6 @@ def split_source(source: str | PathLike[str]) -> tuple[Path, str | None]:
     return Path(path), part
 
 
-def _decoded(image_set: ImageSet) -> ArrayImageSet:
-    """The set in memory: readers, checks and hashes each go over all its pictures."""
-    images, names = image_set.array(), image_set.class_names
-    decoded = ArrayImageSet(images, image_set.labels, class_names=names, ids=image_set.ids, name=image_set.name)
-    decoded.inherit(image_set)
-    return decoded
-
-
 def _apply(
     method: str,
     published: Published,
@@ -120,10 +114,7 @@ def _apply(
         published.target,
         {**published.facts, **read_from},
     )
-    result = ArrayImageSet(
-        images, clean.labels, class_names=clean.class_names, ids=clean.ids, name=f"{clean.name}-{method.split(':')[1]}"
-    )
-    result.inherit(clean)
+    result = Repainted(clean, images, name=f"{clean.name}-{method.split(':')[1]}")
     step = Step(
         action="poison",
         method=method,

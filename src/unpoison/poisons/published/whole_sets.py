@@ -45,9 +45,10 @@ def _whole_set(
     def read(path: Path, part: str | None, clean: ImageSet, settings: NoSettings, source: torch.Generator) -> Published:
         found = data_format.read(path, part)
         images = found.array()
-        labels = (
-            None if (found.labels < 0).all() else match_classes(found, clean.class_names, wanted_by=clean.name).labels
-        )
+        if set(found.class_names) == set(clean.class_names):
+            found = match_classes(found, clean.class_names, wanted_by=clean.name)
+        # Others, whose names may be our guess, must have the very numbers of the clean set, row by row.
+        labels = None if (found.labels < 0).all() else found.labels
         alignment = verify_alignment(clean, images, labels, file=path)
         facts = {"alignment": alignment.describe(), **({"quantise": quantise} if quantise else {})}
         return Published(np.arange(len(clean)), images, list_files(path, part), facts=facts)
