@@ -15,6 +15,7 @@ import numpy as np
 
 from unpoison.core.errors import DataError, SettingsError, join_errors
 from unpoison.core.hashing import hash_picture, hash_pictures
+from unpoison.core.limits import CLASSES, PICTURES
 from unpoison.core.notes import Note
 
 if TYPE_CHECKING:
@@ -286,7 +287,12 @@ class ArrayImageSet(ImageSet):
                 "floats are converted with unpoison.core.pixels.to_uint8"
             )
         labels = _whole_numbers(name, labels)
+        check_count(name, len(images))
+        if len(images) and 0 in images.shape:
+            raise DataError(name, f"its pictures are {images.shape[2]}x{images.shape[1]}", "Store pictures with pixels")
         if class_names is None:
+            if np.max(labels, initial=-1) >= CLASSES:
+                raise DataError(name, f"label {np.max(labels)} is no number of a class", "Correct the label")
             class_names = [str(label) for label in range(int(labels.max(initial=-1)) + 1)]
         self.images, self._mode = images, mode
         sizes = np.tile(np.array(images.shape[1:3], np.int32), (len(images), 1))
@@ -331,8 +337,19 @@ def note_profiles(modes: Mapping[str, int]) -> tuple[Note, ...]:
     return (Note("pictures converted from their own colour profile to sRGB", count),) if count else ()
 
 
+def check_count(name: str, count: int) -> None:
+    """Refuse a set of more pictures than can be named in memory.
+
+    Raises:
+        DataError: it claims so many.
+    """
+    if count > PICTURES:
+        raise DataError(name, f"it claims {count} pictures, over {PICTURES}", "Cut it into several sets")
+
+
 def row_ids(count: int) -> list[str]:
     """Ids of pictures that have no name of their own: their 8-digit row."""
+    check_count("the set", count)
     return [f"{row:08d}" for row in range(count)]
 
 

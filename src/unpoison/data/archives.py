@@ -13,9 +13,9 @@ from contextlib import closing
 from pathlib import Path, PurePosixPath
 
 from unpoison.core.errors import DataError, UnsafeFileError
+from unpoison.core.limits import UNPACKED_RATIO, UNPACKED_ROOM
+from unpoison.data.plain_files import open_plain
 
-_ROOM = 256 * 2**20  # below this an archive may hold anything: black pictures pack a thousandfold
-_MAX_RATIO = 200  # pictures pack at most a few times
 _REMEDY = "Fetch it again from its publisher, or unpack it by hand and check it"
 
 
@@ -38,8 +38,9 @@ def read_tar(path: Path, wanted: Callable[[PurePosixPath], bool], *, most: int |
     kept = 0
     try:
         with (
-            gzip.open(path) as unpacked,
-            tarfile.open(fileobj=_Bounded(unpacked, path), mode="r|") as archive,
+            open_plain(path) as packed,
+            gzip.open(packed) as unpacked,
+            tarfile.open(fileobj=(bounded := _Bounded(unpacked, path)), mode="r|") as archive,
         ):
             for member in archive:
                 check_member(path, member.name)
@@ -52,6 +53,8 @@ def read_tar(path: Path, wanted: Callable[[PurePosixPath], bool], *, most: int |
                         raise DataError(path, f"it unpacks to over {most // 2**20} MiB", "Unpack it with tar -xzf")
                     with closing(archive.extractfile(member)) as file:  # type: ignore[type-var]
                         found[str(name)] = file.read()  # type: ignore[union-attr]
+            while bounded.read(2**20):  # to the very end, where gzip keeps its checksum
+                pass
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
         raise DataError(path, f"the archive is broken ({error})", "Fetch it again") from None
     return found
@@ -64,6 +67,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         DataError: the archive is broken.
         UnsafeFileError: as said.
     """
+    open_plain(path).close()  # nothing but a file may be opened
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
@@ -109,7 +113,7 @@ def check_unpacked(path: Path, size: int) -> None:
         UnsafeFileError: it looks like a bomb.
     """
     packed = path.stat().st_size
-    if size > max(_ROOM, _MAX_RATIO * packed):
+    if size > max(UNPACKED_ROOM, UNPACKED_RATIO * packed):
         raise UnsafeFileError(path, f"{packed} bytes claim to unpack to {size} or more, like a zip bomb", _REMEDY)
 
 

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from unpoison.core.errors import DataError, UnsafeFileError, require
-from unpoison.core.images import ImageSet
+from unpoison.core.images import ImageSet, check_count
+from unpoison.core.limits import TEXT_BYTES
+from unpoison.data.arrow_messages import is_compressed
 from unpoison.data.formats import Format, choose_split, refuse_split
 from unpoison.data.parquet_shards import RowGroup
 from unpoison.data.picture_table import read_tables
+from unpoison.data.plain_files import open_plain, read_plain
 from unpoison.data.writer import is_path
 
 _STATE, _SPLITS = "state.json", "dataset_dict.json"
@@ -37,6 +40,7 @@ class ArrowFiles:
                     raise DataError(path, f"its columns are not those of {paths[0].name}", _REMEDY)
                 self._batches[RowGroup(shard, number, self.rows, batch.num_rows)] = batch
                 self.rows += batch.num_rows
+        check_count(paths[0].name if paths else "arrow files", self.rows)
         self.groups = list(self._batches)
         if not self.rows:
             raise DataError(paths[0] if paths else "arrow files", "there are no rows", _REMEDY)
@@ -70,7 +74,10 @@ def read_arrow_folder(path: Path, split: str | None) -> ImageSet:
 def _read_batches(path: Path) -> tuple[Any, list[Any]]:
     """The schema of a file and its batches."""
     pa = require("pyarrow", extra="parquet", purpose="reading arrow files")
+    open_plain(path).close()  # nothing but a file may be opened
     try:
+        if any(map(is_compressed, pa.ipc.MessageReader.open_stream(pa.memory_map(str(path))))):
+            raise DataError(path, "it is compressed, as save_to_disk never writes", _REMEDY)
         with pa.ipc.open_stream(pa.memory_map(str(path))) as stream:
             schema, batches = stream.schema, list(stream)
         for batch in batches:
@@ -84,7 +91,7 @@ def _read_batches(path: Path) -> tuple[Any, list[Any]]:
 def _read_names(path: Path, key: str) -> list[str]:
     """Names of files or folders that a JSON file lists, once they are known to lie beside it."""
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))[key]
+        entries = json.loads(read_plain(path, TEXT_BYTES))[key]
         names = [entry["filename"] if isinstance(entry, dict) else str(entry) for entry in entries]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise DataError(path, f"it lists no '{key}' as save_to_disk does", _REMEDY) from None

@@ -13,12 +13,13 @@ import numpy as np
 
 from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, ImageSet
+from unpoison.core.limits import PICKLE_BYTES
 from unpoison.data.formats import Format, refuse_split
 from unpoison.data.pickled_tensors import PICKLED_TENSOR_CALLS
 from unpoison.data.picture_pairs import check_pair, check_rows, stack_pairs
 from unpoison.data.plain_files import read_plain
 from unpoison.data.published_arrays import name_cifar
-from unpoison.data.unpickle import MAX_BYTES, unpickle
+from unpoison.data.unpickle import unpickle
 
 POISONS, BASES, TARGET = "poisons.pickle", "base_indices.pickle", "target.pickle"
 _REMEDY = "Fetch the directory again"
@@ -93,7 +94,7 @@ def read_benchmark(path: Path, split: str | None) -> ImageSet:
 def _load(file: Path) -> Any:
     if not file.is_file():
         raise DataError(file, "there is no such file", "Name a directory with all three pickles of the benchmark")
-    return unpickle(read_plain(file, MAX_BYTES), file, calls=PICKLED_TENSOR_CALLS)
+    return unpickle(read_plain(file, PICKLE_BYTES), file, calls=PICKLED_TENSOR_CALLS)
 
 
 FORMAT = Format(claims=lambda path: (path / POISONS).is_file(), read=read_benchmark)

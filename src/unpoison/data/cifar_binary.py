@@ -9,9 +9,11 @@ import numpy as np
 
 from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, ImageSet
+from unpoison.core.limits import PICKLE_BYTES
 from unpoison.data.cifar_classes import CIFAR10 as CIFAR10_CLASSES
 from unpoison.data.cifar_python import planes_to_images
 from unpoison.data.formats import Format, choose_split, is_file, refuse_split
+from unpoison.data.plain_files import read_lines, read_plain
 
 _FILES: dict[int, dict[str, tuple[str, ...]]] = {
     10: {"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)},
@@ -48,10 +50,7 @@ def read_cifar_binary(classes: int, path: Path, split: str | None) -> ImageSet:
 
 def _read_records(file: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
     length = _LENGTHS[classes]
-    try:
-        raw = np.fromfile(file, np.uint8)
-    except OSError as error:
-        raise DataError(file, f"the file cannot be read ({error.strerror})", "Fetch it again") from None
+    raw = np.frombuffer(read_plain(file, PICKLE_BYTES), np.uint8)
     if raw.size == 0 or raw.size % length:
         raise DataError(
             file,
@@ -71,7 +70,7 @@ def _read_records(file: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _class_names(file: Path, classes: int) -> list[str]:
     if file.is_file():
-        names = [line.strip() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
+        names = [line.strip() for line in read_lines(file)]
         names = [name for name in names if name]
         if len(names) != classes:
             raise DataError(file, f"it names {len(names)} classes, not {classes}", "Fetch it again, or remove it")

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from unpoison.core.errors import DataError
-
-_MAX_CLASSES = 1_000_000
+from unpoison.core.limits import CLASSES
 
 
 def name_classes(path: Path, labels: np.ndarray) -> list[str]:
@@ -22,7 +21,7 @@ def name_classes(path: Path, labels: np.ndarray) -> list[str]:
         DataError: a label so large that no set has as many classes; naming them all would eat the memory.
     """
     largest = int(labels.max(initial=-1))
-    if largest >= _MAX_CLASSES:
+    if largest >= CLASSES:
         record = int(labels.argmax())
         raise DataError(path, f"label {largest} is no number of a class", "Correct the label", record=record)
     return [str(label) for label in range(largest + 1)]

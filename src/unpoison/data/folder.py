@@ -9,10 +9,12 @@ import numpy as np
 
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
+from unpoison.core.limits import TEXT_BYTES
 from unpoison.core.notes import Note
 from unpoison.data.formats import Format, choose_split
-from unpoison.data.picture_files import PictureFiles, check_link, list_others
+from unpoison.data.picture_files import PictureFiles, list_others
 from unpoison.data.pictures import SUFFIXES
+from unpoison.data.plain_files import check_link, read_plain
 from unpoison.data.writer import Writer, check_name
 
 # One class a line. Written where sorting the folders would not give back the classes and their order.
@@ -112,10 +114,8 @@ def _read_class_file(root: Path) -> bytes | None:
     path = root / CLASS_FILE
     if not path.is_file():
         return None
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(path, f"the file cannot be read ({error})", "Remove it to sort the classes by name") from None
+    check_link(root, path)
+    return read_plain(path, TEXT_BYTES)
 
 
 def _list_pictures(root: Path, folder: Path) -> tuple[list[str], list[str]]:

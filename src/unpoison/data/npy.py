@@ -15,6 +15,7 @@ from typing import IO, Literal, NamedTuple
 import numpy as np
 
 from unpoison.core.errors import DataError, UnsafeFileError
+from unpoison.data.plain_files import open_plain
 
 _HEADER_BYTES = 10_000  # NumPy's own limit on the text of a header
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -93,8 +94,7 @@ def read_npy(path: Path) -> np.ndarray:
         DataError: there is no such file, or it is broken.
         UnsafeFileError: it holds objects, or claims more or less data than the file has.
     """
-    if not path.is_file():
-        raise DataError(path, "there is no such file", "Check the spelling, and that the download is complete")
+    open_plain(path).close()  # nothing but a file may be opened
     header = read_header(partial(FileIO, path), path.stat().st_size, path)
     if header.size == 0:
         return np.zeros(header.shape, header.dtype)

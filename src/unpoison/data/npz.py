@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from unpoison.core.errors import DataError, SettingsError
-from unpoison.core.images import ArrayImageSet, ImageSet
+from unpoison.core.images import ArrayImageSet, ImageSet, check_count
 from unpoison.core.notes import Note
 from unpoison.data.archives import open_zip, read_member
 from unpoison.data.formats import Format, is_file, refuse_split
@@ -44,6 +44,7 @@ def read_npz(path: Path, split: str | None) -> ImageSet:
         raise DataError(
             path, f"the pictures are {images.dtype} {list(images.shape)}", "Store them as uint8 [N, H, W, 3]"
         )
+    check_count(path.name, len(images))
     grey = images.shape[3] == 1
     found = next((name for name in LABEL_NAMES if name in arrays), None)
     labels = _labels(path, None if found is None else arrays[found], len(images), _texts(path, arrays, "class_names"))

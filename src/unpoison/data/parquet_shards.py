@@ -9,9 +9,14 @@ from threading import Lock
 from typing import Any, Protocol
 
 from unpoison.core.errors import DataError, require
+from unpoison.core.images import check_count
+from unpoison.data.archives import check_unpacked
+from unpoison.data.parquet_pages import check_pages
+from unpoison.data.plain_files import open_plain
 
 _MAX_GROUP = 4 * 2**30  # bytes a row group may claim to unpack to
 _CACHED = 64 * 2**20  # bytes of row groups kept at hand
+_ROWS = 256  # that are decoded at once
 _REMEDY = "Fetch it again, or write it again"
 
 
@@ -74,6 +79,7 @@ class Shards:
                 self.groups.append(RowGroup(shard, number, start, group.num_rows))
                 start += group.num_rows
         self.rows = start
+        check_count(paths[0].name if paths else "parquet", start)
 
     def __reduce__(self):
         return Shards, (self.paths,)  # open files and locks do not travel to the workers of a loader
@@ -85,23 +91,43 @@ class Shards:
         with self._lock:
             if key not in self._cache:
                 try:
-                    table = self._files[group.shard].read_row_group(group.number, [name])
-                    self._cache[key] = table.column(name).combine_chunks()
-                except (pa.ArrowException, OSError, KeyError) as error:
+                    self._cache[key] = self._read(group, name)
+                except (pa.ArrowException, OSError, KeyError, ValueError, OverflowError, MemoryError) as error:
                     raise _broken(self.paths[group.shard], error, group.number) from None
                 while len(self._cache) > 1 and sum(array.nbytes for array in self._cache.values()) > _CACHED:
                     self._cache.popitem(last=False)
             self._cache.move_to_end(key)
             return self._cache[key]
 
+    def _read(self, group: RowGroup, name: str) -> Any:
+        """A column, a few rows at a time: rows that share a picture, stored once, are as many copies here."""
+        pa = require("pyarrow", extra="parquet", purpose="reading parquet")
+        path, file = self.paths[group.shard], self._files[group.shard]
+        stored = file.metadata.row_group(group.number)
+        chunks = [stored.column(number) for number in range(stored.num_columns)]
+        with open_plain(path) as headers:
+            for chunk in chunks:
+                if chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}."):
+                    check_pages(headers, path, chunk)
+        parts, held = [], 0
+        for batch in file.iter_batches(_ROWS, row_groups=[group.number], columns=[name], use_threads=False):
+            held += batch.nbytes
+            check_unpacked(path, held)
+            parts.append(batch.column(0))
+        column = pa.concat_arrays(parts) if parts else pa.array([], file.schema_arrow.field(name).type)
+        if len(column) != group.rows:
+            raise ValueError(f"it claims {group.rows} rows and has {len(column)}")
+        return column
+
 
 def _open(path: Path) -> Any:
     pa = require("pyarrow", extra="parquet", purpose="reading parquet")
     parquet = require("pyarrow.parquet", extra="parquet", purpose="reading parquet")
+    open_plain(path).close()  # nothing but a file may be opened
     try:
         # Not memory mapped: a file that is cut short meanwhile would end the process, where reading raises an error.
         return parquet.ParquetFile(path, memory_map=False)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise _broken(path, error) from None
 
 

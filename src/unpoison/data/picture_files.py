@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from unpoison.core.errors import DataError, UnsafeFileError
-from unpoison.core.files import file_stamp, is_inside
+from unpoison.core.errors import DataError
+from unpoison.core.files import file_stamp
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture
+from unpoison.core.limits import PICTURE_BYTES
 from unpoison.core.notes import Note
 from unpoison.data.pictures import decode, measure
+from unpoison.data.plain_files import check_link, read_plain
 
 # What our own runs put beside the pictures.
 OWN_FILES = frozenset(
@@ -50,7 +52,7 @@ class PictureFiles(ImageSet):
 
     def picture(self, index: int) -> Picture:
         path = self.root / self.files[index]
-        return decode(_read(path), path)
+        return decode(read_plain(path, PICTURE_BYTES), path)
 
     def stamp(self, rows: range) -> str:
         return hash_json([file_stamp(self.root / self.files[row]) for row in rows])
@@ -58,11 +60,11 @@ class PictureFiles(ImageSet):
     def _measure(self, file: str) -> tuple[int, int]:
         path = self.root / file
         check_link(self.root, path)
-        for size in (_HEAD_BYTES, -1):
+        for size, whole in ((_HEAD_BYTES, False), (PICTURE_BYTES, True)):
             try:
-                data = _read(path, size)
+                data = read_plain(path, size, whole=whole)
                 # Pillow reads on in a TIFF that is cut short, and its size may then be another one.
-                if size < 0 or not data.startswith((b"II", b"MM")):
+                if whole or not data.startswith((b"II", b"MM")):
                     return measure(data, path)
             except DataError:
                 continue
@@ -72,22 +74,3 @@ class PictureFiles(ImageSet):
 def list_others(root: Path) -> list[str]:
     """Names of the files in a folder itself, other than those that our own runs put there."""
     return [entry.name for entry in root.iterdir() if entry.is_file() and entry.name not in OWN_FILES]
-
-
-def check_link(root: Path, path: Path) -> None:
-    """Refuse a link that leads out of the set's folder.
-
-    Raises:
-        UnsafeFileError: it does, or it leads to a folder, where it could lead round in a circle.
-    """
-    if path.is_symlink() and (path.is_dir() or not is_inside(path, root)):
-        raise UnsafeFileError(path, "the link leads out of the folder or to a folder", "Replace it by a copy")
-
-
-def _read(path: Path, size: int = -1) -> bytes:
-    """The first bytes of a file, or all of it."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(size)
-    except OSError as error:
-        raise DataError(path, f"the file cannot be read ({error.strerror})", "Check it and its permissions") from None

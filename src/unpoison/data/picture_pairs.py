@@ -9,10 +9,10 @@ import numpy as np
 
 from unpoison.core.errors import DataError
 from unpoison.core.images import Picture
+from unpoison.core.limits import CLASSES
 from unpoison.data.cifar_classes import show_label
 
 _REMEDY = "Fetch it again, or name its format with --format"
-_MAX_LABEL = 1_000_000
 
 
 def stack_pairs(path: Path, pairs: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +60,7 @@ def check_class(path: Path, label: Any, record: object) -> int:
     """
     if isinstance(label, np.ndarray) and label.size == 1:
         label = label.reshape(())[()]
-    if not isinstance(label, (int, np.integer)) or not 0 <= label < _MAX_LABEL:
+    if not isinstance(label, (int, np.integer)) or not 0 <= label < CLASSES:
         raise DataError(path, f"label {show_label(label)} is no number of a class", _REMEDY, record=record)
     return int(label)
 

@@ -17,6 +17,7 @@ from unpoison.core.files import file_stamp
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture, row_ids
 from unpoison.core.notes import Note
+from unpoison.data.archives import check_unpacked
 from unpoison.data.class_numbers import name_classes
 from unpoison.data.labels import LABEL_NAMES, Labels, read_labels
 from unpoison.data.parquet_shards import RowGroup, Tables
@@ -37,8 +38,11 @@ class TableImageSet(ImageSet):
         self._starts = [group.start for group in tables.groups]
         sizes = np.zeros((tables.rows, 2), np.int32)
         paths: list[str | None] = []
+        held = [0] * len(tables.paths)
         for group in tables.groups:
             pictures = tables.column(group, column)
+            held[group.shard] += pictures.nbytes
+            check_unpacked(tables.paths[group.shard], held[group.shard])  # rows can share one stored picture
             for row in range(group.rows):
                 sizes[group.start + row] = self._measure(group, pictures, row)
             paths += pictures.field("path").to_pylist() if _has_paths(pictures) else [None] * group.rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from os import PathLike
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from unpoison.core.errors import DataError, UnsafeFileError
 from unpoison.core.images import PROFILE, Picture
+from unpoison.core.limits import PICTURE_HEADER, PICTURE_PASSES, PICTURE_PIXELS, PICTURE_SIDE
 from unpoison.data.colour_profiles import to_srgb
 
 SUFFIXES = frozenset(
@@ -18,7 +20,6 @@ SUFFIXES = frozenset(
         *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
     }
 )
-MAX_PIXELS = 100_000_000
 
 # Named, because Pillow would otherwise try every plugin it has, and some run programs (EPS calls Ghostscript).
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
@@ -32,6 +33,9 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Width, height and, but for black and white, the largest value; comments may stand between them.
+_PPM = re.compile(rb"P[1-6]\s")
+_PPM_HEADER = re.compile(rb"P[14](?:(?:\s|#[^\n]*\n)+\d+){2}\s|P[2356](?:(?:\s|#[^\n]*\n)+\d+){3}\s")
 _SIDEWAYS = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}
 _CHANNEL_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
@@ -48,9 +52,10 @@ def decode(data: bytes, file: str | PathLike[str], *, record: object = None) -> 
 
     Raises:
         DataError: not a picture, truncated, or of 16 bits.
-        UnsafeFileError: over 100 megapixels.
+        UnsafeFileError: over 50 megapixels.
     """
     image, turn = _open(data, file, record)
+    _check_passes(image, data, file, record)
     try:
         image.load()
         return to_picture(image if turn is None else image.transpose(turn))
@@ -67,7 +72,7 @@ def measure(data: bytes, file: str | PathLike[str], *, record: object = None) ->
         record: which record of the file, for errors.
 
     Raises:
-        DataError: not a picture, of 16 bits, or over 100 megapixels.
+        DataError: not a picture, of 16 bits, or over 50 megapixels.
     """
     image, turn = _open(data, file, record)
     width, height = image.size
@@ -83,7 +88,7 @@ def to_picture(image: Image.Image) -> Picture:
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA"))
         return Picture(np.ascontiguousarray(rgba[..., :3]), mode, np.ascontiguousarray(rgba[..., 3]))
-    return Picture(np.array(image.convert("RGB")), mode)
+    return Picture(np.array(image if image.mode == "RGB" else image.convert("RGB")), mode)
 
 
 def find_turn(image: Image.Image) -> Image.Transpose | None:
@@ -115,15 +120,18 @@ def check_pixels(width: int, height: int, file: str | PathLike[str], record: obj
     """Refuse a size that would eat the memory, before any is taken.
 
     Raises:
-        UnsafeFileError: over 100 megapixels.
+        UnsafeFileError: over 50 megapixels.
     """
-    if width * height > MAX_PIXELS:
-        problem = f"the picture claims {width}x{height} pixels, over {MAX_PIXELS // 1_000_000} megapixels"
+    if width * height > PICTURE_PIXELS or max(width, height) > PICTURE_SIDE:
+        megapixels = PICTURE_PIXELS // 1_000_000
+        problem = f"the picture claims {width}x{height} pixels, over {megapixels} megapixels or {PICTURE_SIDE} a side"
         raise UnsafeFileError(str(file), problem, "Remove it or scale it down", record=record)
 
 
 def _open(data: bytes, file: str | PathLike[str], record: object) -> tuple[Image.Image, Image.Transpose | None]:
     """Read the header: the undecoded image, and how EXIF wants it turned."""
+    if _PPM.match(data) and not _PPM_HEADER.match(data[:PICTURE_HEADER]):
+        raise _broken(file, record, ValueError("its header is broken or endless"))
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         turn = None
@@ -136,7 +144,7 @@ def _open(data: bytes, file: str | PathLike[str], record: object) -> tuple[Image
         ) from None
     except Image.DecompressionBombError:
         raise UnsafeFileError(
-            str(file), f"the picture claims over {MAX_PIXELS // 1_000_000} megapixels", "Remove it", record=record
+            str(file), f"the picture claims over {PICTURE_PIXELS // 1_000_000} megapixels", "Remove it", record=record
         ) from None
     except Exception as error:  # as in `decode`
         raise _broken(file, record, error) from None
@@ -149,6 +157,15 @@ def _open(data: bytes, file: str | PathLike[str], record: object) -> tuple[Image
             record=record,
         )
     return image, turn
+
+
+def _check_passes(image: Image.Image, data: bytes, file: str | PathLike[str], record: object) -> None:
+    """Refuse a JPEG whose pixels are gone over again and again: each scan of a few bytes costs a whole pass."""
+    scans = data.count(b"\xff\xda") if image.format == "JPEG" else 1
+    if scans * image.width * image.height > PICTURE_PASSES:
+        raise UnsafeFileError(
+            str(file), f"the picture has {scans} scans, which would take minutes", "Save it again", record=record
+        )
 
 
 def _broken(file: str | PathLike[str], record: object, error: Exception) -> DataError:

@@ -1,4 +1,4 @@
-"""Opening strangers' files: only what is a file, and no more of it than is wanted."""
+"""Opening strangers' files: only what is a file, lies where it should, and is not larger than it may be."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from unpoison.core.errors import DataError, UnsafeFileError
+from unpoison.core.files import is_inside
+from unpoison.core.limits import TEXT_BYTES, UNPACKED_RATIO, UNPACKED_ROOM
 
 
 def open_plain(path: Path) -> BinaryIO:
@@ -15,10 +17,10 @@ def open_plain(path: Path) -> BinaryIO:
 
     Raises:
         DataError: it cannot be read.
-        UnsafeFileError: it is no file.
+        UnsafeFileError: it is no file, or hardly more than a hole.
     """
     try:
-        _check_kind(path, path.stat().st_mode)
+        _check_kind(path, os.stat(path))
         # Should it be replaced meanwhile, opening does not wait, and the second look finds it.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         file = os.fdopen(descriptor, "rb")
@@ -27,7 +29,8 @@ def open_plain(path: Path) -> BinaryIO:
         problem = "there is no such file" if missing else f"the file cannot be read ({error.strerror})"
         raise DataError(path, problem, "Check the path" if missing else "Check it and its permissions") from None
     try:
-        _check_kind(path, os.fstat(descriptor).st_mode)
+        _check_kind(path, os.fstat(descriptor))
+        _check_holes(path, descriptor)
     except BaseException:
         file.close()
         raise
@@ -55,21 +58,55 @@ def read_plain(path: Path, limit: int, *, whole: bool = True) -> bytes:
             raise DataError(path, f"the file cannot be read ({error.strerror})", "Check it") from None
 
 
-def read_text(path: Path, limit: int) -> str:
-    """The text of a file in UTF-8.
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text that lies beside a set, such as the names of its classes.
 
     Raises:
-        DataError: it cannot be read, or is no text.
-        UnsafeFileError: it is no file, or has over `limit` bytes.
+        DataError: it cannot be read, or is no text in UTF-8.
+        UnsafeFileError: it is a link out of its folder, no file, or too large.
     """
+    check_link(path.parent, path)
     try:
-        return read_plain(path, limit).decode("utf-8")
+        return read_plain(path, TEXT_BYTES).decode("utf-8").splitlines()
     except UnicodeDecodeError:
         raise DataError(path, "the file is not text in UTF-8", "Write it again, or remove it") from None
 
 
-def _check_kind(path: Path, mode: int) -> None:
-    if stat.S_ISDIR(mode):
+def check_link(root: Path, path: Path) -> None:
+    """Refuse a link that leads out of the set's folder.
+
+    Raises:
+        UnsafeFileError: it does, or it leads to a folder, where it could lead round in a circle.
+    """
+    if path.is_symlink() and (path.is_dir() or not is_inside(path, _whole_folder(root))):
+        raise UnsafeFileError(path, "the link leads out of the folder or to a folder", "Replace it by a copy")
+
+
+def _whole_folder(root: Path) -> Path:
+    """The folder that a set's links may lead to; the cache of the Hub keeps the files of a snapshot beside it."""
+    for folder in (root, *root.parents):
+        if folder.parent.name == "snapshots" and (folder.parent.parent / "blobs").is_dir():
+            return folder.parent.parent
+    return root
+
+
+def _check_kind(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
         raise DataError(path, "this is a folder, where a file is needed", "Name the file")
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(status.st_mode):
         raise UnsafeFileError(path, "this is no file but a pipe, a socket or a device", "Replace it by a plain file")
+
+
+def _check_holes(path: Path, descriptor: int) -> None:
+    """A hole in a file takes no room on the disk, and a terabyte of memory if it is read."""
+    status = os.fstat(descriptor)
+    held = getattr(status, "st_blocks", status.st_size) * 512
+    if status.st_size <= max(UNPACKED_ROOM, UNPACKED_RATIO * held):
+        return
+    try:  # some systems count no blocks at all
+        hole = os.lseek(descriptor, 0, os.SEEK_HOLE)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except (OSError, AttributeError):
+        return
+    if hole < status.st_size:
+        raise UnsafeFileError(path, f"of its {status.st_size} bytes hardly any are stored", "Remove it")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unpoison.core.errors import DataError
 from unpoison.data.formats import choose_split, refuse_split
+from unpoison.data.plain_files import check_link
 
 _MAX_FILES = 100_000
 _NUMBER = re.compile(r"(^|[-_.])\d+(-of-\d+.*)?$")  # what comes after the name of the split: train-00000-of-00002
@@ -34,6 +35,8 @@ def list_shards(path: Path, split: str | None, suffix: str) -> list[Path]:
         refuse_split(path, split)
         return [path]
     shards = sorted(path.rglob(f"*{suffix}")) if path.is_dir() else _match(path)
+    for shard in shards:  # they come with each other, as the files of a folder do
+        check_link(path if path.is_dir() else shard.parent, shard)
     if not shards:
         raise DataError(path, f"there are no {suffix[1:]} files", "Name a file, a folder or a pattern of shards")
     if not path.is_dir():

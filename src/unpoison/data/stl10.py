@@ -14,7 +14,9 @@ from unpoison.core.errors import DataError
 from unpoison.core.files import file_stamp
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture, row_ids
+from unpoison.core.limits import PICTURES
 from unpoison.data.formats import Format, choose_split
+from unpoison.data.plain_files import open_plain, read_lines, read_plain
 
 CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 _SPLITS = ("train", "test", "unlabeled")
@@ -41,7 +43,7 @@ class Stl10Set(ImageSet):
 
     def picture(self, index: int) -> Picture:
         index = range(len(self))[index]
-        with open(self._file, "rb") as file:
+        with open_plain(self._file) as file:
             file.seek(index * _BYTES)
             planes = np.frombuffer(file.read(_BYTES), np.uint8)
         if len(planes) < _BYTES:
@@ -72,7 +74,7 @@ def read_stl10(path: Path, split: str | None) -> Stl10Set:
 def _read_labels(file: Path, count: int) -> np.ndarray:
     if not file.is_file():
         raise DataError(file, "there is no such file", "Unpack the whole of stl10_binary.tar.gz")
-    labels = np.fromfile(file, np.uint8).astype(np.int64)
+    labels = np.frombuffer(read_plain(file, PICTURES), np.uint8).astype(np.int64)
     if len(labels) != count:
         raise DataError(file, f"it has {len(labels)} labels for {count} pictures", _REMEDY)
     wrong = np.flatnonzero((labels < 1) | (labels > len(CLASSES)))
@@ -84,7 +86,7 @@ def _read_labels(file: Path, count: int) -> np.ndarray:
 def _class_names(file: Path) -> tuple[str, ...]:
     if not file.is_file():
         return CLASSES
-    names = tuple(file.read_text(encoding="utf-8", errors="replace").split())
+    names = tuple(" ".join(read_lines(file)).split())
     if len(names) != len(CLASSES):
         raise DataError(file, f"it names {len(names)} classes, not {len(CLASSES)}", f"{_REMEDY}, or remove it")
     return names

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from unpoison.core.errors import DataError, UnsafeFileError
 from unpoison.data.archives import check_member
+from unpoison.data.plain_files import open_plain
 
 _BLOCK = tarfile.BLOCKSIZE
 _HEADER_BYTES = 2**20  # of a long name or of extended fields, which `tarfile` reads in one piece
@@ -40,6 +41,7 @@ def list_members(path: Path) -> Iterator[Member]:
         DataError: the archive is compressed, broken or cut off.
         UnsafeFileError: a member leaves the archive, or is a link, a device or a sparse file.
     """
+    open_plain(path).close()  # nothing but a file may be opened
     try:
         with _Headers(path) as file:
             if file.read(2) == _GZIP:
@@ -58,7 +60,7 @@ def read_bytes(path: Path, offset: int, size: int) -> bytes:
         DataError: it cannot be read, or ends before them.
     """
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             file.seek(offset)
             data = file.read(size)
     except OSError as error:

@@ -16,11 +16,13 @@ from unpoison.core.errors import DataError, UnsafeFileError
 from unpoison.core.files import file_stamp
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture, row_ids
+from unpoison.core.limits import LABEL_BYTES, PICTURE_BYTES
 from unpoison.core.notes import Note
 from unpoison.data.folder import CLASS_FILE
 from unpoison.data.formats import Format
 from unpoison.data.labels import LABEL_NAMES, read_labels
 from unpoison.data.pictures import SUFFIXES, decode, measure
+from unpoison.data.plain_files import read_lines
 from unpoison.data.shards import list_shards
 from unpoison.data.tar_members import Member, list_members, read_bytes
 from unpoison.data.writer import is_path
@@ -29,8 +31,6 @@ _KEY = re.compile(r"((?:.*/)?[^./]+)\.([^/]*)")  # WebDataset's own: up to the f
 _LABELS = frozenset({"cls", "class", "json"})
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")  # also 007: as int() reads it, and webdataset with it
 _NAME_LENGTH = 255
-_LABEL_BYTES = 2**20
-_PICTURE_BYTES = 2**29
 _HEAD_BYTES = 2**16  # holds the header of nearly every picture
 _SPLITS = ("train", "test", "val", "validation")
 _LABEL_REMEDY = "Store a whole number or a name as key.cls, or as 'label' in key.json"
@@ -114,7 +114,7 @@ def read_tar_shards(path: Path, split: str | None) -> ImageSet:
             others += [member.name for member in sample.others if member is not picture]
             if picture is None:
                 continue
-            if picture.size > _PICTURE_BYTES:
+            if picture.size > PICTURE_BYTES:
                 raise UnsafeFileError(shard, f"a picture of {picture.size} bytes", "Remove it", record=picture.name)
             keys.append(key)
             places.append((number, picture.offset, picture.size))
@@ -173,7 +173,7 @@ def _is_picture(shard: Path, member: Member) -> bool:
 
 def _read_label(shard: Path, member: Member, extension: str) -> Any:
     """The label in a member: a number, a text or whatever it holds; None for JSON without one."""
-    if member.size > _LABEL_BYTES:
+    if member.size > LABEL_BYTES:
         raise UnsafeFileError(shard, f"a label of {member.size} bytes", _LABEL_REMEDY, record=member.name)
     try:
         text = read_bytes(shard, member.offset, member.size).decode().strip()
@@ -196,10 +196,7 @@ def _class_names(paths: list[Path]) -> list[str] | None:
     for folder in (paths[0].parent, paths[0].parent.parent):
         file = folder / CLASS_FILE
         if file.is_file():
-            try:
-                return file.read_text(encoding="utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise DataError(file, f"the file cannot be read ({error})", "Remove it to number the classes") from None
+            return read_lines(file)
     return None
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from unpoison.core.errors import DataError, UnsafeFileError
 from unpoison.data.formats import Format, choose_split
-from unpoison.data.picture_files import PictureFiles, check_link
+from unpoison.data.picture_files import PictureFiles
 from unpoison.data.pictures import SUFFIXES
+from unpoison.data.plain_files import check_link, read_lines
 
 _WNIDS, _ANNOTATIONS = "wnids.txt", "val_annotations.txt"
 _WNID = re.compile(r"n\d{8}")
@@ -96,13 +97,7 @@ def _read_classes(file: Path) -> list[str]:
 
 
 def _read_lines(file: Path) -> list[str]:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(file, "it is not text", _REMEDY) from None
-    except OSError as error:
-        raise DataError(file, f"the file cannot be read ({error.strerror})", _REMEDY) from None
-    found = [line.strip() for line in lines if line.strip()]
+    found = [line.strip() for line in read_lines(file) if line.strip()]
     if not found:
         raise DataError(file, "it is empty", _REMEDY)
     return found

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from unpoison.core.errors import DataError, UnsafeFileError
+from unpoison.core.limits import PICKLE_BYTES
 from unpoison.data.archives import open_zip, read_member
 from unpoison.data.pickled_values import Budget
 from unpoison.data.plain_files import read_plain
 from unpoison.data.torch_legacy import is_legacy, read_legacy
 from unpoison.data.torch_storage import TENSOR_CALLS, TENSOR_CONSTANTS, Storage, rebuild_tensor
-from unpoison.data.unpickle import MAX_BYTES, unpickle
+from unpoison.data.unpickle import unpickle
 
 _ZIP = b"PK\x03\x04"
 
@@ -41,7 +42,7 @@ def read_torch(path: Path, *, make_tensor: Callable[[np.ndarray], Any] = lambda 
 
     calls = {**TENSOR_CALLS, ("torch._utils", "_rebuild_tensor_v2"): rebuild}
     if is_legacy(path):
-        return read_legacy(read_plain(path, MAX_BYTES), path, calls=calls)
+        return read_legacy(read_plain(path, PICKLE_BYTES), path, calls=calls)
     if not zipfile.is_zipfile(path):
         head = read_plain(path, len(_ZIP), whole=False)
         if head in (b"", _ZIP):

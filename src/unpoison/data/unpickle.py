@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from unpoison.core.errors import DataError, UnsafeFileError
+from unpoison.core.limits import PICKLE_BYTES, UNPACKED_ROOM
 from unpoison.data import pickled_values as values
 from unpoison.data.pickled_values import Budget, Call
 from unpoison.data.plain_files import read_plain
 
-MAX_BYTES = 8 * 2**30
-_ROOM = 64 * 2**20
 _MAX_DEPTH = 1000
 _REMEDY = "Ask its publisher for .npz, PNG or safetensors; do not open it with other tools"
 _BROKEN = (
@@ -59,7 +58,7 @@ def read_pickle(path: Path) -> Any:
         DataError: the file is missing or broken.
         UnsafeFileError: it names anything else, or claims more memory than it holds. Nothing has been executed.
     """
-    return unpickle(read_plain(path, MAX_BYTES), path)
+    return unpickle(read_plain(path, PICKLE_BYTES), path)
 
 
 def unpickle(
@@ -85,7 +84,7 @@ def unpickle(
     """
     try:
         _scan(data)
-        budget = Budget(4 * (len(data) + size_outside) + _ROOM)
+        budget = Budget(4 * (len(data) + size_outside) + UNPACKED_ROOM)
         loader = _Unpickler(data, file, record, calls or {}, constants or {}, persistent, budget)
         return loader.load()
     except DataError as error:

@@ -1,0 +1,42 @@
+"""How much a stranger's file may make us take: one limit for each kind, here and nowhere else.
+
+Together they keep what a small file can do below 2 GB of memory and a few seconds a picture.
+"""
+
+from __future__ import annotations
+
+PICTURES = 10_000_000
+"""Pictures of a set, because each takes a name and a size in memory before anything is computed."""
+
+CLASSES = 1_000_000
+"""Classes of a set, because a single label that claims more would name them all."""
+
+PICTURE_PIXELS = 50_000_000
+"""Pixels of a picture, because decoding and purifying one takes up to 40 bytes for each of them."""
+
+PICTURE_SIDE = 65_535
+"""Pixels of a picture's side, because decoders keep something for each row; JPEG can hold no more either."""
+
+PICTURE_BYTES = 256 * 2**20
+"""Bytes of an encoded picture: more than one of the largest takes without any packing."""
+
+PICTURE_PASSES = 500_000_000
+"""Pixels of a JPEG times its scans, because each scan goes over all of them; about five seconds' worth."""
+
+PICTURE_HEADER = 64 * 2**10
+"""Bytes before the pixels of a PPM, because Pillow reads its comments byte by byte."""
+
+UNPACKED_ROOM = 64 * 2**20
+"""Bytes that any file may unpack to: black pictures pack a thousandfold."""
+
+UNPACKED_RATIO = 100
+"""How many times its own size a file may unpack to beyond that, because pictures pack at most a few times."""
+
+PICKLE_BYTES = 8 * 2**30
+"""Bytes of a pickle, which is held in memory whole."""
+
+TEXT_BYTES = 16 * 2**20
+"""Bytes of a text file beside a set, such as the names of its classes."""
+
+LABEL_BYTES = 2**20
+"""Bytes of a label that is stored in a file of its own."""
