@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,9 @@ from unpoison.classify.classifier import Classifier, build_net
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.noise import generator
 from unpoison.core.pixels import to_float
-from unpoison.poisons import bilevel
+from unpoison.poisons import bilevel, rem
 from unpoison.poisons.base import Resources
-from unpoison.poisons.bilevel import ErrorMinimiser
+from unpoison.poisons.bilevel import ErrorMinimiser, Learner, LearnerSettings
 from unpoison.poisons.crafting import poison
 from unpoison.poisons.em import EmSettings
 from unpoison.poisons.parts import attack_settings
@@ -83,6 +85,34 @@ def test_ten_batches_move_it_ten_times(extremes, net):
     images, labels = to_float(extremes.images), torch.from_numpy(extremes.labels)
     found = minimiser.move_classes(net, images, labels, torch.zeros(3, 3, 8, 8), [torch.arange(24)] * 10)
     assert found.abs().mean() > 2 * 0.8 * LEVEL
+
+
+def test_only_surrogates_of_error_minimising_noise_are_clipped(net, make_set, monkeypatch):
+    """EM's authors clip their surrogate's gradients to a length of 5; REM's do not."""
+    images, labels = torch.rand(8, 3, 8, 8, generator=generator(0, "test")), torch.arange(8) % 3
+    moved = {}
+    for longest in (0.5, float("inf")):
+        learner = Learner(copy.deepcopy(net), LearnerSettings(learning_rate=1e-3, precision="fp32"), longest)
+        before = [parameter.clone() for parameter in learner.net.parameters()]
+        learner.learn(images, labels)
+        # A first step of SGD is the rate times the gradient and the decay of the weights.
+        gradients = [(was - now) / 1e-3 - 5e-4 * was for was, now in zip(before, learner.net.parameters(), strict=True)]
+        moved[longest] = sum(gradient.square().sum() for gradient in gradients).sqrt().item()
+    assert moved[0.5] == pytest.approx(0.5, rel=1e-2)
+    assert moved[float("inf")] > 1
+
+    asked = {}
+    for room, attack in ((bilevel, "em"), (rem, "rem")):
+        made = room.new_learner
+        monkeypatch.setattr(
+            room,
+            "new_learner",
+            lambda *args, made=made, attack=attack, **more: asked.setdefault(attack, made(*args, **more)),
+        )
+        fields = {"width": 4, "steps": 1, "training_steps": 1, "training_batch": 9, "precision": "fp32"}
+        only = {"rounds": 1} if attack == "em" else {"transforms": 1, "adversary_steps": 1}
+        poison(make_set(9), attack, settings=attack_settings(attack, overrides={**fields, **only}))
+    assert {attack: learner.longest for attack, learner in asked.items()} == {"em": 5.0, "rem": float("inf")}
 
 
 def test_the_error_is_that_of_the_noise_that_is_stored(make_set, monkeypatch):

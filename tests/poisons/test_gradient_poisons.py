@@ -163,7 +163,7 @@ def test_em_leaves_its_surrogate_no_error_and_stops_when_told(make_set):
 
 def test_class_wise_em_is_one_noise_for_a_class(make_set):
     clean = make_set(24)
-    settings = attack_settings("em", profiles=["class-wise"], overrides={**SMALL, "rounds": 2})
+    settings = attack_settings("em", profiles=["class-wise"], overrides={**SMALL, "rounds": 1})
     result = poison(clean, "em", settings=settings)
     delta = result.image_set.array().astype(int) - clean.array()
     for label in range(3):

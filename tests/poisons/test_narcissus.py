@@ -67,6 +67,23 @@ def test_the_trigger_is_the_corner_that_the_surrogate_asks_for(make_set):
     assert (delta[..., 1] == 0).all()  # it does not look at green
 
 
+def test_the_first_steps_are_as_long_as_in_units_from_minus_one_to_one(make_set):
+    """Until RAdam knows how much slopes vary it follows their mean, whose length is the unit's."""
+    settings = NarcissusSettings(epsilon="1/2", rounds=4, step_size="0.005", batch_size=16, precision="fp32")
+    known, model = make_set(6).images, toy()
+    found = make_trigger(known, [model], 2, settings, generator(0, "n"), Resources(device="cpu"))
+    same, trigger, mean = generator(0, "n"), torch.zeros(3, 16, 16), torch.zeros(3, 16, 16)
+    for number in range(1, 5):
+        (batch,) = narcissus._batches(known, settings, torch.device("cpu"), same)
+        trigger.requires_grad_()
+        seen = (2 * batch - 1 + trigger).clamp(-1, 1)
+        nn.functional.cross_entropy(model((seen + 1) / 2), torch.full((6,), 2)).backward()
+        mean = 0.9 * mean + 0.1 * trigger.grad
+        trigger = (trigger - 0.01 * mean / (1 - 0.9**number)).detach()
+    np.testing.assert_allclose(found, trigger.permute(1, 2, 0) / 2, rtol=1e-4, atol=1e-9)
+    assert np.abs(found).max() > 1e-6
+
+
 def test_only_the_last_of_the_class_change_and_by_epsilon_at_most(make_set):
     image_set = make_set(30)
     result = _craft(image_set, surrogates=[toy()])

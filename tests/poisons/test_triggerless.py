@@ -13,7 +13,7 @@ from unpoison.classify.features import features
 from unpoison.classify.methods import METHODS
 from unpoison.core.errors import SettingsError
 from unpoison.core.pixels import to_float
-from unpoison.poisons import bullseye
+from unpoison.poisons import bullseye, gradient_matching
 from unpoison.poisons.adam import channel_unit, descend, stored_ball
 from unpoison.poisons.base import Resources
 from unpoison.poisons.bullseye import BullseyeSettings, before_last, bullseye_loss, observe, stages
@@ -317,6 +317,37 @@ def test_the_rate_falls_at_the_shares_of_the_steps():
         decay_at=(3 / 8, 5 / 8),
     )
     assert np.diff(path) == pytest.approx([-0.01] * 3 + [-0.001] * 2 + [-0.0001] * 2, rel=1e-2)
+
+
+def test_gradient_matching_lowers_its_rate_where_the_authors_code_does():
+    """Of 250 steps after 93, 156 and 218: 3/8, 5/8 and 7/8 of them, down to whole ones."""
+    images, path = torch.full((1, 3, 1, 1), 0.5), []
+    descend(
+        images,
+        torch.zeros_like(images),
+        lambda delta: path.append(delta[0, 0, 0, 0].item()) or (0.0, torch.ones_like(delta)),
+        ball=stored_ball("1/2"),
+        unit=torch.ones(1, 3, 1, 1),
+        learning_rate=1e-3,
+        steps=250,
+        decay_at=gradient_matching._DECAY_AT,
+    )
+    lengths = -np.diff(path)
+    falls = [step for step in range(1, len(lengths)) if lengths[step] < lengths[step - 1] / 5]
+    assert falls == [93, 156, 218]
+
+
+def test_several_surrogates_share_the_rate(attacked, monkeypatch):
+    rates = []
+    whole = gradient_matching.descend
+    monkeypatch.setattr(
+        gradient_matching,
+        "descend",
+        lambda *args, **more: rates.append(more["learning_rate"]) or whole(*args, **more),
+    )
+    for models in (1, 4):
+        attacked("gradient-matching", models=models, iterations=1)
+    assert rates == [0.1, 0.025]
 
 
 def test_bounds_are_whole_levels(make_set):

@@ -43,7 +43,7 @@ def descend(
         learning_rate: of Adam, in these units.
         steps: how many.
         signed: give Adam only the sign of the gradient.
-        decay_at: shares of the steps after which the learning rate falls to a tenth.
+        decay_at: shares of the steps, down to whole ones, after which the learning rate falls to a tenth.
         on_step: called after each step with the loss before it.
 
     Returns:
@@ -59,7 +59,7 @@ def descend(
     delta = allowed(delta)
     normalised = (delta / unit).requires_grad_()
     optimiser = torch.optim.Adam([normalised], lr=learning_rate)
-    milestones = [round(share * steps) for share in decay_at]
+    milestones = [int(share * steps) for share in decay_at]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones, gamma=0.1)
     for step in range(1, steps + 1):
         loss, gradient = slope(delta)

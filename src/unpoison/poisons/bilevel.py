@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -25,6 +26,7 @@ from unpoison.poisons.pgd import StepSettings, cross_entropy, pgd
 Show = Callable[[Tensor, Tensor], Tensor]
 # How often the noise of classes is moved in a round: EM's script goes through a fifth of CIFAR-10 in batches of 512.
 _CLASS_BATCHES = 19
+_LONGEST_GRADIENT = 5.0  # of EM's surrogate; longer ones are clipped
 
 
 class LearnerSettings(StepSettings):
@@ -34,7 +36,7 @@ class LearnerSettings(StepSettings):
         surrogate: its architecture.
         width: channels of its first stage.
         training_batch: images of a step of SGD.
-        learning_rate: of the SGD; momentum 0.9, weight decay 5e-4, gradients clipped to a length of 5.
+        learning_rate: of the SGD; momentum 0.9, weight decay 5e-4.
     """
 
     surrogate: str = "resnet18"
@@ -44,7 +46,7 @@ class LearnerSettings(StepSettings):
 
 
 class BilevelSettings(LearnerSettings):
-    """How noise and surrogate take turns.
+    """How noise and surrogate take turns. The surrogate's gradients are clipped to a length of 5.
 
     Args:
         training_steps: steps of SGD in each round, before the noise is moved.
@@ -63,10 +65,11 @@ class Learner:
     Args:
         net: on its device, in evaluation mode between the steps.
         settings: learning rate and precision.
+        longest: length to which a gradient is clipped.
     """
 
-    def __init__(self, net: Classifier, settings: LearnerSettings):
-        self.net, self.settings = net, settings
+    def __init__(self, net: Classifier, settings: LearnerSettings, longest: float = math.inf):
+        self.net, self.settings, self.longest = net, settings, longest
         self.optimiser = torch.optim.SGD(net.parameters(), lr=settings.learning_rate, momentum=0.9, weight_decay=5e-4)
 
     def learn(self, images: Tensor, labels: Tensor) -> None:
@@ -74,7 +77,7 @@ class Learner:
         self.net.train().requires_grad_(True)
         self.optimiser.zero_grad()
         self.settings.cast(cross_entropy([self.net], labels))(images).mean().backward()
-        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(self.net.parameters(), self.longest)
         self.optimiser.step()
         self.net.eval().requires_grad_(False)
 
@@ -84,13 +87,18 @@ class Learner:
 
 
 def new_learner(
-    image_set: ImageSet, settings: LearnerSettings, *, generator: torch.Generator, resources: Resources
+    image_set: ImageSet,
+    settings: LearnerSettings,
+    *,
+    generator: torch.Generator,
+    resources: Resources,
+    longest: float = math.inf,
 ) -> Learner:
-    """A learner with fresh weights, on the device."""
+    """A learner with fresh weights, on the device; its gradients clipped to the length `longest`."""
     seed = int(torch.randint(2**31, (1,), generator=generator))
     net = new_classifier(settings.surrogate, image_set, settings=TrainSettings(width=settings.width), seed=seed)
     net = net.to(choose_device(resources.device)).eval().requires_grad_(False)
-    return Learner(net, settings)
+    return Learner(net, settings, longest)
 
 
 def batches_forever(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -129,7 +137,9 @@ class ErrorMinimiser:
             [N, 3, H, W] float32 delta on the CPU, and facts for the manifest.
         """
         settings = self.settings
-        learner = new_learner(self.image_set, settings, generator=self.generator, resources=self.resources)
+        learner = new_learner(
+            self.image_set, settings, generator=self.generator, resources=self.resources, longest=_LONGEST_GRADIENT
+        )
         device = next(learner.net.parameters()).device
         images = to_float(self.image_set.array()).to(device)
         labels = torch.from_numpy(self.image_set.labels).to(device)

@@ -33,7 +33,8 @@ class GradientMatchingSettings(TargetSettings, SurrogateSettings):
         epsilon: bound of every value of the perturbation; the poisoning benchmark has 8/255.
         poisons: pictures perturbed; 500 are one percent of CIFAR-10.
         iterations: steps of Adam in each restart; its rate falls to a tenth after 3/8, 5/8 and 7/8 of them.
-        learning_rate: of Adam, for normalised pictures; it is given the sign of the gradient.
+        learning_rate: of Adam, for normalised pictures; it is given the sign of the gradient. Several surrogates share
+            it: it is divided by their number.
         restarts: random starts, of which the one with the lowest loss is kept.
         batch_size: poisons whose gradient is matched at once.
         crop_padding: black frame from which a random crop is shown to the network at each step; 0 for none.
@@ -52,6 +53,9 @@ class GradientMatchingSettings(TargetSettings, SurrogateSettings):
 
 class GradientMatchingPoison:
     """Pictures of one class that move a network, when it learns them, as the target with their label would.
+
+    Crops are whole pixels out of a black frame, as victims are shown their pictures; the authors' descent moves them by
+    parts of a pixel, bilinearly, and the mean colour comes in.
 
     References:
         Geiping et al., Witches' Brew: industrial scale data poisoning via gradient matching, ICLR 2021,
@@ -103,7 +107,7 @@ class GradientMatchingPoison:
                 slope,
                 ball=ball,
                 unit=unit,
-                learning_rate=settings.learning_rate,
+                learning_rate=settings.learning_rate / len(models),
                 steps=settings.iterations,
                 signed=True,
                 decay_at=_DECAY_AT,

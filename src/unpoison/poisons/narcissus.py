@@ -164,19 +164,21 @@ def make_trigger(
     """
     device, ball = choose_device(resources.device), Ball("linf", bound_value(settings.epsilon))
     height, width = known.shape[1:3]
-    delta = torch.zeros(1, 3, height, width, device=device, requires_grad=True)
-    optimiser = torch.optim.RAdam([delta], lr=bound_value(settings.step_size))
+    # The first five steps of RAdam are as long as the slope, and so depend on the unit: counted from -1 to 1, trigger
+    # and step double.
+    doubled = torch.zeros(1, 3, height, width, device=device, requires_grad=True)
+    optimiser = torch.optim.RAdam([doubled], lr=2 * bound_value(settings.step_size))
     for number in range(1, settings.rounds + 1):
         for batch in _batches(known, settings, device, generator):
             optimiser.zero_grad()
-            loss = _mean_loss((batch + delta).clamp(0, 1), models, label, settings)
+            loss = _mean_loss((batch + doubled / 2).clamp(0, 1), models, label, settings)
             loss.backward()
             optimiser.step()
             with torch.no_grad():
-                delta.copy_(ball.project(delta))
+                doubled.copy_(2 * ball.project(doubled / 2))
         if resources.on_step:
             resources.on_step(StepInfo(number, settings.rounds, {"loss": loss.item()}))
-    return delta.detach()[0].permute(1, 2, 0).contiguous().cpu().numpy()
+    return (doubled.detach() / 2)[0].permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def _surrogates(

@@ -33,6 +33,9 @@ class TapSettings(DescentSettings, SurrogateSettings):
 class TapPoison:
     """Every image is moved to where a classifier trained on the clean set sees the next class.
 
+    Crops are whole pixels out of a black frame, as victims are shown their images; the authors' descent moves them by
+    parts of a pixel, bilinearly, and the mean colour comes in.
+
     References:
         Fowl et al.: Adversarial Examples Make Strong Poisons, NeurIPS 2021, https://arxiv.org/abs/2106.10807
     """
