@@ -37,6 +37,14 @@ def test_sources(text, path, split, rows):
 def test_existing_names_are_taken_as_they_are(tmp_path):
     (tmp_path / "a#test[:2]").mkdir()
     assert parse_source(tmp_path / "a#test[:2]").path == tmp_path / "a#test[:2]"
+    (tmp_path / "set#1").mkdir()
+    for text, split, rows in (
+        ("[:1]", None, slice(None, 1)),
+        ("#test", "test", slice(None)),
+        ("#a/b=1", "a/b=1", None),
+    ):
+        found = parse_source(f"{tmp_path}/set#1{text}")
+        assert (found.path, found.split, found.rows) == (tmp_path / "set#1", split, rows or slice(None))
 
 
 def test_unknown_files_and_formats(tmp_path):

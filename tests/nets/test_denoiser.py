@@ -62,3 +62,28 @@ def test_outside_is_refused(model, x, sigma):
 def test_a_users_function_is_called_as_it_is(x):
     denoiser = CallableDenoiser(lambda x, sigma: x * (1 - sigma.view(-1, 1, 1, 1)), 0.0, 1.0)
     assert torch.equal(denoiser.denoise(x, torch.full((3,), 0.25)), x * 0.75)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x, sigma: x[:, :1], r"makes torch.float32 \[4, 1, "),
+        (lambda x, sigma: x[..., :-1], "of the same shape"),
+        (lambda x, sigma: x.long(), "torch.int64"),
+        (lambda x, sigma: None, "gives a NoneType"),
+        (lambda x, sigma: (x,), "gives a tuple"),
+        (lambda x, sigma: x.numpy(), "gives a ndarray"),
+    ],
+)
+def test_a_users_function_that_gives_something_else_is_refused(function, message):
+    x = torch.rand(4, 3, 8, 8)
+    with pytest.raises(ModelError, match=message):
+        CallableDenoiser(function, 0.01, 1.0).denoise(x, torch.full((4,), 0.1))
+
+
+def test_a_users_function_may_change_its_input_and_compute_in_fp64():
+    x = torch.rand(4, 3, 8, 8)
+    kept = x.clone()
+    clean = CallableDenoiser(lambda x, sigma: x.mul_(0.5).double(), 0.01, 1.0).denoise(x, torch.full((4,), 0.1))
+    assert torch.equal(x, kept)
+    assert torch.equal(clean, 0.5 * kept)

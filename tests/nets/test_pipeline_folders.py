@@ -149,3 +149,16 @@ def test_a_bare_state_dict_of_the_old_kind(tmp_path):
     state.pop("conv_out.bias")
     with pytest.raises(ModelError, match=r"1 missing \(conv_out.bias"):
         import_puregen_unet(state)
+
+
+@torch.no_grad()
+def test_a_variant_in_halves_is_read_where_there_is_nothing_else(tmp_path, z):
+    make_unet().save_pretrained(tmp_path)
+    expected = import_pipeline(tmp_path)[0].predict(z, torch.full((2,), 10))[0]
+    weights = tmp_path / "diffusion_pytorch_model.safetensors"
+    halves = {name: value.half() for name, value in load_file(weights).items()}
+    save_file(halves, tmp_path / "diffusion_pytorch_model.fp16.safetensors")
+    assert torch.equal(import_pipeline(tmp_path)[0].predict(z, torch.full((2,), 10))[0], expected)
+    weights.unlink()
+    found = import_pipeline(tmp_path)[0].predict(z, torch.full((2,), 10))[0]
+    assert 0 < (found - expected).abs().max() < 0.05

@@ -107,6 +107,12 @@ def test_save_and_load_give_the_same_bits(architecture, tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["x.safetensors"]
 
 
+def test_loading_leaves_the_global_generator_alone(saved):
+    before = torch.get_rng_state()
+    load_model(saved)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_header_tells_the_settings(saved):
     header = read_header(saved)
     assert (header.kind, header.settings, header.architecture) == ("ema", {"steps": 3, "note": "é"}, "compact")

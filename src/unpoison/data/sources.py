@@ -11,7 +11,8 @@ from unpoison.core.errors import DataError
 from unpoison.core.manifest import Step, manifest_path, read_manifest
 from unpoison.core.notes import Note, tell
 
-_PARTS = re.compile(r"(?P<path>.*?)(?:#(?P<split>[\w-]+))?(?:\[(?P<start>-?\d*):(?P<stop>-?\d*)\])?")
+_ROWS = re.compile(r"(.*?)(?:\[(-?\d*):(-?\d*)\])?", re.DOTALL)
+_SPLIT = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,21 @@ class Source:
 def parse_source(source: str | PathLike[str]) -> Source:
     """Take a source apart. What exists under the whole name is that path, whatever characters are in it.
 
-    After a folder that exists any `#name` is a split, as sets in a tree are named by their path in it.
+    After what exists any `#name` is a split, as sets in a tree are named by their path in it.
 
     >>> parse_source("cifar#test[:2000]")
     Source(path=PosixPath('cifar'), split='test', rows=slice(None, 2000, None))
     """
     text = str(source)
-    match = _PARTS.fullmatch(text)
+    match = _ROWS.fullmatch(text)
     if match is None or Path(text).exists():
         return Source(Path(text), None, slice(None))
-    start, stop = (int(match[part]) if match[part] else None for part in ("start", "stop"))
-    folder, _, name = match["path"].rpartition("#")
-    if match["split"] is None and folder and Path(folder).is_dir():
-        return Source(Path(folder), name, slice(start, stop))
-    return Source(Path(match["path"]), match["split"], slice(start, stop))
+    named = match[1]
+    rows = slice(*(int(end) if end else None for end in match.group(2, 3)))
+    path, mark, split = named.rpartition("#")
+    if mark and path and not Path(named).exists() and (_SPLIT.fullmatch(split) or Path(path).exists()):
+        return Source(Path(path), split, rows)
+    return Source(Path(named), None, rows)
 
 
 def read_history(source: str | PathLike[str]) -> list[Step]:

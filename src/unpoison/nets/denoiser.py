@@ -31,7 +31,15 @@ class CallableDenoiser:
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """See `Denoiser.denoise`."""
         check_sigma(sigma, self.sigma_min, self.sigma_max)
-        return self.function(x, sigma)
+        clean = self.function(x.clone(), sigma)  # a copy, which it may change
+        if not isinstance(clean, Tensor):
+            raise ModelError(f"the model gives a {type(clean).__name__}; it must give the clean pictures as a tensor")
+        if clean.shape != x.shape or not clean.is_floating_point():
+            raise ModelError(
+                f"the model makes {clean.dtype} {list(clean.shape)} of pictures {list(x.shape)}; it must give clean "
+                "pictures of the same shape, as floats in [0, 1]"
+            )
+        return clean.to(x)
 
 
 class DiscreteDenoiser:

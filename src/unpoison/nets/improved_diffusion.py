@@ -9,6 +9,7 @@ from torch import Size, Tensor
 from unpoison.core.errors import ModelError
 from unpoison.nets.eclipse_unet import build_eclipse_unet
 from unpoison.nets.epsilon import EpsilonModel
+from unpoison.nets.rebuilding import build_unfilled
 from unpoison.nets.schedules import Schedule
 
 _HEADS = 4  # a default of improved-diffusion that weights cannot tell: 4 heads of 64 and 1 of 256 have the same shapes
@@ -38,7 +39,7 @@ def import_improved_diffusion(state: Mapping[str, Tensor]) -> EpsilonModel:
     Raises:
         ModelError: names or shapes differ from the published network's.
     """
-    net = build_eclipse_unet()
+    net = build_unfilled(build_eclipse_unet)
     target = net.unet.state_dict()
     sources = {name: _source_of(name) for name in target}
     check_state(state, {sources[name][0]: _source_shape(name, tensor) for name, tensor in target.items()})

@@ -12,6 +12,7 @@ from torch import Tensor
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.improved_diffusion import check_state
 from unpoison.nets.puregen_unet import NoiseUNet, build_diffusers_unet, build_puregen_unet
+from unpoison.nets.rebuilding import build_unfilled
 from unpoison.nets.schedules import Schedule
 
 PUREGEN_SCHEDULE = Schedule("linear", 1000)
@@ -93,7 +94,7 @@ def _build(
 ) -> EpsilonModel:
     with torch.device("meta"):  # shapes first: a description must not make us allocate what the file does not hold
         check_state(state, {name: tensor.shape for name, tensor in build(**arguments).unet.state_dict().items()})
-    net = build(**arguments)
+    net = build_unfilled(build, **arguments)
     net.unet.load_state_dict(state)
     return EpsilonModel(net, schedule=schedule, max_index=max_index, learned_variance=False).eval()
 

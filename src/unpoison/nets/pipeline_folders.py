@@ -13,7 +13,10 @@ from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.noise_unets import PUREGEN_SCHEDULE, import_described_unet, puregen_max_index
 from unpoison.nets.schedules import Schedule
 
-_UNET_WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+# The whole ones first: halves are what is left where only they were downloaded.
+_UNET_WEIGHTS = tuple(
+    f"diffusion_pytorch_model{variant}.{suffix}" for variant in ("", ".fp16") for suffix in ("safetensors", "bin")
+)
 _ENERGY_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 

@@ -12,6 +12,7 @@ from unpoison.core.errors import ModelError
 from unpoison.core.methods import load_method
 from unpoison.nets.improved_diffusion import check_state
 from unpoison.nets.methods import METHODS
+from unpoison.nets.rebuilding import build_unfilled
 
 # What tells a published network: the weight of its first convolution, [width, 3, 3, 3].
 _FIRST = {"sngan-energy": "block1.c1.weight", "conv-energy": "f.0.weight"}
@@ -65,6 +66,6 @@ def import_energy(state: Mapping[str, Tensor]) -> tuple[PixelEnergy, str, dict[s
     build = load_method(METHODS, architecture, kind="architecture")
     with torch.device("meta"):  # shapes first: a file must not make us allocate what it does not hold
         check_state(state, {name: tensor.shape for name, tensor in build(**arguments).state_dict().items()})
-    net = build(**arguments)
+    net = build_unfilled(build, **arguments)
     net.load_state_dict(state)
     return PixelEnergy(net).eval(), architecture, arguments

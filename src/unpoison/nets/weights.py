@@ -24,6 +24,7 @@ from unpoison.nets.methods import METHODS
 from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.published import import_published
+from unpoison.nets.rebuilding import build_unfilled
 from unpoison.nets.schedules import Schedule
 
 _KEY = "unpoison"  # our one entry in the metadata of a safetensors file
@@ -217,7 +218,7 @@ def load_model(path: Path) -> Model:
         # Shapes first, and hardly more than in the file: a header must not make us build what the file does not hold.
         with torch.device("meta"), parameters_at_most(2 * len(state) + 100):
             check_state(state, {name: tensor.shape for name, tensor in build(**header.arguments).state_dict().items()})
-        net = build(**header.arguments)
+        net = build_unfilled(build, **header.arguments)
         net.load_state_dict(state)
         return header.model.build(net).eval()
     except (SettingsError, ModelError, *_UNFIT) as error:
