@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import suppress
 
 import pytest
 
 from purifiers.conftest import Halt
 from unpoison.core.device import choose_device, processor
 from unpoison.core.errors import RunError
+from unpoison.core.manifest import manifest_path
 from unpoison.data import delivery, read, write
 from unpoison.poisons.crafting import poison, write_poisoned
 from unpoison.purifiers import work
@@ -18,9 +21,17 @@ from unpoison.purifiers.work import PurifyRun
 
 
 @pytest.fixture
+def source(make_set, tmp_path, monkeypatch):
+    """A folder of five blocks, as blocks here are small."""
+    monkeypatch.setattr("unpoison.core.images.BLOCK_IMAGES", 4)
+    write(make_set(18, side=8), tmp_path / "in")
+    return tmp_path / "in"
+
+
+@pytest.fixture
 def small(make_set, tmp_path):
     """A folder of one block."""
-    write(make_set(12, side=8), tmp_path / "small")
+    write(make_set(6, side=8), tmp_path / "small")
     return tmp_path / "small"
 
 
@@ -33,7 +44,7 @@ def other_run() -> PurifyRun:
 def killed(source, jpeg, tmp_path, halt_after):
     """A run into `out` that ended early; `out.partial` is left."""
     with pytest.raises(Halt):
-        purify_to(read(source), tmp_path / "out", jpeg, on_step=halt_after(256))
+        purify_to(read(source), tmp_path / "out", jpeg, on_step=halt_after(4))
     return tmp_path / "out.partial"
 
 
@@ -68,7 +79,7 @@ def test_other_settings_are_refused_with_the_command_that_was_run(small, jpeg, o
 
 def test_another_source_or_a_changed_result_is_refused(small, make_set, jpeg, tmp_path):
     purify_to(read(small), tmp_path / "out", jpeg)
-    write(make_set(12, side=8, seed=1), tmp_path / "other")
+    write(make_set(6, side=8, seed=1), tmp_path / "other")
     with pytest.raises(RunError, match="already there, made in the same way from other pictures"):
         purify_to(read(tmp_path / "other"), tmp_path / "out", jpeg)
     shutil.copy(tmp_path / "out" / "c0" / "00000000.png", tmp_path / "out" / "c0" / "00000003.png")
@@ -98,7 +109,7 @@ def test_a_replacement_that_was_stopped_goes_on(source, jpeg, other_run, tmp_pat
     purify_to(read(source), target, other_run)
     before = tree(target)
     with pytest.raises(Halt):
-        purify_to(read(source), target, jpeg, overwrite=True, on_step=halt_after(256))
+        purify_to(read(source), target, jpeg, overwrite=True, on_step=halt_after(4))
     assert tree(target) == before
     with pytest.raises(RunError, match=r"--overwrite. The unfinished run in .*out\.partial is kept"):
         purify_to(read(source), target, jpeg)
@@ -176,11 +187,54 @@ def test_only_its_own_leftovers_are_removed(killed, source, jpeg, other_run, tmp
 
 def test_another_kind_of_processor_is_not_mixed_in(killed, source, jpeg, tmp_path, monkeypatch):
     here = processor(choose_device("cpu"))
-    monkeypatch.setattr(work, "processor", lambda device: "x86_64 ABACUS")
-    with pytest.raises(RunError, match=f"began with processor {here}; with processor x86_64 ABACUS other bytes"):
-        purify_to(read(source), tmp_path / "out", jpeg)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "processor", lambda device: "x86_64 ABACUS")
+        with pytest.raises(RunError, match=f"began with processor {here}; with processor x86_64 ABACUS other bytes"):
+            purify_to(read(source), tmp_path / "out", jpeg)
     manifest = purify_to(read(source), tmp_path / "out", jpeg).manifest
     assert manifest.steps[-1].processor == here
     monkeypatch.setattr(work, "processor", lambda device: "x86_64 ABACUS")
     assert purify_to(read(source), tmp_path / "out", jpeg).was_there
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize(("name", "before"), [("out", "another set"), ("out.npz", "another set"), ("out", "nothing")])
+def test_killed_before_any_operation(small, jpeg, other_run, tmp_path, tree, monkeypatch, name, before):
+    """What is at the target is always whole, the same command goes through, and nothing stays beside it."""
+    target, page = tmp_path / "a" / name, {"changes.html": b"page"}
+    purify_to(read(small), tmp_path / "b" / name, jpeg, draw=lambda *_: page)
+    reference = tree(tmp_path / "b")
+    (tmp_path / "before").mkdir()
+    if before == "another set":
+        purify_to(read(small), tmp_path / "before" / name, other_run)
+    calls = 0
+
+    def die_at(function, stop):
+        def counted(*arguments, **options):
+            nonlocal calls
+            calls += 1
+            if calls >= stop:  # nor does a dead process clean up
+                raise Killed
+            return function(*arguments, **options)
+
+        return counted
+
+    for stop in range(1, 200):
+        shutil.copytree(tmp_path / "before", tmp_path / "a")
+        calls = 0
+        with monkeypatch.context() as patch:
+            for operation in ("rename", "replace", "fsync", "mkdir", "unlink", "rmdir"):
+                patch.setattr(os, operation, die_at(getattr(os, operation), stop))
+            with suppress(Killed):
+                purify_to(read(small), target, jpeg, overwrite=True, draw=lambda *_: page)
+        if target.exists():
+            assert manifest_path(target).exists()
+        purify_to(read(small), target, jpeg, overwrite=True, draw=lambda *_: page)
+        assert tree(tmp_path / "a") == reference
+        shutil.rmtree(tmp_path / "a")
+        if calls < stop:
+            return
+    raise AssertionError("it takes more operations than were tried")
