@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Loaded on first use (PEP 562), so that `import unpoison` and `--help` need no torch.
 _PUBLIC = {
     "ImageSet": "unpoison.core.images:ImageSet",
+    "UnpoisonError": "unpoison.core.errors:UnpoisonError",
     "read": "unpoison.data:read",
     "write": "unpoison.data:write",
     "poison": "unpoison.poisons.crafting:poison",
@@ -19,10 +20,11 @@ _PUBLIC = {
     "score": "unpoison.scoring.accuracy:score",
 }
 
-__all__ = ["ImageSet", "__version__", "fit", "poison", "purify", "read", "score", "train", "write"]
+__all__ = ["ImageSet", "UnpoisonError", "__version__", "fit", "poison", "purify", "read", "score", "train", "write"]
 
 if TYPE_CHECKING:
     from unpoison.classify.training import train
+    from unpoison.core.errors import UnpoisonError
     from unpoison.core.images import ImageSet
     from unpoison.data import read, write
     from unpoison.fitting.diffusion import fit
@@ -36,3 +38,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'unpoison' has no attribute '{name}'")
     module, attribute = _PUBLIC[name].split(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import types
 
 from unpoison.core import progress
 from unpoison.core.progress import LogLines, StepInfo, progress_bar, telling
@@ -88,3 +89,24 @@ def test_a_bar_ends_at_100_percent_on_a_line_of_its_own(capsys, monkeypatch):
     drawn = capsys.readouterr().err
     assert drawn.endswith("\n")
     assert "purify in: 100%" in drawn.splitlines()[-1].split("\r")[-1]
+
+
+def test_a_notebook_gets_a_bar_and_a_program_none(monkeypatch, capsys):
+    @progress.shows_bar("count")
+    def count(total: int, *, on_step=None) -> bool:
+        for step in range(total):
+            if on_step:
+                on_step(StepInfo(step + 1, total))
+        return on_step is not None
+
+    assert not count(2)
+    monkeypatch.setattr(progress, "_FIRST_S", 0.0)
+    shell = types.SimpleNamespace(kernel=None)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    assert count(2)
+    assert "count" in capsys.readouterr().err
+    seen = []
+    assert count(2, on_step=seen.append)
+    assert (len(seen), capsys.readouterr().err) == (2, "")
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
+    assert not count(2)

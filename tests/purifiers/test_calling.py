@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from unpoison.core.pixels import to_uint8
 from unpoison.data import read, write
 from unpoison.nets.denoiser import CallableDenoiser
 from unpoison.nets.weights import load_any
+from unpoison.purifiers.photographs import StrangePicturesWarning
 
 
 @pytest.fixture
@@ -97,6 +99,35 @@ def test_pillow_pictures_of_several_sizes_and_modes():
     assert unpoison.purify(turned, "jpeg").size == (10, 12)  # as readers of files do
 
 
+def test_lists_of_arrays_and_tensors_are_lists_of_pictures(images, expected, fast):
+    arrays = unpoison.purify(list(images), **fast)
+    assert np.array_equal(np.stack(arrays), expected)
+    tensors = [torch.from_numpy(image).permute(2, 0, 1) for image in images]
+    purified = unpoison.purify(tuple(tensors), **fast)
+    assert np.array_equal(torch.stack(purified).permute(0, 2, 3, 1).numpy(), expected)
+    floats = [tensor / 255 for tensor in tensors]
+    batch = unpoison.purify(torch.stack(floats), **fast)
+    assert torch.equal(torch.stack(unpoison.purify(floats, **fast)), batch)
+
+
+def test_lists_of_several_kinds_and_sizes():
+    rng = np.random.default_rng(0)
+    items = [
+        rng.integers(0, 256, (9, 7, 3), np.uint8),
+        rng.integers(0, 256, (9, 7), np.uint8),
+        torch.rand(3, 6, 5, dtype=torch.float64),
+        rng.random((4, 8, 3), np.float32),
+        Image.effect_noise((5, 6), 90),
+    ]
+    for given, got in zip(items, unpoison.purify(items, "jpeg"), strict=True):
+        assert type(got) is type(given) or isinstance(got, Image.Image)
+        if not isinstance(given, Image.Image):
+            assert (got.shape, got.dtype) == (given.shape, given.dtype)
+    with pytest.raises(SettingsError, match="picture 1: an array of int64"):
+        unpoison.purify([items[0], np.zeros((4, 4, 3), np.int64)], "jpeg")
+    assert read(items[:2]).sizes.tolist() == [[9, 7], [9, 7]]
+
+
 def test_image_sets(images, expected, fast, tmp_path):
     image_set = ArrayImageSet(images, np.arange(7) % 2, class_names=["a", "b"], name="mine")
     purified = unpoison.purify(image_set, **fast)
@@ -142,6 +173,32 @@ def test_hugging_face_datasets(make_set, fast, tmp_path):
     filed = unpoison.purify(tmp_path / "in.parquet", out=tmp_path / "out.parquet", **fast)
     assert [np.asarray(image).tolist() for image in purified["image"][:]] == filed.array().tolist()
     assert read(purified).ids == filed.ids
+
+
+def test_dicts_of_datasets_go_split_by_split(make_set, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    splits = datasets.DatasetDict()
+    for name in ("train", "test"):
+        write(make_set(4, seed=len(name)), tmp_path / f"{name}.parquet")
+        splits[name] = datasets.Dataset.from_parquet(str(tmp_path / f"{name}.parquet"), cache_dir=str(tmp_path / "c"))
+    purified = unpoison.purify(splits, "jpeg")
+    assert isinstance(purified, datasets.DatasetDict)
+    for name, split in splits.items():
+        assert read(purified[name]).content_hash == read(unpoison.purify(split, "jpeg")).content_hash
+
+
+def test_pictures_unlike_photographs_are_warned_of(fast):
+    grey = np.tile(np.arange(120, 136, dtype=np.uint8)[:, None, None], (2, 1, 16, 3))
+    with pytest.warns(StrangePicturesWarning, match="most pictures of .* are grey"):
+        unpoison.purify(grey)
+    with warnings.catch_warnings(action="error"):
+        unpoison.purify(grey, **fast)  # the user's own model
+
+
+def test_progress(images):
+    seen = []
+    unpoison.purify(images, "jpeg", on_step=seen.append)
+    assert (seen[-1].step, seen[-1].total) == (len(images), len(images))
 
 
 def test_torch_datasets(images, expected, fast):

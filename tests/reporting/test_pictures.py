@@ -8,8 +8,9 @@ import io
 import numpy as np
 from PIL import Image
 
+from unpoison.core.showing import data_uri
 from unpoison.reporting.pages import Strip, page, strips
-from unpoison.reporting.pictures import amplify_difference, data_uri, tile_row
+from unpoison.reporting.pictures import amplify_difference, tile_row
 
 
 def test_difference_is_grey_where_nothing_changed():

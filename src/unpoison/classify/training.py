@@ -25,7 +25,8 @@ from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import generator
 from unpoison.core.precision import autocast, resolve
-from unpoison.core.progress import OnStep, StepInfo
+from unpoison.core.progress import OnStep, StepInfo, shows_bar
+from unpoison.data import read
 
 # From a net, a batch [N, 3, H, W] float32 in [0, 1] and its labels [N] to the batch that the net learns from.
 Perturb = Callable[[Classifier, Tensor, Tensor], Tensor]
@@ -70,10 +71,11 @@ class TrainedClassifier:
     seconds: float
 
 
+@shows_bar("train", unit="step")
 def train(
-    train_set: ImageSet,
+    train_set: Any,
     *,
-    test_set: ImageSet,
+    test_set: Any,
     model: str = "resnet18",
     settings: TrainSettings | None = None,
     seed: int = 0,
@@ -87,8 +89,8 @@ def train(
     The same seed gives the same weights, bit for bit, on the same kind of machine.
 
     Args:
-        train_set: pictures of one size, every class present.
-        test_set: pictures of the same size and classes.
+        train_set: pictures of one size, every class present; a set, or what `read` reads.
+        test_set: pictures of the same size and classes; alike.
         model: name of an architecture in `METHODS`.
         settings: those of the profile `fast` if left out, `airbench` for its net; `ScratchSettings` train as other
             papers do.
@@ -106,6 +108,7 @@ def train(
         RunError: the loss left the finite numbers.
     """
     place = choose_device(device)
+    train_set, test_set = read(train_set), read(test_set)
     settings = resolve(settings or scratch_settings(profiles=[default_profile(model)]), place)
     if isinstance(settings, ScratchSettings):
         # Here, because it is built from the pieces of this module.

@@ -17,6 +17,7 @@ from unpoison.core.errors import DataError, SettingsError, join_errors
 from unpoison.core.hashing import hash_picture, hash_pictures
 from unpoison.core.limits import CLASSES, PICTURES
 from unpoison.core.notes import Note
+from unpoison.core.showing import describe, to_html
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -154,6 +155,12 @@ class ImageSet(ABC):
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {describe(self)}>"
+
+    def _repr_html_(self) -> str:
+        return to_html(self)
 
     @abstractmethod
     def picture(self, index: int) -> Picture:

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from threading import Event, Thread
+from typing import ParamSpec, TypeVar, cast
 
 from tqdm import tqdm
 
@@ -36,10 +38,13 @@ class StepInfo:
 
 OnStep = Callable[[StepInfo], None]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 @contextmanager
 def progress_bar(label: str, *, unit: str = "it") -> Iterator[OnStep]:
-    """A bar on stderr with rate and time left, or, where that is no terminal, a line every ten seconds.
+    """A bar on stderr with rate and time left, or, where that can draw none, a line every ten seconds.
 
     It shows after a second and keeps moving between steps that take long.
 
@@ -51,7 +56,8 @@ def progress_bar(label: str, *, unit: str = "it") -> Iterator[OnStep]:
         An `on_step`.
     """
     label = show_control(label)
-    shown: _Bar | LogLines = _Bar(label, unit) if sys.stderr.isatty() else LogLines(label, unit)
+    draws = sys.stderr.isatty() or in_notebook()
+    shown: _Bar | LogLines = _Bar(label, unit) if draws else LogLines(label, unit)
     done = False
     try:
         with _ticking(shown.tick, shown.pause):
@@ -59,6 +65,42 @@ def progress_bar(label: str, *, unit: str = "it") -> Iterator[OnStep]:
         done = True
     finally:
         shown.close(done)
+
+
+def in_notebook() -> bool:
+    """Whether this is a notebook, where somebody sits and waits for a cell."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+@contextmanager
+def bar_in_notebook(label: str, on_step: OnStep | None, *, unit: str = "it") -> Iterator[OnStep | None]:
+    """A bar for a function that is called in a notebook. Elsewhere a program shows what it likes with its `on_step`.
+
+    Yields:
+        The `on_step` that was given, or that of the bar.
+    """
+    if on_step is not None or not in_notebook():
+        yield on_step
+        return
+    with progress_bar(label, unit=unit) as bar:
+        yield bar
+
+
+def shows_bar(label: str, *, unit: str = "it") -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """`bar_in_notebook` around a whole function that takes `on_step`."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            on_step = cast("OnStep | None", kwargs.get("on_step"))
+            with bar_in_notebook(label, on_step, unit=unit) as shown:
+                kwargs["on_step"] = shown
+                return function(*args, **kwargs)
+
+        return call
+
+    return decorate
 
 
 @contextmanager

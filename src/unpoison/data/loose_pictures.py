@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unpoison.core.images import ImageSet, Picture
+from unpoison.core.errors import SettingsError
+from unpoison.core.images import ImageSet, Picture, row_ids
 from unpoison.data.pictures import find_turn, to_picture
 
 _SHAPES = "uint8 [H, W], [H, W, 1] or [H, W, 3]"
@@ -40,6 +41,29 @@ class PictureListSet(ImageSet):
 
     def picture(self, index: int) -> Picture:
         return self._pictures[index]
+
+
+def list_pictures(values: Sequence[Any], rows: Sequence[int] | None = None) -> PictureListSet:
+    """A list of pictures, as `from_object` takes them, as a set without labels.
+
+    Args:
+        values: the pictures.
+        rows: per picture the row that it is named by; the place in the list if left out.
+
+    Raises:
+        SettingsError: one is no picture.
+    """
+    rows = range(len(values)) if rows is None else rows
+    pictures = []
+    for row, value in zip(rows, values, strict=True):
+        try:
+            pictures.append(from_object(value))
+        except ValueError as error:
+            raise SettingsError(f"picture {row}: {error}") from None
+    names = row_ids(max(rows, default=-1) + 1)
+    return PictureListSet(
+        pictures, [-1] * len(pictures), class_names=(), ids=[names[row] for row in rows], name="the list"
+    )
 
 
 def from_object(value: Any) -> Picture:

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 
 
 def read_object(source: Any) -> ImageSet:
-    """The set that an object holds: a `datasets.Dataset`, or a map-style dataset of (picture, label).
+    """The set that an object holds: a `datasets.Dataset`, a map-style dataset of (picture, label), a list of pictures.
 
     Raises:
         SettingsError: it is neither.
@@ -23,6 +26,10 @@ def read_object(source: Any) -> ImageSet:
         from unpoison.data.huggingface import HuggingFaceImageSet
 
         return HuggingFaceImageSet(source)
+    if isinstance(source, (list, tuple)) and source and all(map(is_picture, source)):
+        from unpoison.data.loose_pictures import list_pictures
+
+        return list_pictures(source)
     if isinstance(source, Mapping):
         raise SettingsError(
             f"a {type(source).__name__} holds several sets; choose one of {', '.join(map(str, source))}"
@@ -41,3 +48,9 @@ def is_huggingface(value: Any) -> bool:
     """Whether it is a `datasets.Dataset`; where the package is not loaded, nothing can be."""
     datasets = sys.modules.get("datasets")
     return datasets is not None and isinstance(value, datasets.Dataset)
+
+
+def is_picture(value: Any) -> bool:
+    """Whether it is an array, a tensor or a Pillow image; one may hold several pictures."""
+    torch = sys.modules.get("torch")
+    return isinstance(value, (np.ndarray, Image.Image)) or (torch is not None and isinstance(value, torch.Tensor))

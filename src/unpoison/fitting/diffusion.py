@@ -6,12 +6,14 @@ import logging
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
-from unpoison.core.progress import OnStep, StepInfo
+from unpoison.core.progress import OnStep, StepInfo, shows_bar
+from unpoison.data import read
 from unpoison.fitting.charts import can_plot
 from unpoison.fitting.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
 from unpoison.fitting.inspecting import DenoisingError, measure_denoising
@@ -46,14 +48,15 @@ class FitResult:
     errors: list[DenoisingError]
 
 
+@shows_bar("fit")
 def fit(
-    image_set: ImageSet,
+    image_set: Any,
     *,
     out: Path,
     settings: OptimiserSettings | None = None,
     seed: int = 0,
     device: str = "auto",
-    held_out: ImageSet | None = None,
+    held_out: Any = None,
     on_step: OnStep | None = None,
 ) -> FitResult:
     """Fit a diffusion model or a denoiser and write its weights.
@@ -64,12 +67,12 @@ def fit(
     share each batch.
 
     Args:
-        image_set: clean images of one size.
+        image_set: clean images of one size; a set, or what `read` reads.
         out: weights file to write, `.safetensors`.
         settings: `FitSettings` or `DenoiserSettings`; the first with its defaults if left out.
         seed: of weights, order, augmentation and noise.
         device: `auto`, `cpu`, `cuda`, ...
-        held_out: images of one size, not fitted to, to measure the denoising on.
+        held_out: images of one size, alike, not fitted to, to measure the denoising on.
         on_step: called after each step with its loss.
 
     Returns:
@@ -81,14 +84,15 @@ def fit(
     """
     settings, out = settings or FitSettings(), Path(out)
     check_output(out)
-    shown = held_out or image_set
+    image_set = read(image_set)
+    shown = image_set if held_out is None else read(held_out)
     with join_processes(device) as processes:
         settings = settle_precision(settings, out, image_set, seed, processes.device)
         run = FitRun(image_set, settings=settings, seed=seed, processes=processes)
         identity = identify(image_set, settings, seed)
         seconds, steps = _train(run, out, fingerprint(identity), shown, on_step)
         model = run.model()
-        errors = measure_denoising(model, held_out, processes.device) if held_out else []
+        errors = measure_denoising(model, shown, processes.device) if held_out is not None else []
         speed = steps * settings.batch_size / seconds if steps else 0.0
         result = FitResult(out, model, run.losses, seconds, speed, errors)
         if processes.leads:

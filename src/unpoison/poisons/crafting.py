@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,9 @@ from unpoison.core.manifest import Manifest, Step, pack_manifest
 from unpoison.core.methods import load_method
 from unpoison.core.noise import generator
 from unpoison.core.notes import Note, count_notes
+from unpoison.core.progress import bar_in_notebook
 from unpoison.core.settings import Settings
-from unpoison.data import write
+from unpoison.data import read, write
 from unpoison.poisons.base import PoisonedSet, Resources, Target, Trigger
 from unpoison.poisons.measuring import measure
 from unpoison.poisons.methods import METHODS
@@ -58,7 +60,7 @@ class PoisonResult:
 
 
 def poison(
-    image_set: ImageSet,
+    image_set: Any,
     attack: str = "lsp",
     *,
     settings: Settings | None = None,
@@ -69,7 +71,7 @@ def poison(
     """Poison a set, as its attacker would have.
 
     Args:
-        image_set: labelled pictures of one size.
+        image_set: labelled pictures of one size; a set, or what `read` reads.
         attack: name of the attack.
         settings: its settings; the paper's if left out.
         fraction: share of every class that is poisoned, above 0 and up to 1.
@@ -85,7 +87,10 @@ def poison(
     if not 0 < fraction <= 1:
         raise SettingsError(f"fraction is {fraction}; it must lie above 0 and not above 1")
     settings = settings or load_method(METHODS, attack, kind="attack").Settings()
-    return poison_parts(image_set, [Part(attack, settings, fraction)], seed=seed, resources=resources)
+    resources = resources or Resources()
+    with bar_in_notebook(f"poison {attack}", resources.on_step, unit="step") as on_step:
+        resources = replace(resources, on_step=on_step)
+        return poison_parts(read(image_set), [Part(attack, settings, fraction)], seed=seed, resources=resources)
 
 
 def poison_parts(

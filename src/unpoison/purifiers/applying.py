@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
@@ -17,6 +17,7 @@ from unpoison.core.images import ArrayImageSet, ImageSet, row_ids
 from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_uint8
+from unpoison.core.progress import OnStep, StepInfo
 from unpoison.core.threads import available_cores
 from unpoison.data.loose_pictures import PictureListSet, from_channels
 from unpoison.nets.protocols import Denoiser
@@ -25,6 +26,7 @@ from unpoison.purifiers.blocks import PurifiedPicture
 from unpoison.purifiers.building import Chain, build_purifier
 from unpoison.purifiers.computing import images_per_call, refuse_nan
 from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.photographs import warn_of
 from unpoison.purifiers.pipeline import make_blocks, same_bits
 from unpoison.purifiers.preparing import looks_at_set, prepare
 from unpoison.purifiers.tiling import Tile, tiles
@@ -38,13 +40,21 @@ class Application:
         run: what is to be done.
         device: where to compute.
         denoiser: a user's own model for `fast`, in place of the one that the settings name.
+        on_step: called as pictures are done, with their number.
 
     Raises:
         SettingsError: an own model for another method.
     """
 
-    def __init__(self, run: PurifyRun, *, device: torch.device, denoiser: Denoiser | None = None):
-        self.run, self.device, self.denoiser = run.resolved(device), device, denoiser
+    def __init__(
+        self,
+        run: PurifyRun,
+        *,
+        device: torch.device,
+        denoiser: Denoiser | None = None,
+        on_step: OnStep | None = None,
+    ):
+        self.run, self.device, self.denoiser, self._on_step = run.resolved(device), device, denoiser, on_step
         if denoiser is not None and list(run.settings) != ["fast"]:
             raise SettingsError(
                 f"method '{run.method}' takes its model as a file; a model in memory goes with method 'fast'"
@@ -85,22 +95,36 @@ class Application:
         if not len(image_set):
             raise SettingsError(f"{image_set.name} holds no pictures to purify")
         image_set.check_headers()  # before anything is computed
+        if self.denoiser is None:
+            warn_of(image_set, self.run.settings)
         work = Work(image_set, self.run, device=str(self.device), purifier=self.purifier)
         work.prepare()
-        with closing(make_blocks(work, range(len(work.blocks)), lambda _, __, block: block, png=png)) as blocks:
+        numbers = range(len(work.blocks))
+        done = 0
+
+        def on_pictures(count: int) -> None:
+            if self._on_step:
+                self._on_step(StepInfo(done + count, len(image_set)))
+
+        with closing(
+            make_blocks(work, numbers, lambda _, __, block: block, png=png, on_pictures=on_pictures)
+        ) as blocks:
             for block in blocks:
                 yield from block
+                done += len(block)
+                on_pictures(0)
 
-    def purify_floats(self, images: Tensor) -> Tensor:
+    def purify_floats(self, images: Tensor, *, ids: Sequence[str] | None = None) -> Tensor:
         """Purify images that were never 8 bits, and do not round the result to them.
 
         Args:
             images: [N, 3, H, W] float32 in [0, 1] on any device.
+            ids: one per image, by which noise is drawn; the row if left out.
 
         Returns:
             [N, 3, H, W] float32 in [0, 1] on the same device.
         """
-        ids = row_ids(len(images))
+        ids = row_ids(len(images)) if ids is None else list(ids)
         purified = torch.empty_like(images)  # made outside of inference mode, so that the user may train on it
         height, width = images.shape[2:]
         purifier = self.purifier

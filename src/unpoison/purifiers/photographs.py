@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,16 @@ from unpoison.core.settings import Settings
 from unpoison.purifiers.previewing import spread_rows
 
 _SAMPLE = 32
+
+
+class StrangePicturesWarning(UserWarning):
+    """Pictures are unlike those that the denoiser in the package has seen."""
+
+
+def warn_of(image_set: ImageSet, settings: Mapping[str, Settings]) -> None:
+    """Warn as `warn_of_strangeness` says."""
+    if text := warn_of_strangeness(image_set, settings):
+        warnings.warn(text, StrangePicturesWarning, stacklevel=3)
 
 
 def warn_of_strangeness(image_set: ImageSet, settings: Mapping[str, Settings]) -> str | None:

@@ -12,9 +12,10 @@ import numpy as np
 from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Manifest
+from unpoison.core.showing import data_uri
 from unpoison.purifiers.previewing import Example
 from unpoison.reporting.pages import page
-from unpoison.reporting.pictures import amplify_difference, data_uri
+from unpoison.reporting.pictures import amplify_difference
 
 _AMPLIFY = 8
 _LARGEST = 224  # pictures larger than this are shown in part

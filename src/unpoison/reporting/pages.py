@@ -8,8 +8,8 @@ from html import escape
 
 import numpy as np
 
+from unpoison.core.showing import data_uri
 from unpoison.reporting.grid import Cell, Grid, clean_control, undefended
-from unpoison.reporting.pictures import data_uri
 from unpoison.reporting.success import show_baseline, show_success
 from unpoison.reporting.tables import describe_grid
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
 import numpy as np
-from PIL import Image
 
 
 def tile_row(images: np.ndarray, *, zoom: int, gap: int = 1) -> np.ndarray:
@@ -38,10 +34,3 @@ def amplify_difference(after: np.ndarray, before: np.ndarray, *, factor: float) 
     """
     change = after.astype(np.float64) - before
     return np.clip(np.rint(128 + factor * change), 0, 255).astype(np.uint8)
-
-
-def data_uri(image: np.ndarray) -> str:
-    """A picture as a `data:` address, so that a page is one file."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
 
 from unpoison.classify.classifier import Classifier, predict
+from unpoison.classify.saving import load_classifier
 from unpoison.classify.training import TrainedClassifier
 from unpoison.core.classes import match_classes
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.records import Metric
+from unpoison.data import read
 from unpoison.scoring.intervals import share
 
 
@@ -40,13 +45,13 @@ class AccuracyScore:
         return text if self.peak is None else f"{text}; peak {self.peak:.2%} (best test of the training)"
 
 
-def score(classifier: TrainedClassifier | nn.Module | np.ndarray, test_set: ImageSet) -> AccuracyScore:
+def score(classifier: TrainedClassifier | nn.Module | np.ndarray | str | PathLike[str], test_set: Any) -> AccuracyScore:
     """Score a classifier, or predictions already made.
 
     Args:
         classifier: what `train` returned (its stored predictions are used); or a net that maps [N, 3, H, W] in [0, 1]
-            to logits; or predictions [N] of class indices in the order of `test_set`.
-        test_set: labelled clean pictures.
+            to logits; or the folder of one; or predictions [N] of class indices in the order of `test_set`.
+        test_set: labelled clean pictures; a set, or what `read` reads.
 
     Returns:
         Accuracy over all images and within each class.
@@ -55,7 +60,9 @@ def score(classifier: TrainedClassifier | nn.Module | np.ndarray, test_set: Imag
         SettingsError: an image has no label or a class that the classifier does not know, or there is not one
             prediction for each.
     """
-    test_set = numbered_for(classifier, test_set)
+    if isinstance(classifier, (str, PathLike)):
+        classifier = load_classifier(Path(classifier))
+    test_set = numbered_for(classifier, read(test_set))
     labels = test_set.labels
     if (labels < 0).any():
         raise SettingsError(f"{int((labels < 0).sum())} pictures of {test_set.name} have no label to score against")
