@@ -25,12 +25,15 @@ torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "2")))
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run tests that take more than 20 seconds")
+    parser.addoption("--fuzz", type=int, default=0, metavar="N", help="read N mutated files")
 
 
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if "slow" in item.keywords and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="takes more than 20 seconds; run with --slow"))
+        if item.get_closest_marker("fuzz") and not config.getoption("--fuzz"):
+            item.add_marker(pytest.mark.skip(reason="reads thousands of mutated files; run with --fuzz 20000"))
         if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
