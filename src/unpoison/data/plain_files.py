@@ -50,10 +50,11 @@ def read_plain(path: Path, limit: int, *, whole: bool = True) -> bytes:
         UnsafeFileError: it is no file, or a longer one.
     """
     with open_plain(path) as file:
-        if whole and os.fstat(file.fileno()).st_size > limit:
+        size = os.fstat(file.fileno()).st_size
+        if whole and size > limit:
             raise UnsafeFileError(path, f"the file has over {limit} bytes", "Check what it is, or leave it out")
         try:
-            return file.read(limit)
+            return file.read(min(size, limit))  # Python takes memory for as much as is asked for
         except OSError as error:
             raise DataError(path, f"the file cannot be read ({error.strerror})", "Check it") from None
 
