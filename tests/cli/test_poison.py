@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from unpoison.core.images import ArrayImageSet
 from unpoison.data import write
 
 
@@ -39,3 +40,16 @@ def test_a_mixture_counts_all_of_its_attacks(answer):
     found, _ = answer("--attack", "lsp+urp", "--set", "lsp.fraction=0.3", "--set", "urp.fraction=0.2")
     assert (found["images"], found["poisoned"]) == (60, 30)
     assert (found["lsp"]["images"], found["urp"]["images"]) == (18, 12)
+
+
+def test_what_cannot_be_written_is_refused_before_the_attack(run, make_set, tmp_path, monkeypatch):
+    monkeypatch.setattr("unpoison.poisons.crafting.poison_parts", lambda *args, **more: pytest.fail("computed"))
+    write(make_set(6), tmp_path / "clean")
+    code, _, err = run("poison", tmp_path / "clean", tmp_path / "clean" / "bad", "--attack", "lsp")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "would be a part of that set" in err
+    images = ArrayImageSet(make_set(2).images, [0, 1], class_names=("a", "b"), ids=("12:30", "12:31"))
+    write(images, tmp_path / "times.npz")
+    code, _, err = run("poison", tmp_path / "times.npz", tmp_path / "bad", "--attack", "lsp")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "'12:30' cannot be a path" in err

@@ -7,7 +7,7 @@ from PIL import Image
 from data.conftest import assert_one_line
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ArrayImageSet
-from unpoison.core.notes import Note
+from unpoison.core.notes import DataWarning, Note
 from unpoison.data import read, write
 
 
@@ -69,3 +69,12 @@ def test_round_trip_keeps_padding(tmp_path, numbered, small_set):
     assert read(tmp_path / "padded").ids == plain.ids
     write(small_set, tmp_path / "rows", format="numbered")
     assert read(tmp_path / "rows", labels_from=small_set).content_hash == small_set.content_hash
+
+
+def test_what_numbered_pictures_cannot_hold_is_said(small_set, tmp_path):
+    with pytest.warns(DataWarning) as told:
+        write(small_set, tmp_path / "out", format="numbered")
+    assert [str(one.message).split(": ", 1)[1] for one in told] == [
+        "labels that numbered pictures cannot hold, left out; --labels-from takes them from another set: 12",
+        "pictures whose names are no numbers, renamed to their row: 12",
+    ]

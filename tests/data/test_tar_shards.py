@@ -111,6 +111,15 @@ def test_labels_in_json_and_names_of_classes(tmp_path, key):
     assert (image_set.labels.tolist(), image_set.class_names) == ([1, 0, -1], ("cat", "emu"))
 
 
+def test_names_of_classes_are_numbered_as_their_file_says(tmp_path):
+    members = [(f"{row}.cls", name) for row, name in enumerate([b"emu", b"cat", b"fox"])]
+    write_tar(tmp_path / "s.tar", [*members, *((f"{row}.png", png_bytes()) for row in range(3))])
+    (tmp_path / "class_names.txt").write_text("cat\ndog\nemu\n")
+    with pytest.warns(DataWarning, match=r"labels that are no class but 'fox', taken as unknown: 1 \(2\)"):
+        image_set = read(tmp_path / "s.tar")
+    assert (image_set.labels.tolist(), image_set.class_names) == ([2, 0, -1], ("cat", "dog", "emu"))
+
+
 def test_labels_that_are_none_are_said(tmp_path):
     values = [b'{"label": 1}', b'{"label": [0, 1]}', b'{"label": true}']
     members = [(f"{row}.json", value) for row, value in enumerate(values)]

@@ -125,11 +125,12 @@ def poison(
     import unpoison.poisons.crafting as crafting
     from unpoison.classify.saving import load_classifier
     from unpoison.core.progress import progress_bar, telling
-    from unpoison.data import read, read_history
+    from unpoison.data import check_writable, read, read_history
     from unpoison.poisons.base import Resources
 
     with telling(f"reading {src}"):
         source = read(src, format=input_format)
+    check_writable(dst, output_format, source=source)
     with progress_bar(f"poison {attack}", unit="step") as on_step:
         resources = Resources(
             surrogates=[load_classifier(folder) for folder in surrogate],
@@ -158,11 +159,12 @@ def _apply(
     from unpoison.core.progress import telling
 
     with telling(f"bringing {published} onto {src}"):
-        from unpoison.data import read, read_history
+        from unpoison.data import check_writable, read, read_history
         from unpoison.poisons.crafting import write_poisoned
         from unpoison.poisons.published.loading import load_published
 
         source = read(src, format=input_format)
+        check_writable(dst, output_format, source=source)
         result = load_published(published, source, format=published_format, overrides=overrides, seed=seed)
         write_poisoned(result, source, dst, format=output_format, history=read_history(src))
     _report(result, dst, as_json)

@@ -5,10 +5,11 @@ from unpoison.data.delivery import refuse_existing
 from unpoison.data.reading import detect_format, read
 from unpoison.data.resizing import resize
 from unpoison.data.sources import read_history
-from unpoison.data.writing import default_format, open_writer, stores_png, write
+from unpoison.data.writing import check_writable, default_format, open_writer, stores_png, write
 
 __all__ = [
     "bad_pictures_together",
+    "check_writable",
     "default_format",
     "detect_format",
     "open_writer",

@@ -143,25 +143,29 @@ class FolderWriter(Writer):
 
     stores_png = True
 
-    def _begin(self) -> None:
-        names, labels = self.source.class_names, self.source.labels
-        if (labels < 0).any():
+    @classmethod
+    def check(cls, target: Path, source: ImageSet) -> None:
+        super().check(target, source)
+        if (source.labels < 0).any():
             raise SettingsError(
-                f"{self.source.name} has pictures without label, which have no class folder; write .npz or numbered"
+                f"{source.name} has pictures without label, which have no class folder; write .npz or numbered"
             )
-        present = [names[label] for label in np.unique(labels)]
-        for class_name in names:
-            if "/" in check_name(self.source, class_name, "class name") or class_name != class_name.strip():
+        for class_name in source.class_names:
+            if "/" in check_name(source, class_name, "class name") or class_name != class_name.strip():
                 raise SettingsError(f"the class '{class_name}' cannot be one folder; write .npz or .parquet")
-            if names.count(class_name) > 1:
-                raise SettingsError(
-                    f"{self.source.name} has several classes '{class_name}', which cannot be one folder; rename them, "
-                    "or write .npz or .parquet"
-                )
-        for image_id in self.source.ids:  # before anything is computed
-            check_name(self.source, image_id, "id")
+        if source.class_names != source.distinct_names:
+            twin = next(name for name in source.class_names if source.class_names.count(name) > 1)
+            raise SettingsError(
+                f"{source.name} has several classes '{twin}', which cannot be one folder; rename them, or write .npz "
+                "or .parquet"
+            )
+        for image_id in source.ids:
+            check_name(source, image_id, "id")
+
+    def _begin(self) -> None:
+        names = self.source.class_names
         self.temporary.mkdir()
-        if sorted(present) != list(names):
+        if sorted(names[label] for label in np.unique(self.source.labels)) != list(names):
             (self.temporary / CLASS_FILE).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
     def _store(self, row: int, picture: bytes) -> None:

@@ -48,7 +48,7 @@ def read_labels(
     Args:
         path: of the file, for errors.
         values: the labels, one for each picture.
-        class_names: names of the numbers, if the file gives them.
+        class_names: names of the classes, if the file gives them.
         name_row: what a row is called, for the note.
 
     Raises:
@@ -60,23 +60,27 @@ def read_labels(
         return Labels(numbers, name_classes(path, numbers) if class_names is None else class_names)
     known = [_plain(value) for value in values]
     numbers = np.full(len(known), -1, np.int64)
-    wanted = int if class_names is not None or any(type(value) is int for value in known) else str
+    kinds = {type(value) for value in known}
+    wanted = str if str in kinds and int not in kinds else int
+    names = class_names
     if wanted is int:
         _check_range(path, known, name_row)
         for row, value in enumerate(known):
             if type(value) is int:
                 numbers[row] = value
-        names = name_classes(path, numbers) if class_names is None else class_names
+        names = name_classes(path, numbers) if names is None else names
     else:
-        names = sorted({value for value in known if isinstance(value, str)})
+        names = sorted({value for value in known if isinstance(value, str)}) if names is None else names
         index = {name: number for number, name in enumerate(names)}
         for row, value in enumerate(known):
             if isinstance(value, str):
-                numbers[row] = index[value]
-    unread = [row for row, value in enumerate(known) if value is not None and type(value) is not wanted]
+                numbers[row] = index.get(value, -1)
+    unread = [row for row, value in enumerate(known) if numbers[row] == -1 and type(value) not in (type(None), int)]
     if not unread:
         return Labels(numbers, names)
-    what = f"labels that are no class but {type(known[unread[0]]).__name__}, taken as unknown"
+    first = known[unread[0]]
+    kind = f"'{first[:40]}'" if isinstance(first, str) else type(first).__name__
+    what = f"labels that are no class but {kind}, taken as unknown"
     return Labels(numbers, names, (Note.of(what, map(name_row, unread)),))
 
 

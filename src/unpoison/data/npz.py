@@ -122,13 +122,17 @@ def _texts(path: Path, arrays: dict[str, np.ndarray], name: str) -> list[str] | 
 class NpzWriter(Writer):
     """Writes our npz, uncompressed and streamed; it holds RGB of one size, so transparency is dropped."""
 
-    def _begin(self) -> None:
-        self.source.check_headers()
-        sizes = np.unique(self.source.sizes, axis=0)
-        if len(sizes) > 1:
+    @classmethod
+    def check(cls, target: Path, source: ImageSet) -> None:
+        super().check(target, source)
+        source.check_headers()
+        if len(np.unique(source.sizes, axis=0)) > 1:
             raise SettingsError(
-                f"{self.source.name} holds pictures of several sizes, which .npz cannot; write .parquet or a folder"
+                f"{source.name} holds pictures of several sizes, which .npz cannot; write .parquet or a folder"
             )
+
+    def _begin(self) -> None:
+        sizes = np.unique(self.source.sizes, axis=0)
         height, width = sizes[0].tolist() if len(sizes) else (0, 0)
         self._shape = (height, width, 3)
         self._transparent = 0

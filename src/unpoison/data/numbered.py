@@ -11,6 +11,7 @@ import numpy as np
 
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
+from unpoison.core.notes import Note
 from unpoison.data.formats import Format, refuse_split
 from unpoison.data.picture_files import OWN_FILES, PictureFiles, list_others
 from unpoison.data.pictures import SUFFIXES
@@ -101,6 +102,14 @@ class NumberedWriter(Writer):
         keep = all(map(_is_number, ids)) and len({int(image_id) for image_id in ids}) == len(ids)
         self._stems = ids if keep else [str(row) for row in range(len(ids))]
         self.temporary.mkdir()
+
+    def _finish(self) -> None:
+        labelled = int((self.source.labels >= 0).sum())
+        if labelled:
+            what = "labels that numbered pictures cannot hold, left out; --labels-from takes them from another set"
+            self.notes += (Note(what, labelled),)
+        if self._stems != self.source.ids:
+            self.notes += (Note("pictures whose names are no numbers, renamed to their row", len(self._stems)),)
 
     def _store(self, row: int, picture: bytes) -> None:
         (self.temporary / f"{self._stems[row]}.png").write_bytes(picture)

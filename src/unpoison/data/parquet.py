@@ -33,6 +33,11 @@ class ParquetWriter(Writer):
     stores_png = True
     holds_columns = True
 
+    @classmethod
+    def check(cls, target: Path, source: ImageSet) -> None:
+        super().check(target, source)
+        require("pyarrow", extra="parquet", purpose="writing parquet")
+
     def _begin(self) -> None:
         pa = require("pyarrow", extra="parquet", purpose="writing parquet")
         parquet = require("pyarrow.parquet", extra="parquet", purpose="writing parquet")

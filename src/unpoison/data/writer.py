@@ -47,11 +47,7 @@ class Writer(ABC):
     def __init__(self, target: Path, source: ImageSet):
         if os.path.lexists(target):
             raise RunError(f"{target} is already there; remove it or choose another name")
-        if source.folder is not None and is_inside(target, source.folder):
-            raise SettingsError(
-                f"{target} lies in {source.folder}, and would be a part of that set when it is read again; "
-                "name a target outside"
-            )
+        self.check(target, source)
         self.target, self.source = target, source
         self.temporary = target.with_name(f".{target.name}.tmp")
         self._rows = 0
@@ -63,6 +59,20 @@ class Writer(ABC):
             except BaseException:
                 self.abort()
                 raise
+
+    @classmethod
+    def check(cls, target: Path, source: ImageSet) -> None:
+        """Refuse what cannot be written, before anything is computed for it. Nothing is made.
+
+        Raises:
+            SettingsError: the target lies in the folder that is read.
+            DataError: the set cannot be stored in this format.
+        """
+        if source.folder is not None and is_inside(target, source.folder):
+            raise SettingsError(
+                f"{target} lies in {source.folder}, and would be a part of that set when it is read again; "
+                "name a target outside"
+            )
 
     def add(self, indices: Sequence[int] | np.ndarray, pictures: Sequence[np.ndarray | bytes]) -> None:
         """Store the next pictures.
@@ -116,6 +126,10 @@ class Writer(ABC):
             self.close()
         else:
             self.abort()
+
+    @classmethod
+    def _check_set(cls, source: ImageSet) -> None:
+        """Refuse a set that the format cannot hold."""
 
     @abstractmethod
     def _begin(self) -> None:

@@ -82,12 +82,31 @@ def open_writer(
         DataError: the set cannot be stored in this format.
     """
     target = Path(target)
+    return _writer(target, format, source)(target, source)
+
+
+def check_writable(target: Path, format: str | None, *, source: ImageSet) -> None:  # noqa: A002
+    """Refuse what `open_writer` would refuse, before anything is computed; nothing is made.
+
+    Args:
+        target: file or folder to make.
+        format: name of the format; see `default_format` if None.
+        source: set whose ids, labels and class names would be written.
+
+    Raises:
+        SettingsError: the format cannot be written.
+        DataError: the set cannot be stored in this format.
+    """
+    _writer(target, format, source).check(target, source)
+
+
+def _writer(target: Path, format: str | None, source: ImageSet) -> type[Writer]:  # noqa: A002
     name = format or default_format(source.format, target)
     _check_suffix(target, name)
     writer = load_method(METHODS, name, kind="format").writer
     if writer is None:
         raise SettingsError(f"format '{name}' is read but not written; choose from {', '.join(_written())}")
-    return writer(target, source)
+    return writer
 
 
 def default_format(source_format: str, target: Path) -> str:

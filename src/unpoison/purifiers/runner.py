@@ -21,7 +21,7 @@ from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.manifest import Manifest, Step
 from unpoison.core.methods import load_method
 from unpoison.core.progress import OnStep, StepInfo
-from unpoison.data import default_format, open_writer, stores_png
+from unpoison.data import check_writable, default_format, stores_png
 from unpoison.data.delivery import partial_of
 from unpoison.purifiers.assembling import Draw, Sources, assemble
 from unpoison.purifiers.blocks import as_rgb
@@ -208,9 +208,7 @@ def _make_blocks(
 ) -> None:
     """Make every block of a part that is not yet there in full."""
     format = default_format(work.image_set.format, target)  # noqa: A001
-    with writing(folder, kept=True):
-        # Before anything is computed: a set that cannot be written in this format is refused here.
-        open_writer(folder / f"trial.{target.name}", format, source=work.image_set).abort()
+    check_writable(target, format, source=work.image_set)
     png = stores_png(format)
     with Store(folder, part, _header(work, target)) as store:
         own = [number for number in range(len(work.blocks)) if part.owns(number)]
