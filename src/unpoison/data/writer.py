@@ -127,10 +127,6 @@ class Writer(ABC):
         else:
             self.abort()
 
-    @classmethod
-    def _check_set(cls, source: ImageSet) -> None:
-        """Refuse a set that the format cannot hold."""
-
     @abstractmethod
     def _begin(self) -> None:
         """Create the temporary file or folder."""
