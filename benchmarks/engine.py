@@ -4,30 +4,34 @@
 
 Both attack the same ResNet-18 with random weights, for the same number of steps, without restarts. The plain loop is
 what is written down first: the whole net in fp32, `loss.backward()`, the sign of the gradient, one batch after the
-other. A second plain loop asks for the gradient of the pixels alone, to show which part of the gain that is.
+other. A second plain loop asks for the gradient of the pixels alone, to show which part of the gain that is. A record
+is named after its kind of processor, and the table shows all that are there. Run it on an idle machine.
 """
 
 from __future__ import annotations
 
-import json
+import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
+import machine
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from unpoison.classify.classifier import Classifier, build_net
-from unpoison.core.device import choose_device, describe_device, versions
+from unpoison.core.device import choose_device
 from unpoison.core.files import write_json, write_text
 from unpoison.core.pixels import to_float
 from unpoison.poisons.pgd import Descent, DescentSettings, cross_entropy
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for engine.json and table.md.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the record and table.md.")
 @click.option("--images", default=1024, show_default=True)
 @click.option("--steps", default=4, show_default=True)
 @click.option("--width", default=16, show_default=True, help="Channels of the net's first stage.")
@@ -51,27 +55,39 @@ def main(out: Path, images: int, steps: int, width: int, runs: int, device: str)
     timed = {
         "plain fp32, backward through everything": lambda: plain(net, pictures, labels, steps, everything=True),
         "plain fp32, gradient of the pixels only": lambda: plain(net, pictures, labels, steps, everything=False),
-        "engine fp32": lambda: engine(net, pictures, labels, steps, "fp32", augment=False),
-        "engine bf16": lambda: engine(net, pictures, labels, steps, "bf16", augment=False),
-        "engine bf16 with random crops": lambda: engine(net, pictures, labels, steps, "bf16", augment=True),
     }
+    found = machine.describe(place)
+    for precision in machine.precisions(found):
+        for name, augment in ((f"engine {precision}", False), (f"engine {precision} with random crops", True)):
+            timed[name] = partial(engine, net, pictures, labels, steps, precision, augment=augment)
     rates = {name: images * steps / min(seconds(work, place) for _ in range(runs)) for name, work in timed.items()}
-    first = next(iter(rates.values()))
-    rows = [f"| {name} | {rate:,.0f} | {rate / first:.2f} |" for name, rate in rates.items()]
     record = {
+        **found,
         "settings": {"images": images, "steps": steps, "width": width, "runs": runs, "batch": 128},
         "image_gradients_per_second": rates,
-        "versions": versions(),
-        "device": describe_device(place),
     }
-    write_json(out / "engine.json", record)
+    write_json(out / f"{machine.file_name(record)}.json", record)
+    text = table(machine.read_all(out))
+    write_text(out / "table.md", text)
+    click.echo(text)
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """All records, each against its own first loop."""
+    lines = ["| processor | loop | precision | image-gradients/s | against the first |", "|---|---|---|---|---|"]
+    for record in records:
+        rates = record["image_gradients_per_second"]
+        first = next(iter(rates.values()))
+        for name, rate in rates.items():
+            loop, precision = re.sub(r" ?(fp32|bf16),?", "", name), re.findall("fp32|bf16", name)[0]
+            lines.append(f"| {machine.kind(record)} | {loop} | {precision} | {rate:,.0f} | {rate / first:.2f} |")
+    settings = records[0]["settings"]
     note = (
-        f"ResNet-18 of width {width}, {images:,} images of 32x32, {steps} steps, fastest of {runs} runs on "
-        f"{record['device']}; random weights and images."
+        f"ResNet-18 of width {settings['width']}, {settings['images']:,} images of 32x32, {settings['steps']} steps, "
+        f"fastest of {settings['runs']} runs; random weights and images. "
+        f"{'; '.join(sorted({record['device'] for record in records}))}. {machine.PLAYED}"
     )
-    table = "\n".join(["| loop | image-gradients/s | against the first |", "|---|---|---|", *rows])
-    write_text(out / "table.md", f"{table}\n\n{note}\n")
-    click.echo(json.dumps(rates))
+    return "\n".join([*lines, "", note]) + "\n"
 
 
 def plain(net: Classifier, pictures: np.ndarray, labels: torch.Tensor, steps: int, *, everything: bool) -> None:

@@ -5,13 +5,13 @@
 Both move the same images by the same random weights. The plain loop is what is written down first: convolve, then
 average, `autograd.grad` for the pixels, and a new leaf each step, so that the graph is freed. A second plain loop goes
 through everything, weights too. Energies and gradients of both networks are compared before anything is timed. A
-record is named after its kind of device, and the table shows all that are there. Run it on an idle machine.
+record is named after its kind of processor, and the table shows all that are there. Run it on an idle machine.
 """
 
 from __future__ import annotations
 
 import copy
-import json
+import re
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
+import machine
 import torch
 from engine import seconds
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unpoison.core.device import choose_device, describe_device, versions
+from unpoison.core.device import choose_device
 from unpoison.core.errors import RunError
 from unpoison.core.files import write_json, write_text
 from unpoison.core.noise import Noise
@@ -82,10 +83,10 @@ def main(out: Path, widths: tuple[int, ...], steps: int, repetitions: int, devic
     """Compare the networks, time the loops in turn, write a record and a table."""
     place, cores = choose_device(device), available_cores()
     torch.set_num_threads(cores)
+    found = machine.describe(place)
     record: dict = {
+        **found,
         "settings": {"batch": BATCH, "side": 32, "steps": steps, "repetitions": repetitions},
-        "versions": versions(),
-        "device": describe_device(place),
         "timed": [],
         "errors": {},
     }
@@ -95,25 +96,27 @@ def main(out: Path, widths: tuple[int, ...], steps: int, repetitions: int, devic
             model = PixelEnergy(SnganEnergy(width))
             arguments = {"width": width}
             save_model(path, model, architecture="sngan-energy", arguments=arguments, kind="raw", settings={})
-            loops, record["errors"][str(width)] = prepare(path, width, place)
+            loops, record["errors"][str(width)] = prepare(path, width, place, machine.precisions(found))
         for threads in sorted({1, cores}) if place.type == "cpu" else [cores]:
             torch.set_num_threads(threads)
             rates = measure(loops, steps * max(widths) // width, repetitions, place)
             record["timed"].append({"width": width, "threads": threads, "steps_per_second": rates})
         torch.set_num_threads(cores)
-    write_json(out / f"{place.type}.json", record)
-    text = "\n".join(table(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(out.glob("*.json")))
+    write_json(out / f"{machine.file_name(record)}.json", record)
+    text = table(machine.read_all(out))
     write_text(out / "table.md", text)
     click.echo(text)
 
 
-def prepare(path: Path, width: int, place: torch.device) -> tuple[dict[str, Move], dict[str, Any]]:
+def prepare(
+    path: Path, width: int, place: torch.device, precisions: list[str]
+) -> tuple[dict[str, Move], dict[str, Any]]:
     """The loops by name, and how far our energies and gradients are from those of the plain network."""
     plain = PlainEnergy(width).to(place).eval().requires_grad_(False)
     plain.load_state_dict(read_torch_state(path))
     ours = {
         precision: load_energy(str(path), method="langevin", precision=precision, device=place)[0]
-        for precision in ("fp32", "bf16")
+        for precision in precisions
     }
     errors = compare(plain, ours, place)
     if max(errors["ours fp64"].values()) > FLOAT_ERROR:
@@ -121,8 +124,7 @@ def prepare(path: Path, width: int, place: torch.device) -> tuple[dict[str, Move
     loops = {
         PLAIN: partial(plain_langevin, plain, everything=False),
         "plain fp32, backward through everything": partial(plain_langevin, plain, everything=True),
-        "langevin fp32": partial(our_langevin, ours["fp32"]),
-        "langevin bf16, as puregen-ebm has it": partial(our_langevin, ours["bf16"]),
+        **{f"langevin {precision}": partial(our_langevin, model) for precision, model in ours.items()},
     }
     return loops, errors
 
@@ -197,30 +199,38 @@ def measure(loops: dict[str, Move], steps: int, repetitions: int, place: torch.d
     return rates
 
 
-def table(record: dict) -> str:
-    """The medians of a record, and their ratios to the first plain loop."""
-    lines = ["| width | threads | loop | steps/s | times the first | lowest to highest |", "|---|---|---|---|---|---|"]
-    for entry in record["timed"]:
-        first = entry["steps_per_second"][PLAIN]
-        for name, rates in entry["steps_per_second"].items():
-            ratio = statistics.median(rates) / statistics.median(first)
-            ratios = [rate / plain for rate, plain in zip(rates, first, strict=True)]
-            lines.append(
-                f"| {entry['width']} | {entry['threads']} | {name} | {statistics.median(rates):,.2f} | {ratio:.2f} "
-                f"| {min(ratios):.2f} to {max(ratios):.2f} |"
-            )
-    settings = record["settings"]
+def table(records: list[dict[str, Any]]) -> str:
+    """The medians of all records, and their ratios to the first plain loop of the same record."""
+    lines = [
+        "| processor | width | threads | loop | precision | steps/s | times the first | lowest to highest |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for record in records:
+        for entry in record["timed"]:
+            first = entry["steps_per_second"][PLAIN]
+            for name, rates in entry["steps_per_second"].items():
+                loop, precision = re.sub(r" ?(fp32|bf16),?", "", name), re.findall("fp32|bf16", name)[0]
+                ratio = statistics.median(rates) / statistics.median(first)
+                ratios = [rate / plain for rate, plain in zip(rates, first, strict=True)]
+                lines.append(
+                    f"| {machine.kind(record)} | {entry['width']} | {entry['threads']} | {loop} | {precision} "
+                    f"| {statistics.median(rates):,.2f} | {ratio:.2f} | {min(ratios):.2f} to {max(ratios):.2f} |"
+                )
+    settings = records[0]["settings"]
+    everything = [found for record in records for found in record["errors"].values()]
     errors = {
-        name: max(found[name]["gradient"] for found in record["errors"].values())
+        name: max(found[name]["gradient"] for found in everything if name in found)
         for name in ("ours fp64", "plain fp32", "ours fp32", "ours bf16")
+        if any(name in found for found in everything)
     }
+    in_bf16 = f", in bf16 ours by {errors['ours bf16']:.1g}" if "ours bf16" in errors else ""
     note = (
         f"Langevin steps of {settings['batch']} images of {settings['side']}x{settings['side']}: medians of "
         f"{settings['repetitions']} repetitions, in which the loops take turns; lowest to highest: ratios within one "
-        f"repetition. {record['device']}; random weights and images. The two networks are one function: in fp64 "
+        f"repetition. {'; '.join(sorted({record['device'] for record in records}))}; random weights and images. "
+        f"{machine.PLAYED} The two networks are one function: in fp64 "
         f"their gradients differ by {errors['ours fp64']:.1g} of their length; in fp32 those of the plain network "
-        f"differ from that by {errors['plain fp32']:.1g} and ours by {errors['ours fp32']:.1g}, in bf16 ours by "
-        f"{errors['ours bf16']:.1g}."
+        f"differ from that by {errors['plain fp32']:.1g} and ours by {errors['ours fp32']:.1g}{in_bf16}."
     )
     return "\n".join([*lines, "", note]) + "\n"
 

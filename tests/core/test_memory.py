@@ -39,3 +39,24 @@ def test_pages_are_asked_for_once():
     if not kept:
         pytest.skip("this C library has no mallopt")
     assert few < 0.1 * count_faults("leave")[1]
+
+
+IMPORT = """
+import gc, sys
+from unpoison.core.memory import collect_rarely
+if sys.argv[1] == "rarely":
+    collect_rarely()
+searches = []
+gc.callbacks.append(lambda phase, info: searches.append(phase))
+import torch
+print(len(searches))
+"""
+
+
+def test_imports_are_not_searched_for_cycles():
+    def searches(how):
+        return int(
+            subprocess.run([sys.executable, "-c", IMPORT, how], capture_output=True, text=True, check=True).stdout
+        )
+
+    assert searches("rarely") < 0.1 * searches("often")

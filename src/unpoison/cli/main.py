@@ -12,7 +12,7 @@ import click
 from unpoison import __version__
 from unpoison.cli import interrupts
 from unpoison.core.errors import UnpoisonError, show_control
-from unpoison.core.memory import keep_memory
+from unpoison.core.memory import collect_rarely, keep_memory
 from unpoison.core.methods import load_method
 from unpoison.core.notes import DataWarning
 
@@ -81,6 +81,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; errors a user can mend are one line and exit code 2."""
     keep_memory()
+    collect_rarely()
     try:
         with warnings.catch_warnings(), interrupts.answering():
             warnings.simplefilter("always", DataWarning)
