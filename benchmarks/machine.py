@@ -21,7 +21,7 @@ def describe(place: torch.device) -> dict[str, Any]:
     """What a record says of the machine."""
     return {
         "device": describe_device(place),
-        "processor": processor(place),
+        "processor": processor(place, bf16=True),
         "plays": {name: os.environ[name] for name in _PLAYS if name in os.environ},
         "auto": choose_precision(place).precision,
         "versions": versions(),
@@ -29,9 +29,8 @@ def describe(place: torch.device) -> dict[str, Any]:
 
 
 def kind(record: dict[str, Any]) -> str:
-    """The kind of processor in a table: `x86_64 AVX2 (played)`; bf16 is said where it is native."""
-    native = " with bf16" if record["auto"] == "bf16" else ""
-    return f"{record['processor']}{native}{' (played)' if record['plays'] else ''}"
+    """The kind of processor in a table; one that is played has no native bf16, whatever the real one has."""
+    return f"{record['processor'].removesuffix(' with bf16')} (played)" if record["plays"] else record["processor"]
 
 
 def file_name(record: dict[str, Any]) -> str:

@@ -41,15 +41,24 @@ def test_records_hold_what_was_used(processor, make_set, tiny_model, tmp_path, c
     assert asked.content_hash == step.result
 
 
-@pytest.mark.parametrize(("before", "after", "precision"), [(NATIVE, EMULATED, "bf16"), (EMULATED, NATIVE, "fp32")])
-def test_a_run_goes_on_as_it_began(processor, make_set, tiny_model, tmp_path, before, after, precision):
+def test_a_run_in_fp32_goes_on_where_bf16_would_be_faster(processor, make_set, tiny_model, tmp_path):
     image_set, target = make_set(600, side=4), tmp_path / "x.npz"
-    processor(before)
+    processor(EMULATED)
     begin(image_set, target, run_of(tiny_model))
-    processor(after)
-    manifest = purify_to(image_set, target, run_of(tiny_model)).manifest
-    assert manifest.steps[-1].settings["eclipse"]["precision"] == precision
-    assert manifest.steps[-1].result == purify_in_memory(image_set, run_of(tiny_model, precision))[1].result
+    processor(NATIVE)
+    manifest = purify_to(image_set, target, run_of(tiny_model))
+    assert manifest.steps[-1].settings["eclipse"]["precision"] == "fp32"
+    assert manifest.steps[-1].result == purify_in_memory(image_set, run_of(tiny_model, "fp32"))[1].result
+
+
+@pytest.mark.parametrize("asked", ["auto", "bf16"])
+def test_a_run_in_bf16_is_not_mixed_with_emulated_bf16(processor, make_set, tiny_model, tmp_path, asked):
+    image_set, target = make_set(600, side=4), tmp_path / "x.npz"
+    processor(NATIVE)
+    begin(image_set, target, run_of(tiny_model))
+    processor(EMULATED)
+    with pytest.raises(RunError, match=r"began with processor .* with bf16; with .* other bytes would come out"):
+        purify_to(image_set, target, run_of(tiny_model, asked))
 
 
 def test_another_precision_than_it_began_with_is_refused(processor, make_set, tiny_model, tmp_path):

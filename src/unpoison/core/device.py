@@ -9,6 +9,7 @@ import torch
 
 from unpoison import __version__
 from unpoison.core.errors import SettingsError
+from unpoison.core.precision import native_bf16
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -30,17 +31,27 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """The device in words, e.g. `NVIDIA H100 80GB HBM3` or `cpu (AMD EPYC, 2 threads)`."""
+    """The device in words, e.g. `NVIDIA H100 80GB HBM3` or `cpu (AMD EPYC, AVX512, 2 threads)`."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type} ({_processor()}, {torch.get_num_threads()} threads)"
+    return (
+        f"{device.type} ({_processor()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads)"
+    )
 
 
-def processor(device: torch.device) -> str:
-    """The kind of processor, as far as it decides the last bits: `x86_64 AVX512`, or the name of a GPU."""
+def processor(device: torch.device, *, bf16: bool = False) -> str:
+    """The kind of processor, as far as it decides the last bits: `x86_64 AVX512`, or the name of a GPU.
+
+    Args:
+        device: where it computes.
+        bf16: say whether it computes bf16 natively; that matters to those who compute in it.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+    if device.type != "cpu":
+        return device.type
+    native = " with bf16" if bf16 and native_bf16() else ""
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{native}"
 
 
 def versions() -> dict[str, str]:

@@ -73,6 +73,10 @@ class PurifyRun:
         settings = {name: resolve(fields, device, before.get(name)) for name, fields in self.settings.items()}
         return replace(self, settings=settings)
 
+    def computes_in(self, precision: str) -> bool:
+        """Whether a network of the run computes in a precision."""
+        return any(getattr(settings, "precision", None) == precision for settings in self.settings.values())
+
     def describe(self) -> dict[str, Any]:
         """The settings as a manifest keeps them: weight files by name, without their folder."""
         described: dict[str, Any] = {}
@@ -148,7 +152,7 @@ class Work:
             "source": hash_json([image_set.ids, image_set.labels.tolist(), image_set.sizes.tolist()]),
             "versions": versions(),
             "device": self.device.type,
-            "processor": processor(self.device),
+            "processor": processor(self.device, bf16=self.run.computes_in("bf16")),
             **self._prepared(),
         }
 
@@ -170,7 +174,7 @@ class Work:
             result=result,
             versions=versions(),
             device=self.device.type,
-            processor=processor(self.device),
+            processor=processor(self.device, bf16=self.run.computes_in("bf16")),
             weights=dict(self.purifier.weights),
             facts={**({} if strength is None else {"sigma_255": round(strength, 4)}), **self._prepared(), **facts},
         )
