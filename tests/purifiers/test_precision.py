@@ -46,7 +46,7 @@ def test_a_run_in_fp32_goes_on_where_bf16_would_be_faster(processor, make_set, t
     processor(EMULATED)
     begin(image_set, target, run_of(tiny_model))
     processor(NATIVE)
-    manifest = purify_to(image_set, target, run_of(tiny_model))
+    manifest = purify_to(image_set, target, run_of(tiny_model)).manifest
     assert manifest.steps[-1].settings["eclipse"]["precision"] == "fp32"
     assert manifest.steps[-1].result == purify_in_memory(image_set, run_of(tiny_model, "fp32"))[1].result
 
