@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from data.conftest import assert_one_line
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import Manifest, Step, pack_manifest
+from unpoison.core.notes import DataWarning
 from unpoison.data import default_format, detect_format, read, read_history, write
 from unpoison.data.sources import parse_source
 
@@ -84,6 +86,17 @@ def test_a_folder_that_may_not_be_listed_is_of_no_format(tmp_path, monkeypatch):
     with pytest.raises(DataError) as caught:
         detect_format(tmp_path)
     assert_one_line(caught.value, tmp_path.name, "Permission denied", "Check it and its permissions")
+
+
+def test_a_part_that_leaves_out_classes_says_so(make_set, tmp_path):
+    write(make_set(12, classes=3), tmp_path / "sorted")
+    with pytest.warns(DataWarning, match=r"classes without pictures in this part.*--per-class.*: 2 \(c1, c2\)"):
+        part = read(f"{tmp_path / 'sorted'}[:3]")
+    assert [note.count for note in part.notes] == [2]
+    write(make_set(12, classes=3), tmp_path / "mixed.npz")
+    with warnings.catch_warnings(action="error"):
+        assert read(f"{tmp_path / 'sorted'}[1:9]").notes == ()
+        assert read(f"{tmp_path / 'mixed.npz'}[:2]").notes == ()  # not by class: every part is a sample
 
 
 def test_default_formats(tmp_path, small_set):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from unpoison.bench.checking import check_classes, check_parts
 from unpoison.bench.progress import SuiteProgress
 from unpoison.bench.suite import Suite, read_suite
 from unpoison.bench.trials import Cell, Trials
@@ -53,6 +54,7 @@ def run_suite(
         SettingsError: the suite is bad, or none of its attacks has a case with one of the numbers.
     """
     suite = read_suite(path)
+    check_parts(suite)
     numbers = {name: _case_numbers(suite, name, targets) for name in suite.attacks}
     if unknown := set(targets or ()).difference(*numbers.values()):
         raise SettingsError(
@@ -62,6 +64,7 @@ def run_suite(
     folder = out / suite.name
     write_text(folder / "suite.toml", path.read_text(encoding="utf-8"))
     sets = {name: suite.read_set(name, root) for name in suite.sets}
+    check_classes(suite, sets["train"].class_names)
     begun = begun_precision(read_records(folder))
     seeds = sorted({*suite.seeds, *(seed for defence in suite.defences.values() for seed in defence.seeds or ())})
     cells = [

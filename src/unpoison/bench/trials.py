@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unpoison.bench.checking import training_settings
 from unpoison.bench.suite import Suite
 from unpoison.bench.workshop import Made, Workshop
 from unpoison.classify.classifier import Classifier
 from unpoison.classify.saving import WEIGHTS, load_classifier, save_classifier
-from unpoison.classify.settings import ROOM, TrainSettings, scratch_settings
+from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import TrainedClassifier, train
-from unpoison.classify.transfer import TransferSettings, transfer
+from unpoison.classify.transfer import transfer
 from unpoison.core.device import choose_device, describe_device, versions
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import read_manifest
 from unpoison.core.records import Metric, TrialRecord, read_records, trial_id, write_record
-from unpoison.core.settings import build_settings
 from unpoison.poisons.base import Resources
 from unpoison.poisons.reading_back import read_attack
 from unpoison.scoring.accuracy import score
@@ -132,12 +132,7 @@ class Trials:
         }
 
     def _training(self, cell: Cell) -> TrainSettings:
-        training = self.suite.train
-        profiles = [*training.profile, *self.suite.defences[cell.defence].train_profile]
-        if training.mode == "scratch":
-            return self.workshop.settle(scratch_settings(profiles=profiles, overrides=training.set))
-        transferred = build_settings(TransferSettings, profiles=profiles, room=ROOM, overrides=training.set)
-        return self.workshop.settle(transferred)
+        return self.workshop.settle(training_settings(self.suite, self.suite.defences[cell.defence]))
 
     def _train(self, cell: Cell, materials: _Materials) -> TrainedClassifier:
         """Train on what the defence left of the cell's set."""

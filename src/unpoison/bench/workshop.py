@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar, cast, get_args
 
 from filelock import FileLock, Timeout
 
+from unpoison.bench.checking import fit_settings, model_field
 from unpoison.bench.sharing import can_share, purify_changed
 from unpoison.bench.suite import ClassifierFit, Defence, Model
 from unpoison.classify.saving import WEIGHTS, hash_classifier, load_classifier, save_classifier
@@ -27,11 +28,11 @@ from unpoison.core.images import ImageSet
 from unpoison.core.manifest import manifest_path, read_manifest
 from unpoison.core.precision import Precision, Resolved, choose_precision, resolve, with_precision
 from unpoison.core.progress import OnStep, write_line
-from unpoison.core.settings import Settings, build_settings
+from unpoison.core.settings import Settings
 from unpoison.data import read
 from unpoison.fitting.diffusion import fit
 from unpoison.fitting.energy import fit_energy
-from unpoison.fitting.settings import EnergySettings, FitSettings, OptimiserSettings
+from unpoison.fitting.settings import EnergySettings
 from unpoison.poisons.base import Resources
 from unpoison.poisons.crafting import poison_parts, sets_used, write_poisoned
 from unpoison.poisons.parts import Part
@@ -109,15 +110,7 @@ class Workshop:
 
     def fit(self, model: Model, clean: ImageSet) -> Made:
         """Fit a network; an interrupted fit goes on from its checkpoint."""
-        settings_model: type[OptimiserSettings] = EnergySettings if model.kind == "energy" else FitSettings
-        found = build_settings(
-            settings_model,
-            profiles=model.profile,
-            room="unpoison.fitting",
-            overrides=model.set,
-            of=f"the {model.kind} model",
-        )
-        settings = self.settle(found)
+        settings = self.settle(fit_settings(model))
         asked = {**settings.model_dump(mode="json"), "seed": model.seed}
         path = self.folder / "models" / f"{hash_json([clean.content_hash, asked])[:16]}.safetensors"
 
@@ -190,8 +183,7 @@ class Workshop:
         """
         if not defence.purify:
             return Made(source.value, source.digest, {}, 0.0)
-        prefix = f"{defence.purify.split('+')[-1]}." if "+" in defence.purify else ""
-        fitted = {f"{prefix}{field}": str(model.value) for field, model in models.items()}
+        fitted = {model_field(defence, field): str(model.value) for field, model in models.items()}
         settings = purifier_settings(defence.purify, overrides={**defence.set, **fitted})
         run = PurifyRun({name: self.settle(link) for name, link in settings.items()}, seed=seed)
         asked = {"method": run.method, "seed": seed, **run.describe()}

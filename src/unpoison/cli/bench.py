@@ -34,7 +34,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str | Non
 
 
 @click.command()
-@click.argument("suite", type=options.PATH)
+@click.argument("suite")
 @click.option("--out", type=options.PATH, required=True, help="Folder for records; the suite gets a folder in it.")
 @click.option("--root", type=options.PATH, help="Folder that the suite's data paths are relative to.")
 @click.option(
@@ -45,7 +45,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str | Non
 )
 @options.together(options.device, options.precision, options.threads, options.as_json)
 def bench(
-    suite: Path,
+    suite: str,
     out: Path,
     root: Path | None,
     targets: frozenset[int] | None,
@@ -53,23 +53,26 @@ def bench(
     precision: Precision | None,
     as_json: bool,
 ) -> None:
-    """Run the grid of trials described in SUITE (a .toml file), or go on with it.
+    """Run the grid of trials that SUITE describes, or go on with it.
 
-    A trial that has a record is not run again.
+    SUITE is a .toml file, of the form in docs/suites.md, or the name of one that comes with unpoison. A trial that has
+    a record is not run again.
     """
+    from unpoison.bench.shipped import suite_path
     from unpoison.core.progress import progress_bar
     from unpoison.core.targets import check_place
 
-    check_paths(suite, root)
+    path = suite_path(suite)
+    check_paths(path, root)
     check_place(out / "records")
-    with progress_bar(f"bench {suite.stem}", unit="%") as on_step:
+    with progress_bar(f"bench {path.stem}", unit="%") as on_step:
         from unpoison.bench.running import run_suite
         from unpoison.bench.suite import read_suite
         from unpoison.reporting.grid import make_grid
         from unpoison.reporting.tables import grid_tables
 
-        records = run_suite(suite, out, root=root, device=device, precision=precision, targets=targets, on_step=on_step)
-    grid = make_grid(read_suite(suite), records)
+        records = run_suite(path, out, root=root, device=device, precision=precision, targets=targets, on_step=on_step)
+    grid = make_grid(read_suite(path), records)
     options.answer(
         as_json,
         grid_tables(grid).rstrip(),

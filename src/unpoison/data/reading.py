@@ -11,7 +11,7 @@ import numpy as np
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
-from unpoison.core.notes import tell
+from unpoison.core.notes import Note, tell
 from unpoison.data.formats import Format
 from unpoison.data.methods import METHODS
 from unpoison.data.objects import read_object
@@ -65,8 +65,21 @@ def read(
         image_set = label_by_number(image_set, labels_from)
     if asked.path.is_dir():
         image_set.folder = asked.path
+    if asked.rows != slice(None):
+        image_set = _take_rows(image_set, asked.rows)
     tell(image_set.name, image_set.notes)
-    return image_set if asked.rows == slice(None) else image_set.subset(np.arange(len(image_set))[asked.rows])
+    return image_set
+
+
+def _take_rows(image_set: ImageSet, rows: slice) -> ImageSet:
+    """Some rows of a set. Where the rows go class by class, whole classes may be missing, which is noted."""
+    part = image_set.subset(np.arange(len(image_set))[rows])
+    present = np.unique(image_set.labels[image_set.labels >= 0])
+    lost = np.setdiff1d(present, part.labels)
+    if len(lost) and (np.diff(image_set.labels) >= 0).all():
+        what = "classes without pictures in this part, as the rows go class by class; `convert --per-class` takes some "
+        part.notes += (Note.of(f"{what}of each", [image_set.class_names[label] for label in lost]),)
+    return part
 
 
 def detect_format(path: Path) -> str:

@@ -1,0 +1,105 @@
+"""The settings that a suite asks for, and whether all of them can be had: asked before its first training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from unpoison.bench.suite import Defence, Model, Suite
+from unpoison.classify.methods import METHODS as CLASSIFIERS
+from unpoison.classify.settings import ROOM, TrainSettings, scratch_settings
+from unpoison.classify.transfer import TransferSettings
+from unpoison.core.errors import SettingsError, UnpoisonError
+from unpoison.core.methods import check_method
+from unpoison.core.settings import build_settings
+from unpoison.core.suggestions import suggest
+from unpoison.fitting.settings import EnergySettings, FitSettings, OptimiserSettings
+from unpoison.purifiers.building import purifier_settings
+from unpoison.purifiers.networks import WEIGHT_FIELDS
+from unpoison.purifiers.shipped import check_model
+
+
+def check_parts(suite: Suite) -> None:
+    """Refuse a suite with an entry that could not be run.
+
+    Raises:
+        SettingsError: names the entry, and what is wrong with it.
+    """
+    for name, attack in suite.attacks.items():
+        with _entry(suite, f"attacks.{name}"):
+            for case in attack.each_case() if attack.attack else ():
+                attack.parts(case)
+    for name, model in suite.models.items():
+        with _entry(suite, f"models.{name}"):
+            fit_settings(model)
+    for name, fitted in suite.classifiers.items():
+        with _entry(suite, f"classifiers.{name}"):
+            check_method(CLASSIFIERS, fitted.model, kind="classifier")
+            scratch_settings(profiles=fitted.profile, overrides=fitted.set)
+    with _entry(suite, "train"):
+        if suite.train.mode == "scratch":
+            check_method(CLASSIFIERS, suite.train.model, kind="classifier")
+        training_settings(suite, Defence())
+    for name, defence in suite.defences.items():
+        with _entry(suite, f"defences.{name}"):
+            training_settings(suite, defence)
+            if defence.purify:
+                _check_purifier(defence)
+
+
+def check_classes(suite: Suite, names: Sequence[str]) -> None:
+    """Refuse attacks on classes that the training set does not have.
+
+    Raises:
+        SettingsError: names the attack and the class.
+    """
+    for attack_name, attack in suite.attacks.items():
+        cases = attack.each_case() if attack.attack else []
+        asked = [name for case in cases for part in attack.parts(case) for name in part.classes]
+        for name in asked:
+            if name not in names:
+                raise SettingsError(
+                    f"suite {suite.name}, [attacks.{attack_name}]: there is no class '{name}'{suggest(name, names)}"
+                )
+
+
+def training_settings(suite: Suite, defence: Defence) -> TrainSettings:
+    """How a classifier is trained under a defence."""
+    profiles = [*suite.train.profile, *defence.train_profile]
+    if suite.train.mode == "scratch":
+        return scratch_settings(profiles=profiles, overrides=suite.train.set)
+    return build_settings(
+        TransferSettings, profiles=profiles, room=ROOM, overrides=suite.train.set, of=f"train --mode {suite.train.mode}"
+    )
+
+
+def fit_settings(model: Model) -> OptimiserSettings:
+    """How a model of a suite is fitted."""
+    kind: type[OptimiserSettings] = EnergySettings if model.kind == "energy" else FitSettings
+    return build_settings(
+        kind, profiles=model.profile, room="unpoison.fitting", overrides=model.set, of=f"the {model.kind} model"
+    )
+
+
+def model_field(defence: Defence, field: str) -> str:
+    """Name of the setting that takes one of the suite's models; in a chain they are for its last link."""
+    return f"{defence.purify.split('+')[-1]}.{field}" if "+" in defence.purify else field
+
+
+def _check_purifier(defence: Defence) -> None:
+    fitted = {model_field(defence, field): "fitted" for field in defence.models()}
+    for name, link in purifier_settings(defence.purify, overrides={**defence.set, **fitted}).items():
+        for field in WEIGHT_FIELDS:
+            named = getattr(link, field, None)
+            if named == "":
+                raise SettingsError(f"{name} needs a model: set {field} to one of the suite's, or to a file")
+            if named not in (None, "fitted"):
+                check_model(named)
+
+
+@contextmanager
+def _entry(suite: Suite, name: str) -> Iterator[None]:
+    try:
+        yield
+    except UnpoisonError as error:
+        raise SettingsError(f"suite {suite.name}, [{name}]: {error}") from None
