@@ -36,8 +36,8 @@ def test_one_node_by_hand():
     share = (torch.arange(16) + 0.5) / 16  # the two equal columns weigh (1 - s, s) over their norm: 1 over it
     rising = share / (share**2 + (1 - share) ** 2).sqrt()
     norm = ((0.5 / 16) ** 2 + (1 - 0.5 / 16) ** 2) ** 0.5
-    torch.testing.assert_close(column[:16], rising / norm / 6**0.5, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(column[16:], column[:16].flip(0), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(column[:16], rising / norm / 6**0.5, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(column[16:], column[:16].flip(0), rtol=1e-5, atol=1e-5)
 
 
 def test_channels_and_images_are_independent():

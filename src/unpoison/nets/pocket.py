@@ -38,12 +38,12 @@ class PocketUNet(HalfResolutionUNet):
         Returns:
             [N, 3, H, W].
         """
-        levels = torch.cat([_embed_level(sigma), _embed_level(field)], dim=1)
+        levels = torch.cat([embed_level(sigma.float()), embed_level(field.float())], dim=1)
         return self.transform(x, F.silu(self.noise_embed(levels)))
 
 
-def _embed_level(level: Tensor) -> Tensor:
+def embed_level(level: Tensor) -> Tensor:
     """[N] noise in [0, 1] units to [N, 2 waves]: waves over log(1 + level * 255), which is 0 without noise."""
-    powers = torch.linspace(-1, 3, _WAVES, device=level.device)
-    angles = torch.log1p(255 * level.float())[:, None] * torch.exp(math.log(2) * powers)
+    powers = torch.linspace(-1, 3, _WAVES, device=level.device, dtype=level.dtype)
+    angles = torch.log1p(255 * level)[:, None] * torch.exp(math.log(2) * powers)
     return torch.cat([angles.cos(), angles.sin()], dim=1)
