@@ -49,7 +49,11 @@ def test_hub_layout(tmp_path, image, label):
 @pytest.mark.parametrize("path", [None, "same.png", "/home/me/{}.png", "../{}.png"])
 def test_ids_are_rows_where_names_are_missing_alike_or_unsafe(tmp_path, path):
     _write(tmp_path / "x.parquet", _pictures(3, path), [0, 0, 2])
-    image_set = read(tmp_path / "x.parquet")
+    if path is None:
+        image_set = read(tmp_path / "x.parquet")
+    else:
+        with pytest.warns(DataWarning, match=r"x.parquet: pictures called by their row, .*: 3"):
+            image_set = read(tmp_path / "x.parquet")
     assert image_set.ids == ("00000000", "00000001", "00000002")
     assert image_set.class_names == ("0", "1", "2")
 
@@ -57,7 +61,8 @@ def test_ids_are_rows_where_names_are_missing_alike_or_unsafe(tmp_path, path):
 def test_shards_and_splits(tmp_path):
     for name, label in (("train-00000-of-00002", 0), ("train-00001-of-00002", 1), ("test-00000-of-00001", 2)):
         _write(tmp_path / f"{name}.parquet", _pictures(3), [label] * 3)
-    assert read(tmp_path).labels.tolist() == [0, 0, 0, 1, 1, 1]
+    with pytest.warns(DataWarning, match=r"splits beside train, not read; SRC#NAME reads one: 1 \(test\)"):
+        assert read(tmp_path).labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert read(f"{tmp_path}#test").labels.tolist() == [2, 2, 2]
     assert read(f"{tmp_path}#test[:1]").labels.tolist() == [2]
     assert read(f"{tmp_path}/train-*.parquet").labels.tolist() == [0, 0, 0, 1, 1, 1]

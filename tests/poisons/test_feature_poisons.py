@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -161,6 +163,24 @@ def test_sep_keeps_equally_spaced_copies_of_one_training(make_set):
     )
     assert [hash_classifier(net) for net in kept] == [hashes[1], hashes[3]]
     assert not any(net.training or parameter.requires_grad for net in kept for parameter in net.parameters())
+
+
+def test_surrogates_that_number_the_same_classes_differently_are_refused(greys):
+    net = nearest_grey()
+    for names, refused in (
+        (("dark", "middle", "bright"), False),
+        (("dark", "middle", "bright", "more"), False),
+        (("cat", "dog", "emu"), False),  # of other classes: only its features count
+        (("bright", "middle", "dark"), True),
+        (("dark", "other", "middle", "bright"), True),
+    ):
+        net.class_names = names
+        ask = partial(surrogates, greys, EntfSettings(**TINY), generator=generator(0, "test"))
+        if refused:
+            with pytest.raises(SettingsError, match="a surrogate numbers its classes"):
+                ask(resources=Resources(surrogates=[net]))
+        else:
+            assert ask(resources=Resources(surrogates=[net]))[0] is net
 
 
 def test_sep_settings_are_those_of_the_paper():

@@ -21,7 +21,7 @@ from unpoison.core.images import ImageSet, Picture
 from unpoison.core.notes import Note
 from unpoison.data.archives import open_zip, read_member, read_tar
 from unpoison.data.folder import CLASS_FILE, choose_folder, order_classes
-from unpoison.data.formats import Format
+from unpoison.data.formats import Format, note_unread
 from unpoison.data.picture_files import OWN_FILES
 from unpoison.data.pictures import SUFFIXES, decode, measure
 
@@ -115,11 +115,9 @@ def read_archived_folder(path: Path, split: str | None) -> ImageSet:
         class_names,
     )
     others = sorted(rest for rest in set(inside.values()) - {inside[name] for name in files} - OWN_FILES)
-    notes = [
-        Note.of("files that are no pictures, or lie in no class folder, left alone", others),
-        Note.of(f"splits beside {chosen}, not read; SRC#NAME reads one", unread),
-    ]
-    image_set.notes = tuple(note for note in notes if note.count)
+    if others:
+        image_set.notes = (Note.of("files that are no pictures, or lie in no class folder, left alone", others),)
+    image_set.notes += note_unread(chosen or "", unread)
     return image_set
 
 

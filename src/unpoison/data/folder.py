@@ -10,8 +10,7 @@ import numpy as np
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.limits import TEXT_BYTES
-from unpoison.core.notes import Note
-from unpoison.data.formats import Format, choose_split
+from unpoison.data.formats import Format, choose_split, note_unread
 from unpoison.data.picture_files import PictureFiles, list_others
 from unpoison.data.pictures import SUFFIXES
 from unpoison.data.plain_files import check_link, read_plain
@@ -52,8 +51,7 @@ def read_folder(path: Path, split: str | None) -> ImageSet:
         others += left
     index = {class_name: label for label, class_name in enumerate(class_names)}
     image_set = PictureFiles(root, files, [index[file.split("/")[0]] for file in files], class_names, others=others)
-    if unread:
-        image_set.notes += (Note.of(f"splits beside {root.name}, not read; SRC#NAME reads one", unread),)
+    image_set.notes += note_unread(root.name, unread)
     image_set.format = "folder"
     return image_set
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
+from unpoison.core.notes import Note
 from unpoison.data.writer import Writer
 
 
@@ -51,3 +52,8 @@ def choose_split(path: Path, split: str | None, splits: tuple[str, ...]) -> str:
     if split not in splits:
         raise SettingsError(f"{path} has no split '{split}'; choose from {', '.join(splits)}")
     return split
+
+
+def note_unread(chosen: str, others: Sequence[str]) -> tuple[Note, ...]:
+    """What is to be said of the splits beside one that was chosen for the user."""
+    return (Note.of(f"splits beside {chosen}, not read; SRC#NAME reads one", others),) if others else ()

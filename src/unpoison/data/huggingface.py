@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from unpoison.core.errors import DataError, SettingsError, require
 from unpoison.core.images import ImageSet, Picture
 from unpoison.data.labels import Labels, read_labels
 from unpoison.data.parquet_shards import RowGroup
-from unpoison.data.picture_table import IMAGE_COLUMNS, LABEL_COLUMNS, ids_of_paths
+from unpoison.data.picture_table import IMAGE_COLUMNS, LABEL_COLUMNS
 from unpoison.data.pictures import decode, measure
+from unpoison.data.stored_names import choose_ids
 from unpoison.data.table_columns import TableColumns
 
 _BATCH = 256
@@ -48,9 +50,10 @@ class HuggingFaceImageSet(ImageSet):
             paths += [picture["path"] if picture else None for picture in stored]
             sizes += [_measure(picture) for picture in stored]
         column, labels = _labels(dataset)
-        super().__init__(_NAME, ids_of_paths(paths), labels.numbers, labels.class_names, np.array(sizes, np.int32))
+        ids, notes = choose_ids([path and os.path.splitext(path)[0] for path in paths])
+        super().__init__(_NAME, ids, labels.numbers, labels.class_names, np.array(sizes, np.int32))
         self.columns = TableColumns(_DatasetTables(dataset), self.column, column)
-        self.notes = labels.notes
+        self.notes = notes + labels.notes
 
     def picture(self, index: int) -> Picture:
         return decode(_bytes(self._rows[int(index)][self.column], index), _NAME, record=index)

@@ -19,7 +19,9 @@ _GROUP_ROWS = 256
 
 def read_parquet(path: Path, split: str | None) -> ImageSet:
     """Read a file, a folder or a glob of shards."""
-    image_set = read_tables(path, Shards(list_shards(path, split, ".parquet")))
+    paths, unread = list_shards(path, split, ".parquet")
+    image_set = read_tables(path, Shards(paths))
+    image_set.notes += unread
     image_set.format = "parquet"
     return image_set
 

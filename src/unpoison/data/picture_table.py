@@ -15,15 +15,15 @@ from unpoison.core.classes import match_labels
 from unpoison.core.errors import DataError, require
 from unpoison.core.files import file_stamp
 from unpoison.core.hashing import hash_json
-from unpoison.core.images import ImageSet, Picture, row_ids
+from unpoison.core.images import ImageSet, Picture
 from unpoison.core.notes import Note
 from unpoison.data.archives import check_unpacked
 from unpoison.data.class_numbers import name_classes
 from unpoison.data.labels import LABEL_NAMES, Labels, read_labels
 from unpoison.data.parquet_shards import RowGroup, Tables
 from unpoison.data.pictures import decode, measure
+from unpoison.data.stored_names import choose_ids
 from unpoison.data.table_columns import TableColumns, features
-from unpoison.data.writer import is_path
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "fine_label", *(name for name in LABEL_NAMES if name != "label"))
@@ -46,7 +46,9 @@ class TableImageSet(ImageSet):
             for row in range(group.rows):
                 sizes[group.start + row] = self._measure(group, pictures, row)
             paths += pictures.field("path").to_pylist() if _has_paths(pictures) else [None] * group.rows
-        super().__init__(name, ids_of_paths(paths), labels, class_names, sizes)
+        ids, notes = choose_ids([path and os.path.splitext(path)[0] for path in paths])
+        super().__init__(name, ids, labels, class_names, sizes)
+        self.notes = notes
 
     def picture(self, index: int) -> Picture:
         index = range(len(self))[index]
@@ -99,15 +101,8 @@ def read_tables(path: Path, tables: Tables) -> TableImageSet:
     renumbered = (image_set.labels, image_set.class_names) if matched else None
     image_set.columns = TableColumns(tables, column, label, renumbered=renumbered)
     lost = image_set.columns.lost
-    image_set.notes = labels.notes + ((Note.of("columns that differ between shards, left out", lost),) if lost else ())
+    image_set.notes += labels.notes + ((Note.of("columns that differ between shards, left out", lost),) if lost else ())
     return image_set
-
-
-def ids_of_paths(paths: Sequence[str | None]) -> list[str]:
-    """Ids of pictures that were stored with a file name each, or not: the names without extension, else the rows."""
-    ids = [os.path.splitext(path)[0] for path in paths if path]
-    # Absolute paths are another machine's business, and must not become file names on this one.
-    return ids if len(set(ids)) == len(paths) and all(map(is_path, ids)) else row_ids(len(paths))
 
 
 def _names(path: Path, schema: Any) -> list[str]:

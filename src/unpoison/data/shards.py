@@ -8,7 +8,8 @@ from itertools import product
 from pathlib import Path
 
 from unpoison.core.errors import DataError
-from unpoison.data.formats import choose_split, refuse_split
+from unpoison.core.notes import Note
+from unpoison.data.formats import choose_split, note_unread, refuse_split
 from unpoison.data.plain_files import check_link
 
 _MAX_FILES = 100_000
@@ -17,7 +18,7 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
-def list_shards(path: Path, split: str | None, suffix: str) -> list[Path]:
+def list_shards(path: Path, split: str | None, suffix: str) -> tuple[list[Path], tuple[Note, ...]]:
     """The files of a split: one file, those that match a pattern, or those of a folder.
 
     In a folder a file belongs to the split that its name (`train-00000-of-00002.parquet`), or its folder, says.
@@ -27,13 +28,16 @@ def list_shards(path: Path, split: str | None, suffix: str) -> list[Path]:
         split: the split asked for, or None.
         suffix: how the files end, e.g. `.tar`.
 
+    Returns:
+        The files in order, and what is to be said of splits that are not read.
+
     Raises:
         DataError: there are none.
         SettingsError: the files hold no such split.
     """
     if path.is_file():
         refuse_split(path, split)
-        return [path]
+        return [path], ()
     shards = sorted(path.rglob(f"*{suffix}")) if path.is_dir() else _match(path)
     for shard in shards:  # they come with each other, as the files of a folder do
         check_link(path if path.is_dir() else shard.parent, shard)
@@ -41,17 +45,18 @@ def list_shards(path: Path, split: str | None, suffix: str) -> list[Path]:
         raise DataError(path, f"there are no {suffix[1:]} files", "Name a file, a folder or a pattern of shards")
     if not path.is_dir():
         refuse_split(path, split)
-        return shards
+        return shards, ()
     splits: dict[str, list[Path]] = {}
     for shard in shards:
         splits.setdefault(_NUMBER.sub("", shard.name.removesuffix(suffix)) or shard.parent.name, []).append(shard)
     if split is None and len(splits) == 1:
-        return shards
-    chosen = splits[choose_split(path, split, tuple(splits))]
+        return shards, ()
+    name = choose_split(path, split, tuple(splits))
+    chosen = splits[name]
     if len({shard.parent for shard in chosen}) > 1:
         folders = ", ".join(sorted({shard.parent.name for shard in chosen}))
         raise DataError(path, f"it holds several sets ({folders})", "Name the folder of one")
-    return chosen
+    return chosen, note_unread(name, [other for other in splits if other != name] if split is None else [])
 
 
 def expand_braces(pattern: str) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from unpoison.core.errors import DataError, UnsafeFileError
 from unpoison.core.files import file_stamp
 from unpoison.core.hashing import hash_json
-from unpoison.core.images import ImageSet, Picture, row_ids
+from unpoison.core.images import ImageSet, Picture
 from unpoison.core.limits import LABEL_BYTES, PICTURE_BYTES
 from unpoison.core.notes import Note
 from unpoison.data.folder import CLASS_FILE
@@ -24,8 +24,8 @@ from unpoison.data.labels import LABEL_NAMES, read_labels
 from unpoison.data.pictures import SUFFIXES, decode, measure
 from unpoison.data.plain_files import read_lines
 from unpoison.data.shards import list_shards
+from unpoison.data.stored_names import choose_ids
 from unpoison.data.tar_members import Member, list_members, read_bytes
-from unpoison.data.writer import is_path
 
 _KEY = re.compile(r"((?:.*/)?[^./]+)\.([^/]*)")  # WebDataset's own: up to the first dot of the file's name
 _LABELS = frozenset({"cls", "class", "json"})
@@ -103,7 +103,7 @@ def read_tar_shards(path: Path, split: str | None) -> ImageSet:
         DataError: an archive is broken, or two members claim the same place.
         UnsafeFileError: a member leaves its archive, is no plain file, or is far too large.
     """
-    paths = list_shards(path, split, ".tar")
+    paths, unread = list_shards(path, split, ".tar")
     keys: list[str] = []
     places: list[tuple[int, int, int]] = []
     values: list[Any] = []
@@ -119,12 +119,12 @@ def read_tar_shards(path: Path, split: str | None) -> ImageSet:
             keys.append(key)
             places.append((number, picture.offset, picture.size))
             values.append(sample.label)
-    ids = keys if len(set(keys)) == len(keys) and all(map(is_path, keys)) else row_ids(len(keys))
+    ids, renamed = choose_ids(keys)
     labels = read_labels(path, values, class_names=_class_names(paths), name_row=keys.__getitem__)
     rows = np.array(places, np.int64).reshape(-1, 3)
     image_set = TarImageSet(path.name, paths, rows, ids, labels.numbers, labels.class_names)
     left = (Note.of("members that are neither pictures nor labels, left alone", others),) if others else ()
-    image_set.notes = labels.notes + left
+    image_set.notes = unread + renamed + labels.notes + left
     return image_set
 
 

@@ -10,7 +10,9 @@ from pydantic import Field
 from unpoison.classify.classifier import Classifier
 from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import OnEpoch, Perturb, train
+from unpoison.core.classes import list_names
 from unpoison.core.device import choose_device
+from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.precision import Precision
 from unpoison.core.settings import Settings
@@ -55,8 +57,13 @@ def surrogates(
 
     Returns:
         At least one, on the device, in evaluation mode, its weights without gradients.
+
+    Raises:
+        SettingsError: one knows these classes under other numbers.
     """
     if resources.surrogates:
+        for classifier in resources.surrogates:
+            _check_numbers(classifier.class_names, image_set)
         return frozen(resources.surrogates, resources)
     clean = resources.clean_set or image_set
     trained = train(
@@ -82,3 +89,13 @@ def frozen(classifiers: Sequence[Classifier], resources: Resources) -> list[Clas
     """Classifiers as an attack wants them: on the device, in evaluation mode, their weights without gradients."""
     device = choose_device(resources.device)
     return [classifier.to(device).eval().requires_grad_(False) for classifier in classifiers]
+
+
+def _check_numbers(known: Sequence[str], image_set: ImageSet) -> None:
+    """Refuse a surrogate of the same classes in another order; one of other classes lends its features only."""
+    wanted = image_set.class_names
+    if set(wanted) <= set(known) and tuple(known[: len(wanted)]) != wanted:
+        raise SettingsError(
+            f"a surrogate numbers its classes {list_names(known)}, and {image_set.name} {list_names(wanted)}; train it "
+            "on a set with the classes in the same order"
+        )
