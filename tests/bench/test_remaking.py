@@ -10,6 +10,7 @@ from unpoison.bench.remaking import remake
 from unpoison.classify.saving import load_classifier, save_classifier
 from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import train
+from unpoison.core.device import choose_device, processor
 from unpoison.core.errors import ModelError, RunError
 from unpoison.core.hashing import hash_file
 from unpoison.data import read, write
@@ -53,11 +54,14 @@ def test_a_difference_is_counted(chain, tiny_model):
     manifest = json.loads(path.read_text())
     manifest["steps"][-1]["seed"] = 3
     manifest["steps"][-1]["versions"]["torch"] = "1.0"
+    manifest["steps"][-1]["processor"] = "x86_64 ABACUS"
     path.write_text(json.dumps(manifest))
-    comparison = remake(path, chain / "again.npz", models=[tiny_model])
+    comparison = remake(path, chain / "again.npz", models=[tiny_model], device="cpu")
     assert not comparison.same
     assert comparison.pixels > 0
     assert "torch 1.0 ->" in comparison.describe()
+    assert f"processor x86_64 ABACUS -> {processor(choose_device('cpu'))}" in comparison.describe()
+    assert set(comparison.facts()["machine"]) == {"processor"}
 
 
 def test_an_attack_that_used_a_classifier_and_a_set_is_made_again(make_set, tmp_path):

@@ -7,18 +7,21 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from unpoison.core.errors import RunError, SettingsError
+from unpoison.core.errors import DiskError, RunError, SettingsError
+from unpoison.core.files import writing
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float
 from unpoison.core.settings import build_settings, list_profiles
 from unpoison.dynamics.fields import ColouredNoise
-from unpoison.fitting.checkpoints import checkpoint_path
+from unpoison.fitting.checkpoints import checkpoint_path, save_checkpoint
 from unpoison.fitting.diffusion import fit
 from unpoison.fitting.records import thin_curve
 from unpoison.fitting.running import rate_factor
@@ -174,6 +177,18 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, content):
     checkpoint_path(out).write_bytes(content)
     with pytest.raises(RunError, match="not a checkpoint"):
         fit(make_set(), out=out, settings=make_settings())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full disk at hand")
+def test_a_checkpoint_on_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    @contextmanager
+    def full(path):
+        with writing(path):
+            yield Path("/dev/full")
+
+    monkeypatch.setattr("unpoison.fitting.checkpoints.atomic_path", full)
+    with pytest.raises(DiskError, match=r"x\.checkpoint cannot be written \(No space left on device\)"):
+        save_checkpoint(tmp_path / "x.checkpoint", {"net": torch.zeros(100_000)}, fingerprint="a")
 
 
 def test_a_hostile_checkpoint_runs_nothing(tmp_path):

@@ -26,8 +26,9 @@ def save_checkpoint(path: Path, state: dict[str, Any], *, fingerprint: str) -> N
         state: what `state` of the run gives.
         fingerprint: hash of settings, seed and data of the fit.
     """
-    with atomic_path(path) as temporary:
-        torch.save({**state, "fingerprint": fingerprint}, temporary)
+    # Through a file of Python's: torch's own tells a full disk as an error of its format.
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        torch.save({**state, "fingerprint": fingerprint}, file)
 
 
 def begun_fit(path: Path) -> str | None:
