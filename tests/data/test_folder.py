@@ -72,7 +72,7 @@ def test_folders_called_like_splits_are_no_classes(class_folder, tmp_path):
 
 
 def test_a_target_inside_the_source_would_become_a_class(class_folder):
-    with pytest.raises(SettingsError, match=r"lies in .*pictures, and would be a part of that set"):
+    with pytest.raises(SettingsError, match=r"purified lies in .*pictures, and would be a part of that set"):
         write(read(class_folder).subset([0, 2]), class_folder / "purified")
 
 

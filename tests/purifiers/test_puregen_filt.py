@@ -112,6 +112,16 @@ def test_ranks_that_no_longer_hold_end_the_run(image_set, run, tmp_path, halt_af
         purify_to(read(str(source)), tmp_path / "out.npz", run)
 
 
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"0": 5}', "[" * 100_000])
+def test_a_damaged_ranking_is_one_line(image_set, run, tmp_path, halt_after, content):
+    with pytest.raises(Halt):
+        purify_to(image_set, tmp_path / "out.npz", run, on_step=halt_after(256))
+    (found,) = (tmp_path / "out.npz.partial").glob("prepared-*.json")
+    found.write_text(content)
+    with pytest.raises(RunError, match=r"prepared-\w+\.json is damaged; remove it"):
+        purify_to(image_set, tmp_path / "out.npz", run)
+
+
 def test_ray_workers_read_the_ranking(image_set, run, tmp_path, tree):
     pytest.importorskip("ray")
     source = tmp_path / "in.npz"

@@ -48,6 +48,7 @@ def write(
     """
     target = Path(target)
     modes: Counter[str] = Counter()
+    check_writable(target, format, source=image_set)
     with hold_place(target) as folder:
         with open_writer(prepare_place(folder, target), format, source=image_set) as writer:
             for block in image_set.blocks():

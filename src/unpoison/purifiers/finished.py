@@ -13,6 +13,7 @@ from unpoison.core.hashing import hash_picture, hash_pictures
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Manifest, Step, manifest_path, read_manifest
 from unpoison.core.methods import load_method
+from unpoison.core.progress import telling
 from unpoison.data import default_format, read
 from unpoison.purifiers.methods import METHODS
 from unpoison.purifiers.parts import Part, hold_assembly, hold_part
@@ -46,13 +47,14 @@ def read_finished(work: Work, run: PurifyRun, target: Path) -> Manifest:
     header = {**work.header(), "settings": asked.describe()}
     if step.action != "purify" or any(getattr(step, key) != header[key] for key in _ASKED):
         raise RunError(f"{there}, made by `{command(step, manifest.name, target)}`; {choose}")
-    if step.source != work.image_set.content_hash:
-        raise RunError(f"{there}, made in the same way from other pictures or labels than now; {choose}")
-    try:
-        found = read(target, format=default_format(work.image_set.format, target))
-        same = _content_hash(found, work.image_set) == step.result
-    except (DataError, SettingsError):
-        same = False
+    with telling(f"comparing {target} with the pictures"):
+        if step.source != work.image_set.content_hash:
+            raise RunError(f"{there}, made in the same way from other pictures or labels than now; {choose}")
+        try:
+            found = read(target, format=default_format(work.image_set.format, target))
+            same = _content_hash(found, work.image_set) == step.result
+        except (DataError, SettingsError):
+            same = False
     if not same:
         raise RunError(f"{there}, but its pictures are no longer those that its manifest tells of; {choose}")
     return manifest

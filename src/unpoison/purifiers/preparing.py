@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from unpoison.core.documents import read_json
+from unpoison.core.errors import RunError
 from unpoison.core.files import write_json, writing
 from unpoison.core.images import ImageSet
 from unpoison.core.locks import wait_for_lock
@@ -59,8 +60,12 @@ def prepare_in(folder: Path, key: str, purifier: Purifier | Chain, image_set: Im
             found = findings(prepare(purifier, image_set, seed=seed))
             with writing(folder, kept=True):
                 write_json(path, found)
-    found = json.loads(path.read_text(encoding="utf-8"))
-    links = [link.restore(found[str(number)]) if _looks(link) else link for number, link in enumerate(_links(purifier))]
+    links = _links(purifier)
+    try:
+        found = read_json(path)
+        links = [link.restore(found[str(number)]) if _looks(link) else link for number, link in enumerate(links)]
+    except (OSError, ValueError, TypeError, KeyError):
+        raise RunError(f"{path} is damaged; remove it and give the same command again") from None
     return _join(purifier, links)
 
 

@@ -20,7 +20,7 @@ from unpoison.core.hashing import hash_pictures
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.manifest import Manifest, Step
 from unpoison.core.methods import load_method
-from unpoison.core.progress import OnStep, StepInfo
+from unpoison.core.progress import OnStep, StepInfo, telling
 from unpoison.data import check_writable, default_format, stores_png
 from unpoison.data.delivery import partial_of
 from unpoison.purifiers.assembling import Draw, Sources, assemble
@@ -212,7 +212,7 @@ def _make_blocks(
     png = stores_png(format)
     with Store(folder, part, _header(work, target)) as store:
         own = [number for number in range(len(work.blocks)) if part.owns(number)]
-        with ThreadPoolExecutor(work.threads) as threads:
+        with telling("comparing what is finished with the pictures"), ThreadPoolExecutor(work.threads) as threads:
             done = threads.map(lambda number: _is_done(store, sources, number), own)
             missing = [number for number, is_done in zip(own, done, strict=True) if not is_done]
         total = sum(len(work.blocks[number]) for number in own)
