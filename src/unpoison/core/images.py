@@ -15,7 +15,7 @@ import numpy as np
 
 from unpoison.core.errors import DataError, SettingsError, join_errors
 from unpoison.core.hashing import hash_picture, hash_pictures
-from unpoison.core.limits import CLASSES, PICTURES
+from unpoison.core.limits import CLASSES, PICTURES, TEXT_LENGTH
 from unpoison.core.notes import Note
 from unpoison.core.showing import describe, to_html
 
@@ -138,6 +138,8 @@ class ImageSet(ABC):
                 self.name, f"two pictures share the id '{twice}'", "Rename one: files may not differ in extension only"
             )
         for text in (*self.ids, *self.class_names):
+            if len(text) > TEXT_LENGTH:
+                raise DataError(self.name, f"the name '{text[:40]}...' is {len(text)} characters long", "Shorten it")
             if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
                 raise DataError(self.name, f"the name '{text}' is not UTF-8", "Rename it, for instance with convmv")
         wrong = np.flatnonzero((self.labels < -1) | (self.labels >= len(self.class_names)))

@@ -35,6 +35,15 @@ UNPACKED_RATIO = 100
 PICKLE_BYTES = 8 * 2**30
 """Bytes of a pickle, which is held in memory whole."""
 
+NAME_BYTES = 250
+"""Bytes of a folder's or a file's name without extension, because file systems hold 255."""
+
+PATH_BYTES = 2000
+"""Bytes of a path below a set's folder, because systems hold 4096 with all that lies above."""
+
+TEXT_LENGTH = 4096
+"""Characters of an id or of a class's name, because arrays of text give each as much room as the longest takes."""
+
 TEXT_BYTES = 16 * 2**20
 """Bytes of a text file beside a set, such as the names of its classes."""
 

@@ -11,7 +11,7 @@ from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.limits import TEXT_BYTES
 from unpoison.data.formats import Format, choose_split, note_unread
-from unpoison.data.picture_files import PictureFiles, list_others
+from unpoison.data.picture_files import OWN_FILES, PictureFiles, list_others
 from unpoison.data.pictures import SUFFIXES
 from unpoison.data.plain_files import check_link, read_plain
 from unpoison.data.writer import Writer, check_name
@@ -149,7 +149,8 @@ class FolderWriter(Writer):
                 f"{source.name} has pictures without label, which have no class folder; write .npz or numbered"
             )
         for class_name in source.class_names:
-            if "/" in check_name(source, class_name, "class name") or class_name != class_name.strip():
+            unfit = "/" in check_name(source, class_name, "class name") or class_name != class_name.strip()
+            if unfit or class_name.startswith(".") or class_name in OWN_FILES:
                 raise SettingsError(f"the class '{class_name}' cannot be one folder; write .npz or .parquet")
         if source.class_names != source.distinct_names:
             twin = next(name for name in source.class_names if source.class_names.count(name) > 1)
@@ -157,8 +158,20 @@ class FolderWriter(Writer):
                 f"{source.name} has several classes '{twin}', which cannot be one folder; rename them, or write .npz "
                 "or .parquet"
             )
-        for image_id in source.ids:
+        if all(name.lower() in _SPLITS for name in source.class_names):
+            raise SettingsError(f"{source.name} has classes that would be read as splits; write .npz")
+        taken: set[str] = set()
+        for row, image_id in enumerate(source.ids):
             check_name(source, image_id, "id")
+            inside = _path_inside(source, row)
+            if inside in taken or any(part.startswith(".") for part in inside.split("/")):
+                raise SettingsError(
+                    f"{source.name}: the picture '{image_id[:80]}' would be hidden, or lie where another does, "
+                    f"as {inside[:80]}; write .npz or .parquet"
+                )
+            taken.add(inside)
+        if folder := next((path for path in taken if not taken.isdisjoint(_above(path))), None):
+            raise SettingsError(f"{source.name}: '{folder[:80]}' would lie in a folder that is a picture; write .npz")
 
     def _begin(self) -> None:
         names = self.source.class_names
@@ -167,13 +180,23 @@ class FolderWriter(Writer):
             (self.temporary / CLASS_FILE).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
     def _store(self, row: int, picture: bytes) -> None:
-        image_id = self.source.ids[row]
-        class_name = self.source.class_names[self.source.labels[row]]
-        inside = image_id if image_id.startswith(f"{class_name}/") else f"{class_name}/{image_id}"
-        path = self.temporary / f"{inside}.png"
+        path = self.temporary / _path_inside(self.source, row)
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "xb") as file:  # two ids that make one path must not overwrite each other
             file.write(picture)
+
+
+def _path_inside(source: ImageSet, row: int) -> str:
+    """Where a picture lies in the folder."""
+    image_id, class_name = source.ids[row], source.class_names[source.labels[row]]
+    inside = image_id if image_id.startswith(f"{class_name}/") else f"{class_name}/{image_id}"
+    return f"{inside}.png"
+
+
+def _above(path: str) -> list[str]:
+    """The folders that a path goes through, the nearest last."""
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 FORMAT = Format(claims=lambda path: path.is_dir(), read=read_folder, writer=FolderWriter)

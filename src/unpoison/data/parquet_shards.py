@@ -117,6 +117,7 @@ class Shards:
         column = pa.concat_arrays(parts) if parts else pa.array([], file.schema_arrow.field(name).type)
         if len(column) != group.rows:
             raise ValueError(f"it claims {group.rows} rows and has {len(column)}")
+        column.validate(full=True)  # texts that are none, among others
         return column
 
 

@@ -13,9 +13,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from unpoison.core.errors import DataError, RunError, SettingsError
+from unpoison.core.errors import DataError, RunError, SettingsError, show_control
 from unpoison.core.files import is_inside, writing
 from unpoison.core.images import ImageSet
+from unpoison.core.limits import NAME_BYTES, PATH_BYTES
 from unpoison.core.notes import Note, tell
 from unpoison.data.pictures import encode
 
@@ -149,14 +150,24 @@ def check_name(source: ImageSet, name: str, what: str) -> str:
         DataError: it would leave the folder or cannot be a file name.
     """
     if not is_path(name):
-        raise DataError(source.name, f"the {what} {name!r} cannot be a path", "Rename it, or write .npz or .parquet")
+        raise DataError(
+            source.name, f"the {what} '{name[:80]}' cannot be a path", "Rename it, or write .npz or .parquet"
+        )
     return name
 
 
 def is_path(name: str) -> bool:
-    """Whether a stranger's name is safe as a path below a folder, on any system."""
+    """Whether a stranger's name is safe as a path below a folder, on any system, and as a line of text."""
     parts = name.split("/")
-    return not set("\\\0:") & set(name) and all(parts) and not {".", ".."} & set(parts)
+    encoded = [len(part.encode(errors="surrogateescape")) for part in parts]
+    return (
+        not set("\\:") & set(name)
+        and show_control(name) == name
+        and all(parts)
+        and not {".", ".."} & set(parts)
+        and max(encoded) <= NAME_BYTES
+        and sum(encoded) <= PATH_BYTES
+    )
 
 
 def _remove(path: Path) -> None:
