@@ -218,7 +218,7 @@ def test_ids_that_are_no_paths_are_refused(tmp_path, image_id):
     with pytest.raises(DataError) as caught:
         write(source, tmp_path / "sub" / "out")
     assert_one_line(caught.value, "cannot be a path", "Rename it")
-    assert [path.name for path in tmp_path.rglob("*")] == ["sub"]
+    assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.parametrize("class_name", ["..", "a/b", "", " cat"])
