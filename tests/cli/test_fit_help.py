@@ -37,3 +37,8 @@ def test_purify_names_the_models_that_come_with_it_and_the_field_of_the_second()
     for name in SHIPPED:
         assert name in shown
     assert "--set energy=FILE" in shown
+
+
+@pytest.mark.parametrize("group", [(), ("fit",), ("models",)])
+def test_no_summary_is_cut(run, group):
+    assert "..." not in run(*group, "--help")[1].partition("Commands:")[2]

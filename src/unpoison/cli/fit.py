@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="OptimiserSettings")
 
 
-@click.group()
+@click.group(cls=options.Group)
 def fit() -> None:
     """Fit a network on clean images."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from unpoison import __version__
-from unpoison.cli import interrupts
+from unpoison.cli import interrupts, options
 from unpoison.core.errors import UnpoisonError, show_control
 from unpoison.core.memory import collect_rarely, keep_memory
 from unpoison.core.methods import load_method
@@ -38,7 +38,7 @@ _GO_ON = frozenset({"demo", "purify", "fit", "bench", "rerun"})
 _PYTHONS_OWN = warnings.showwarning
 
 
-class _Commands(click.Group):
+class _Commands(options.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
@@ -49,16 +49,6 @@ class _Commands(click.Group):
                 if goes_on
                 else "nothing was kept, the same command begins again"
             )
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Every command with the first sentence of its help, in full."""
-        rows = []
-        for name in self.list_commands(ctx):
-            command = self.get_command(ctx, name)
-            assert command is not None
-            rows.append((name, command.get_short_help_str(limit=1000)))
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

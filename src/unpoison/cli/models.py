@@ -11,7 +11,7 @@ from unpoison.cli import options
 from unpoison.cli.checks import check_paths
 
 
-@click.group()
+@click.group(cls=options.Group)
 def models() -> None:
     """Diffusion and energy models: what lies in a folder, and importing published checkpoints."""
 
