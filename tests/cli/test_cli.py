@@ -52,6 +52,7 @@ def test_the_whole_way(run, make_set, tmp_path, tiny_model):
     assert answer == {
         "images": 24,
         "skipped": 0,
+        "notes": {},
         "method": "fast",
         "result": read(str(tmp_path / "good")).content_hash,
         "manifest": str(tmp_path / "good" / "manifest.json"),

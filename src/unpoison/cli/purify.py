@@ -161,6 +161,7 @@ def purify(
     facts = {
         "images": manifest.count,
         "skipped": len(skipped),
+        "notes": manifest.notes,
         "method": step.method,
         "result": step.result,
         "manifest": str(manifest_path(dst)),
