@@ -26,10 +26,10 @@ from unpoison.core.manifest import read_manifest
 from unpoison.core.records import read_records
 from unpoison.data import read
 from unpoison.nets.protocols import EnergyModel
-from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.networks import load_energy
 from unpoison.purifiers.runner import purify_in_memory
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 NOTE = """

@@ -39,7 +39,7 @@ from unpoison.nets.puregen_unet import build_puregen_unet
 from unpoison.nets.schedules import Schedule
 from unpoison.nets.weights import save_model
 from unpoison.purifiers.applying import Application
-from unpoison.purifiers.building import purifier_settings
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 PURIFIERS = ("puregen-ebm", "puregen-ddpm", "puregen-naive", "puregen-reps", "puregen-filt")

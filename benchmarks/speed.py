@@ -37,8 +37,9 @@ from unpoison.dynamics.samplers import ancestral
 from unpoison.nets.eclipse_unet import build_eclipse_unet
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.schedules import Schedule
-from unpoison.purifiers.building import build_purifier, purifier_settings
+from unpoison.purifiers.building import build_purifier
 from unpoison.purifiers.pipeline import same_bits
+from unpoison.purifiers.settings import purifier_settings
 
 FOLDERS = ((32, 32, 20_000), (224, 224, 600), (1024, 768, 40))  # width, height, how many
 COMMAND = [sys.executable, "-m", "unpoison", "purify"]

@@ -18,7 +18,7 @@ from unpoison.fitting.settings import EnergySettings, FitSettings
 from unpoison.nets.methods import METHODS as NETS
 from unpoison.poisons.parts import attack_parts
 from unpoison.poisons.published.puregen_tree import PuregenTreeSettings
-from unpoison.purifiers.building import purifier_settings
+from unpoison.purifiers.settings import purifier_settings
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reference-flags.md").read_text()
 ROWS = [line.split(" | ", 1)[1].removesuffix(" |") for line in PAGE.splitlines() if line.startswith("| ")]

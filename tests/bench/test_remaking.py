@@ -17,8 +17,8 @@ from unpoison.data import read, write
 from unpoison.poisons.base import Resources
 from unpoison.poisons.crafting import poison, poison_parts, write_poisoned
 from unpoison.poisons.parts import attack_parts, attack_settings
-from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.runner import purify_to
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,13 @@ from unpoison.data import read, write
 def test_help_is_fast_and_needs_no_torch():
     script = "import sys, unpoison.cli.main as m\ntry:\n    m.cli(['--help'])\nexcept SystemExit:\n    pass\n"
     script += "assert 'torch' not in sys.modules and 'pydantic' not in sys.modules"
-    durations = []
+    seconds = []
     for _ in range(3):
-        started = time.perf_counter()
+        before = os.times()  # of the processor: what else runs on this machine does not count
         subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
-        durations.append(time.perf_counter() - started)
-    assert min(durations) < 0.5
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    assert min(seconds) < 0.5
 
 
 @pytest.mark.parametrize("command", [*cli._COMMANDS, "fit diffusion", "models list", "models import"])

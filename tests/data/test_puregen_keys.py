@@ -7,7 +7,7 @@ import pytest
 from data.conftest import assert_one_line
 from unpoison.core.errors import SettingsError
 from unpoison.data.puregen_keys import DataKey, compose_key, key_of, parse_key
-from unpoison.purifiers.building import purifier_settings
+from unpoison.purifiers.settings import purifier_settings
 
 IMAGENET = "cinic10_imagenet_nf[128]"
 DDPM = "cinic10_imagenet_DDPM[250]_nf[L]"

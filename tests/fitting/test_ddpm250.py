@@ -12,7 +12,8 @@ from unpoison.fitting.processes import Processes
 from unpoison.fitting.running import FitRun
 from unpoison.fitting.settings import FitSettings
 from unpoison.nets.weights import load_model, read_header
-from unpoison.purifiers.building import build_purifier, purifier_settings
+from unpoison.purifiers.building import build_purifier
+from unpoison.purifiers.settings import purifier_settings
 
 CPU = torch.device("cpu")
 TINY = {"channels": 4, "norm_groups": 2, "head_dim": 4}

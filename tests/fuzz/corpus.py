@@ -33,7 +33,7 @@ from unpoison.nets.energy import SnganEnergy
 from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.weights import load_any, save_model
 from unpoison.poisons.published.loading import load_published
-from unpoison.purifiers.building import purifier_settings
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.scoring.puregen_results import read_results
 
 COUNT = 4

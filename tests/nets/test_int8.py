@@ -20,7 +20,7 @@ from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.ranges import measure_ranges, quantise_denoiser, write_ranges
 from unpoison.nets.weights import load_model
 from unpoison.purifiers.fast import FastPurifier, FastSettings
-from unpoison.purifiers.networks import weights_path
+from unpoison.purifiers.shipped import weights_path
 
 SIGMA, FIELD = 25 / 255, 16 / 255
 

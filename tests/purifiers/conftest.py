@@ -9,7 +9,7 @@ import pytest
 
 from unpoison.core.hashing import hash_file
 from unpoison.data import write
-from unpoison.purifiers.building import purifier_settings
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 

@@ -8,9 +8,9 @@ import pytest
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import read_manifest
 from unpoison.data import read, write
-from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.changes import change_facts
 from unpoison.purifiers.runner import purify_in_memory, purify_to
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 

@@ -13,9 +13,10 @@ from unpoison.nets.compact import CompactUNet
 from unpoison.nets.pocket import PocketUNet
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.purifiers import tiling
-from unpoison.purifiers.building import build_purifier, purifier_settings
+from unpoison.purifiers.building import build_purifier
 from unpoison.purifiers.computing import images_per_call, purify_pictures
 from unpoison.purifiers.fast import FastPurifier, FastSettings
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.tiling import tiles
 
 CPU = torch.device("cpu")

@@ -7,12 +7,14 @@ import torch
 
 from unpoison.core.errors import ModelError, SettingsError
 from unpoison.core.images import ArrayImageSet
+from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_uint8
-from unpoison.purifiers.building import build_purifier, purifier_settings
-from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.building import build_purifier
+from unpoison.purifiers.methods import METHODS, SETTINGS
 from unpoison.purifiers.pipeline import same_bits
 from unpoison.purifiers.preparing import prepare
+from unpoison.purifiers.settings import purifier_settings
 
 # The smallest settings with which a method works.
 SMALL = {
@@ -49,6 +51,12 @@ def purifier(request, tiny_model, tiny_energy, device, images):
     built = build_purifier(purifier_settings(request.param, overrides=overrides), device=device)
     ids = [str(row) for row in range(len(images))]
     return prepare(built, ArrayImageSet(to_uint8(images), [0] * len(ids), ids=ids), seed=0)
+
+
+def test_the_table_of_settings_is_that_of_the_purifiers():
+    assert list(SETTINGS) == list(METHODS)
+    for name in METHODS:
+        assert load_method(SETTINGS, name, kind="purifier") is load_method(METHODS, name, kind="purifier").Settings
 
 
 @pytest.fixture

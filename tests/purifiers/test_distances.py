@@ -13,10 +13,10 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.nets.energy import SnganEnergy
 from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.weights import load_model, save_model
-from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.distances import Station, crossing, lengths, measure_distances, pair_up
 from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.runner import purify_in_memory
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 GREY, POISON = 128, 12

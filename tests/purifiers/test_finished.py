@@ -15,8 +15,8 @@ from unpoison.core.manifest import manifest_path
 from unpoison.data import delivery, read, write
 from unpoison.poisons.crafting import poison, write_poisoned
 from unpoison.purifiers import work
-from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.runner import purify_to
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from unpoison.core.images import ArrayImageSet
-from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.photographs import describe_strangeness, warn_of_strangeness
+from unpoison.purifiers.settings import purifier_settings
 
 
 def _colour(rng) -> np.ndarray:

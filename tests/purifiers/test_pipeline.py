@@ -13,9 +13,9 @@ import torch
 from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, Picture
 from unpoison.purifiers import pipeline
-from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.pipeline import make_blocks
 from unpoison.purifiers.runner import purify_in_memory
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun, Stopped, Work
 
 JPEG = PurifyRun(purifier_settings("jpeg"))

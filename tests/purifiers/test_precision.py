@@ -6,8 +6,8 @@ import pytest
 
 from unpoison.core.errors import RunError
 from unpoison.core.manifest import read_manifest
-from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.runner import purify_in_memory, purify_to
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 NATIVE, EMULATED = {"avx512_bf16": True}, {"avx2": True}

@@ -8,9 +8,9 @@ from PIL import Image
 
 from unpoison.core.images import ArrayImageSet
 from unpoison.data import read
-from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.previewing import Example, preview, spread_rows
 from unpoison.purifiers.runner import purify_in_memory
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 

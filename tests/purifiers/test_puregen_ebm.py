@@ -15,10 +15,11 @@ from unpoison.core.pixels import to_float, to_uint8
 from unpoison.nets.energy import SnganEnergy
 from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.weights import save_model
-from unpoison.purifiers.building import build_purifier, purifier_settings
+from unpoison.purifiers.building import build_purifier
 from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.pipeline import same_bits
 from unpoison.purifiers.runner import purify_in_memory
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 CPU = torch.device("cpu")

@@ -18,10 +18,11 @@ from unpoison.core.pixels import to_float
 from unpoison.data import read, write
 from unpoison.nets.weights import load_any
 from unpoison.purifiers import puregen_filt
-from unpoison.purifiers.building import build_purifier, purifier_settings
+from unpoison.purifiers.building import build_purifier
 from unpoison.purifiers.parts import Part
 from unpoison.purifiers.previewing import preview
 from unpoison.purifiers.runner import purify_in_memory, purify_to
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 FEW = {"t": 2, "langevin_steps": 1, "fraction": 0.3, "precision": "fp32"}

@@ -19,8 +19,8 @@ from unpoison.core.hashing import hash_file
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import manifest_path, read_manifest
 from unpoison.data import read, write
-from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.runner import purify_in_memory, purify_to
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 

@@ -8,8 +8,8 @@ import torch
 
 from unpoison.core.errors import ModelError, SettingsError
 from unpoison.purifiers import puregen_ddpm
-from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.runner import purify_in_memory
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.stations import choose_stations, follow, ladder
 from unpoison.purifiers.work import PurifyRun
 

@@ -11,8 +11,8 @@ from unpoison.core.errors import ModelError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.pixels import to_float
 from unpoison.nets.weights import load_model, read_header, save_model
-from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.runner import purify_to
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 

@@ -12,7 +12,7 @@ from unpoison.core.errors import DataError
 from unpoison.core.records import Metric, TrialRecord, read_records, write_record
 from unpoison.data.cifar_classes import CIFAR10
 from unpoison.data.stl10 import CLASSES as STL10
-from unpoison.purifiers.building import purifier_settings
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.reporting.grid import make_grid
 from unpoison.reporting.puregen_export import puregen_tables
 from unpoison.reporting.puregen_import import results_table

@@ -14,9 +14,8 @@ from unpoison.core.methods import check_method
 from unpoison.core.settings import build_settings
 from unpoison.core.suggestions import suggest
 from unpoison.fitting.settings import EnergySettings, FitSettings, OptimiserSettings
-from unpoison.purifiers.building import purifier_settings
-from unpoison.purifiers.networks import WEIGHT_FIELDS
-from unpoison.purifiers.shipped import check_model
+from unpoison.purifiers.settings import purifier_settings
+from unpoison.purifiers.shipped import WEIGHT_FIELDS, check_model
 
 
 def check_parts(suite: Suite) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unpoison.cli import options
-from unpoison.cli.checks import check_methods, check_sources
-from unpoison.purifiers.methods import METHODS
+from unpoison.cli.checks import check_sources
 
 if TYPE_CHECKING:
     from unpoison.core.precision import Precision
@@ -50,13 +49,15 @@ def distances(
     from unpoison.core.progress import progress_bar, telling
     from unpoison.core.settings import parse_assignments
     from unpoison.core.targets import check_file
-    from unpoison.purifiers.shipped import check_model
+    from unpoison.purifiers.settings import purifier_settings
+    from unpoison.purifiers.shipped import check_models, weights_path
 
-    check_methods(METHODS, method, kind="purifier")
+    overrides = {**({} if model is None else {"model": model}), **parse_assignments(assignments)}
+    settings: Any = purifier_settings(method, profiles=options.split_profiles(profile), overrides=overrides)
+    settings = options.in_precision(settings, precision)
     if not dry_run:
         check_sources(clean, poisoned, input_format=input_format)
-        if model is not None:
-            check_model(model)
+        check_models(settings)
     if out:
         check_file(out, example="distances.html")
     with telling(f"loading {method}"):
@@ -64,17 +65,13 @@ def distances(
         from unpoison.core.files import write_text
         from unpoison.core.hashing import hash_file
         from unpoison.data import read
-        from unpoison.purifiers.building import purifier_settings
         from unpoison.purifiers.distances import crossing, measure_distances, pair_up
-        from unpoison.purifiers.shipped import weights_path
         from unpoison.purifiers.stations import strength_field
         from unpoison.purifiers.work import PurifyRun
         from unpoison.reporting.distances import describe_crossing, distance_table, distances_page
 
     field = strength_field(method)
-    overrides = {**({} if model is None else {"model": model}), **parse_assignments(assignments)}
-    settings: Any = purifier_settings(method, profiles=options.split_profiles(profile), overrides=overrides)
-    run = PurifyRun(options.in_precision(settings, precision), seed=seed).resolved(choose_device(device))
+    run = PurifyRun(settings, seed=seed).resolved(choose_device(device))
     about = {"method": method, "seed": seed, "settings": run.describe()}
     if dry_run:
         options.answer(True, "", about)

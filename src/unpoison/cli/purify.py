@@ -9,7 +9,7 @@ import click
 
 from unpoison.cli import options
 from unpoison.cli.changes import changes_path, draw_changes, preview_path, write_preview
-from unpoison.cli.checks import check_methods, check_profiles, check_sources
+from unpoison.cli.checks import check_sources
 from unpoison.purifiers.methods import ENGINES, METHODS
 
 if TYPE_CHECKING:
@@ -91,20 +91,19 @@ def purify(
     from unpoison.core.settings import parse_assignments
     from unpoison.core.targets import check_file, check_place
     from unpoison.purifiers.parts import Part
-    from unpoison.purifiers.shipped import check_model
+    from unpoison.purifiers.settings import purifier_settings
+    from unpoison.purifiers.shipped import check_models
 
     overrides: dict[str, Any] = {
         key: value for key, value in (("model", model), ("sigma", sigma), ("steps", steps)) if value is not None
     }
     overrides.update(parse_assignments(assignments))
-    if "[" not in method:  # else it is a key of PureGen
-        check_methods(METHODS, method, kind="purifier")
-        check_profiles(options.split_profiles(profile), method, room="unpoison.purifiers")
+    settings = purifier_settings(method, profiles=options.split_profiles(profile), overrides=overrides)
+    settings = options.in_precision(settings, precision)
     share = Part.parse(part) if part else None
     if not dry_run:
         check_sources(src, labels_from, input_format=input_format)
-        if model is not None:
-            check_model(model)
+        check_models(settings)
         if preview is not None:
             check_file(preview_path(dst), example="preview.html")
         elif dst is not None:
@@ -114,14 +113,12 @@ def purify(
         from unpoison.core.device import choose_device
         from unpoison.core.manifest import manifest_path
         from unpoison.data import bad_pictures_together, read_history
-        from unpoison.purifiers.building import purifier_settings
         from unpoison.purifiers.cost import announce_cost
         from unpoison.purifiers.photographs import warn_of_strangeness
         from unpoison.purifiers.runner import purify_to
         from unpoison.purifiers.work import PurifyRun
 
-        settings = purifier_settings(method, profiles=options.split_profiles(profile), overrides=overrides)
-        run = PurifyRun(options.in_precision(settings, precision), seed=seed)
+        run = PurifyRun(settings, seed=seed)
         if dry_run:
             described = run.resolved(choose_device(device)).describe()
             options.answer(True, "", {"method": run.method, "seed": seed, "settings": described})

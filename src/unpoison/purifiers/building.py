@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from unpoison.core.errors import SettingsError
 from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep
-from unpoison.core.settings import Settings, build_settings, read_profile
-from unpoison.data.puregen_keys import parse_key
+from unpoison.core.settings import Settings
 from unpoison.purifiers.base import Purifier
 from unpoison.purifiers.methods import METHODS
 
@@ -39,51 +36,6 @@ class Chain:
         for number, link in enumerate(self.links):
             images = link.purify(images, noise=noise.child(str(number)), on_step=on_step)
         return images
-
-
-def purifier_settings(
-    method: str, *, profiles: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
-) -> dict[str, Settings]:
-    """Settings of every link of a method.
-
-    The shipped profiles have a section for each purifier; a user's own file holds the fields themselves.
-
-    Args:
-        method: a purifier, or several joined by `+`, each at most once; or a data key of PureGen, such as
-            `EBM[Steps[150]]_DDPM[T[75]]`, of which the counts are taken and the models are left to the settings.
-        profiles: profiles of the room; only for a single purifier.
-        overrides: `field`, or `purifier.field` in a chain, to value.
-
-    Returns:
-        link name -> settings, in order.
-
-    Raises:
-        SettingsError: an unknown purifier, profile or field.
-    """
-    if "[" in method:
-        found = parse_key(method)
-        method, overrides = found.method, {**found.settings, **(overrides or {})}
-    names = method.split("+")
-    if len(set(names)) < len(names):
-        raise SettingsError(f"'{method}' names a purifier twice")
-    if len(names) > 1 and profiles:
-        raise SettingsError(f"profiles are for one purifier; set fields of '{method}' with --set purifier.field=value")
-    per_link: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for key, value in (overrides or {}).items():
-        link, dot, field = key.rpartition(".")
-        link = link if dot else names[0]
-        if link not in per_link or (len(names) > 1 and not dot):
-            raise SettingsError(f"setting '{key}': in '{method}' write one of {', '.join(f'{n}.field' for n in names)}")
-        per_link[link][field] = value
-    fields = {
-        key: value for profile in profiles for key, value in read_profile(profile, _ROOM, section=names[0]).items()
-    }
-    return {
-        name: build_settings(
-            load_method(METHODS, name, kind="purifier").Settings, overrides={**fields, **per_link[name]}, of=name
-        )
-        for name in names
-    }
 
 
 def build_purifier(settings: Mapping[str, Settings], *, device: torch.device) -> Purifier | Chain:

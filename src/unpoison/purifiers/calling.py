@@ -19,12 +19,12 @@ from unpoison.core.progress import OnStep, shows_bar
 from unpoison.data import read, read_history
 from unpoison.data.objects import is_huggingface, is_picture
 from unpoison.purifiers.applying import Application
-from unpoison.purifiers.building import purifier_settings
 from unpoison.purifiers.forms import Apply, purify_array, purify_list, purify_tensor
 from unpoison.purifiers.methods import METHODS
 from unpoison.purifiers.own_models import own_denoiser, own_device
 from unpoison.purifiers.photographs import warn_of
 from unpoison.purifiers.runner import purify_to
+from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.work import PurifyRun
 
 

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
-from unpoison.core.precision import Precision
 from unpoison.core.progress import OnStep
-from unpoison.core.settings import Settings
 from unpoison.dynamics.samplers import ancestral, ancestral_sigma
 from unpoison.nets.protocols import DiscreteModel
 from unpoison.purifiers.networks import load_network
-
-
-class EclipseSettings(Settings):
-    """Settings of ECLIPSE's purification.
-
-    Args:
-        model: path of a diffusion model fitted on a sparse clean set.
-        t: how far to noise, on the scale of the model's schedule; 100 of 4000 in the paper.
-        steps: network calls, evenly spaced from t to 0; all t of them if left out.
-        clip: clamp each estimate of the clean image to the pixel range.
-        quantise: how the result becomes 8 bits; the reference floors, which darkens by half a level.
-        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
-    """
-
-    model: str = ""
-    t: int = Field(100, ge=1, le=100_000)
-    steps: int | None = Field(None, ge=1, le=100_000)
-    clip: bool = True
-    quantise: Literal["round", "floor"] = "round"
-    precision: Precision = "auto"
+from unpoison.purifiers.settings import EclipseSettings
 
 
 class EclipsePurifier:

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.noise import Noise
-from unpoison.core.precision import Precision
 from unpoison.core.progress import OnStep
-from unpoison.core.settings import Bound, Settings, bound_value
+from unpoison.core.settings import bound_value
 from unpoison.dynamics.fields import ColouredNoise
 from unpoison.dynamics.samplers import ddim, heun, karras_sigmas
 from unpoison.nets.denoiser import as_denoiser
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.protocols import Denoiser
 from unpoison.purifiers.networks import load_network
-
-
-class FastSettings(Settings):
-    """Settings of the few-call purifier.
-
-    Args:
-        model: `pocket`, which comes with the package, or the path of a diffusion model or denoiser.
-        sigma: standard deviation of the white noise, in [0, 1] pixel units.
-        field: rms of the smooth colour field added with it, which drowns what white noise leaves standing; `pocket`
-            removes it together with the noise, other models leave it in the image.
-        steps: noise levels visited; a network call each, two each but the last with `heun`.
-        sampler: how the noise is removed; with one step both are one call.
-        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
-    """
-
-    model: str = "pocket"
-    sigma: Bound = "25/255"
-    field: Bound = "16/255"
-    steps: int = Field(1, ge=1, le=100)
-    sampler: Literal["ddim", "heun"] = "ddim"
-    precision: Precision = "auto"
+from unpoison.purifiers.settings import FastSettings
 
 
 class FastPurifier:

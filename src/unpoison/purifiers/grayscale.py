@@ -10,11 +10,7 @@ from torch import Tensor
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import luma
 from unpoison.core.progress import OnStep
-from unpoison.core.settings import Settings
-
-
-class GrayscaleSettings(Settings):
-    """Grayscale has no settings."""
+from unpoison.purifiers.settings import GrayscaleSettings
 
 
 class GrayscalePurifier:

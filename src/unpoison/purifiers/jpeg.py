@@ -8,23 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import Field
 from torch import Tensor
 
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float, to_uint8
 from unpoison.core.progress import OnStep
-from unpoison.core.settings import Settings
-
-
-class JpegSettings(Settings):
-    """Settings of JPEG compression.
-
-    Args:
-        quality: libjpeg's quality; 10 is the setting of the published defence.
-    """
-
-    quality: int = Field(10, ge=1, le=95)
+from unpoison.purifiers.settings import JpegSettings
 
 
 class JpegPurifier:

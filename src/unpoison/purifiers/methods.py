@@ -12,6 +12,19 @@ METHODS = {
     "grayscale": "unpoison.purifiers.grayscale:GrayscalePurifier",
 }
 
+# Their settings, which are read without the code above.
+SETTINGS = {
+    "fast": "unpoison.purifiers.settings:FastSettings",
+    "eclipse": "unpoison.purifiers.settings:EclipseSettings",
+    "puregen-ebm": "unpoison.purifiers.settings:PuregenEbmSettings",
+    "puregen-ddpm": "unpoison.purifiers.settings:PuregenDdpmSettings",
+    "puregen-naive": "unpoison.purifiers.settings:PuregenNaiveSettings",
+    "puregen-reps": "unpoison.purifiers.settings:PuregenRepsSettings",
+    "puregen-filt": "unpoison.purifiers.settings:PuregenFiltSettings",
+    "jpeg": "unpoison.purifiers.settings:JpegSettings",
+    "grayscale": "unpoison.purifiers.settings:GrayscaleSettings",
+}
+
 # How the blocks of a run come to be made.
 ENGINES = {
     "local": "unpoison.purifiers.engines:make_locally",

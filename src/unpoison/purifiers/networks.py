@@ -11,9 +11,6 @@ from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.weights import DiffusionModel, Model, load_any
 from unpoison.purifiers.shipped import check_model, weights_path
 
-# Fields of purifiers' settings that name a file of weights.
-WEIGHT_FIELDS = ("model", "energy")
-
 
 def load_network(
     model: str, *, method: str, precision: Precision, device: torch.device

@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
-from unpoison.core.precision import Precision
 from unpoison.core.progress import OnStep
-from unpoison.core.settings import Settings
 from unpoison.dynamics.forward_reverse import forward_reverse, forward_sigma
 from unpoison.nets.protocols import DiscreteModel
 from unpoison.purifiers.networks import load_network
-
-
-class PuregenDdpmSettings(Settings):
-    """Settings of PureGen's purification by a diffusion model.
-
-    Args:
-        model: `ddpm250-small`, which comes with unpoison, or path of a diffusion model; both it and the paper's know
-            the first 250 of 1,000 steps.
-        t: index to noise to, on the scale of the model's schedule; T_DDPM of the paper.
-        steps: network calls, evenly spaced from t to 0; all t of them if left out.
-        reverse_only: restore the image as it is, without noising it first.
-        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
-    """
-
-    model: str = "ddpm250-small"
-    t: int = Field(75, ge=1, le=100_000)
-    steps: int | None = Field(None, ge=1, le=100_000)
-    reverse_only: bool = False
-    precision: Precision = "auto"
+from unpoison.purifiers.settings import PuregenDdpmSettings
 
 
 class PuregenDdpmPurifier:

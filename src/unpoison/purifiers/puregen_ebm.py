@@ -5,34 +5,16 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
-from unpoison.core.precision import Precision
 from unpoison.core.progress import OnStep
-from unpoison.core.settings import Settings
 from unpoison.dynamics.langevin import langevin
 from unpoison.purifiers.networks import load_energy
+from unpoison.purifiers.settings import PuregenEbmSettings
 
 STEP_SIZE = 1.25e-2  # epsilon of the paper, in units of the [-1, 1] range; its energy models are trained with it
-
-
-class PuregenEbmSettings(Settings):
-    """Settings of PureGen's purification by an energy model.
-
-    Args:
-        model: `ebm-small`, which comes with unpoison, or path of an energy model.
-        steps: Langevin steps.
-        temperature: tau; the gradient of the energy is multiplied by 0.0125^2 / (2 tau).
-        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
-    """
-
-    model: str = "ebm-small"
-    steps: int = Field(150, ge=1, le=100_000)
-    temperature: float = Field(1e-4, gt=0)
-    precision: Precision = "auto"
 
 
 class PuregenEbmPurifier:

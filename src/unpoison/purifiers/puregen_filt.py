@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from unpoison.core.errors import RunError
@@ -17,27 +16,8 @@ from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep
 from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.networks import load_energy
-from unpoison.purifiers.puregen_naive import PuregenNaivePurifier, PuregenNaiveSettings, merge_weights
-
-
-class PuregenFiltSettings(PuregenNaiveSettings):
-    """Settings of PureGen's filtered purification.
-
-    Args:
-        fraction: share of the set that is purified; k of the paper.
-        langevin_steps: 0 leaves the Langevin steps out; the energy model still ranks the images.
-        t: 0 leaves the diffusion model out.
-    """
-
-    fraction: float = Field(0.5, ge=0, le=1)
-    langevin_steps: int = Field(0, ge=0, le=100_000)
-    t: int = Field(125, ge=0, le=100_000)
-
-    @model_validator(mode="after")
-    def _check_work(self) -> PuregenFiltSettings:
-        if not self.langevin_steps and not self.t:
-            raise ValueError("langevin_steps and t are both 0, so that nothing would be done")
-        return self
+from unpoison.purifiers.puregen_naive import PuregenNaivePurifier, merge_weights
+from unpoison.purifiers.settings import PuregenFiltSettings
 
 
 class PuregenFiltPurifier:

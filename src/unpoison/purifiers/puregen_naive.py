@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
-from unpoison.core.precision import Precision
 from unpoison.core.progress import OnStep
-from unpoison.core.settings import Settings
-from unpoison.purifiers.puregen_ddpm import PuregenDdpmPurifier, PuregenDdpmSettings
-from unpoison.purifiers.puregen_ebm import PuregenEbmPurifier, PuregenEbmSettings
-
-
-class PuregenNaiveSettings(Settings):
-    """Settings of PureGen's purification by both models.
-
-    Args:
-        energy: `ebm-small`, which comes with unpoison, or path of an energy model.
-        model: `ddpm250-small`, which comes with unpoison, or path of a diffusion model.
-        langevin_steps: steps on the energy; T_EBM of the paper.
-        temperature: tau of the Langevin steps.
-        t: index to noise to, on the scale of the diffusion model's schedule; T_DDPM of the paper.
-        steps: calls of the diffusion model, evenly spaced from t to 0; all t of them if left out.
-        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
-    """
-
-    energy: str = "ebm-small"
-    model: str = "ddpm250-small"
-    langevin_steps: int = Field(150, ge=1, le=100_000)
-    temperature: float = Field(1e-4, gt=0)
-    t: int = Field(75, ge=1, le=100_000)
-    steps: int | None = Field(None, ge=1, le=100_000)
-    precision: Precision = "auto"
+from unpoison.purifiers.puregen_ddpm import PuregenDdpmPurifier
+from unpoison.purifiers.puregen_ebm import PuregenEbmPurifier
+from unpoison.purifiers.settings import PuregenDdpmSettings, PuregenEbmSettings, PuregenNaiveSettings
 
 
 class PuregenNaivePurifier:

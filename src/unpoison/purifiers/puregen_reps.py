@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep
-from unpoison.purifiers.puregen_naive import PuregenNaivePurifier, PuregenNaiveSettings
-
-
-class PuregenRepsSettings(PuregenNaiveSettings):
-    """Settings of PureGen's repeated purification.
-
-    Args:
-        langevin_steps: of each repetition.
-        t: of each repetition.
-        reps: how often; 5 in table 10 of the paper, 7 in the text of its appendix D.
-    """
-
-    langevin_steps: int = Field(10, ge=1, le=100_000)
-    t: int = Field(50, ge=1, le=100_000)
-    reps: int = Field(5, ge=1, le=100_000)
+from unpoison.purifiers.puregen_naive import PuregenNaivePurifier
+from unpoison.purifiers.settings import PuregenRepsSettings
 
 
 class PuregenRepsPurifier:

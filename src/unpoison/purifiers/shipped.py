@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 from unpoison.core.errors import ModelError
+from unpoison.core.settings import Settings
 from unpoison.core.suggestions import suggest
+
+# Fields of purifiers' settings that name a file of weights.
+WEIGHT_FIELDS = ("model", "energy")
 
 SHIPPED = {
     "pocket": "pocket.safetensors",
@@ -34,3 +39,15 @@ def check_model(model: str) -> None:
     """
     if not weights_path(model).exists():
         raise ModelError(f"there is no model '{model}'{suggest(model, SHIPPED)}, or name a file")
+
+
+def check_models(settings: Mapping[str, Settings]) -> None:
+    """Whether there are the models that the settings of a run name.
+
+    Raises:
+        ModelError: one is missing.
+    """
+    for link in settings.values():
+        for field in WEIGHT_FIELDS:
+            if model := getattr(link, field, ""):
+                check_model(model)

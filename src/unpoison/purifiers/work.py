@@ -27,8 +27,8 @@ from unpoison.purifiers.base import Purifier
 from unpoison.purifiers.blocks import PurifiedPicture, finish_picture
 from unpoison.purifiers.building import Chain, build_purifier
 from unpoison.purifiers.computing import images_per_call, purify_pictures
-from unpoison.purifiers.networks import WEIGHT_FIELDS
 from unpoison.purifiers.preparing import findings, looks_at_set, prepare, prepare_in
+from unpoison.purifiers.shipped import WEIGHT_FIELDS
 
 _THREADS_BESIDE_ACCELERATOR = 3  # one block is decoded, one computed, one encoded
 

@@ -1,0 +1,207 @@
+"""Settings of the purifiers, apart from their code, so that a wrong one is refused before torch is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from unpoison.core.errors import SettingsError
+from unpoison.core.methods import load_method
+from unpoison.core.settings import Bound, Precision, Settings, build_settings, read_profile
+from unpoison.data.puregen_keys import parse_key
+from unpoison.purifiers.methods import SETTINGS
+
+_ROOM = "unpoison.purifiers"
+
+
+class FastSettings(Settings):
+    """Settings of the few-call purifier.
+
+    Args:
+        model: `pocket`, which comes with the package, or the path of a diffusion model or denoiser.
+        sigma: standard deviation of the white noise, in [0, 1] pixel units.
+        field: rms of the smooth colour field added with it, which drowns what white noise leaves standing; `pocket`
+            removes it together with the noise, other models leave it in the image.
+        steps: noise levels visited; a network call each, two each but the last with `heun`.
+        sampler: how the noise is removed; with one step both are one call.
+        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
+    """
+
+    model: str = "pocket"
+    sigma: Bound = "25/255"
+    field: Bound = "16/255"
+    steps: int = Field(1, ge=1, le=100)
+    sampler: Literal["ddim", "heun"] = "ddim"
+    precision: Precision = "auto"
+
+
+class EclipseSettings(Settings):
+    """Settings of ECLIPSE's purification.
+
+    Args:
+        model: path of a diffusion model fitted on a sparse clean set.
+        t: how far to noise, on the scale of the model's schedule; 100 of 4000 in the paper.
+        steps: network calls, evenly spaced from t to 0; all t of them if left out.
+        clip: clamp each estimate of the clean image to the pixel range.
+        quantise: how the result becomes 8 bits; the reference floors, which darkens by half a level.
+        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
+    """
+
+    model: str = ""
+    t: int = Field(100, ge=1, le=100_000)
+    steps: int | None = Field(None, ge=1, le=100_000)
+    clip: bool = True
+    quantise: Literal["round", "floor"] = "round"
+    precision: Precision = "auto"
+
+
+class PuregenEbmSettings(Settings):
+    """Settings of PureGen's purification by an energy model.
+
+    Args:
+        model: `ebm-small`, which comes with unpoison, or path of an energy model.
+        steps: Langevin steps.
+        temperature: tau; the gradient of the energy is multiplied by 0.0125^2 / (2 tau).
+        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
+    """
+
+    model: str = "ebm-small"
+    steps: int = Field(150, ge=1, le=100_000)
+    temperature: float = Field(1e-4, gt=0)
+    precision: Precision = "auto"
+
+
+class PuregenDdpmSettings(Settings):
+    """Settings of PureGen's purification by a diffusion model.
+
+    Args:
+        model: `ddpm250-small`, which comes with unpoison, or path of a diffusion model; both it and the paper's know
+            the first 250 of 1,000 steps.
+        t: index to noise to, on the scale of the model's schedule; T_DDPM of the paper.
+        steps: network calls, evenly spaced from t to 0; all t of them if left out.
+        reverse_only: restore the image as it is, without noising it first.
+        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
+    """
+
+    model: str = "ddpm250-small"
+    t: int = Field(75, ge=1, le=100_000)
+    steps: int | None = Field(None, ge=1, le=100_000)
+    reverse_only: bool = False
+    precision: Precision = "auto"
+
+
+class PuregenNaiveSettings(Settings):
+    """Settings of PureGen's purification by both models.
+
+    Args:
+        energy: `ebm-small`, which comes with unpoison, or path of an energy model.
+        model: `ddpm250-small`, which comes with unpoison, or path of a diffusion model.
+        langevin_steps: steps on the energy; T_EBM of the paper.
+        temperature: tau of the Langevin steps.
+        t: index to noise to, on the scale of the diffusion model's schedule; T_DDPM of the paper.
+        steps: calls of the diffusion model, evenly spaced from t to 0; all t of them if left out.
+        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
+    """
+
+    energy: str = "ebm-small"
+    model: str = "ddpm250-small"
+    langevin_steps: int = Field(150, ge=1, le=100_000)
+    temperature: float = Field(1e-4, gt=0)
+    t: int = Field(75, ge=1, le=100_000)
+    steps: int | None = Field(None, ge=1, le=100_000)
+    precision: Precision = "auto"
+
+
+class PuregenRepsSettings(PuregenNaiveSettings):
+    """Settings of PureGen's repeated purification.
+
+    Args:
+        langevin_steps: of each repetition.
+        t: of each repetition.
+        reps: how often; 5 in table 10 of the paper, 7 in the text of its appendix D.
+    """
+
+    langevin_steps: int = Field(10, ge=1, le=100_000)
+    t: int = Field(50, ge=1, le=100_000)
+    reps: int = Field(5, ge=1, le=100_000)
+
+
+class PuregenFiltSettings(PuregenNaiveSettings):
+    """Settings of PureGen's filtered purification.
+
+    Args:
+        fraction: share of the set that is purified; k of the paper.
+        langevin_steps: 0 leaves the Langevin steps out; the energy model still ranks the images.
+        t: 0 leaves the diffusion model out.
+    """
+
+    fraction: float = Field(0.5, ge=0, le=1)
+    langevin_steps: int = Field(0, ge=0, le=100_000)
+    t: int = Field(125, ge=0, le=100_000)
+
+    @model_validator(mode="after")
+    def _check_work(self) -> PuregenFiltSettings:
+        if not self.langevin_steps and not self.t:
+            raise ValueError("langevin_steps and t are both 0, so that nothing would be done")
+        return self
+
+
+class JpegSettings(Settings):
+    """Settings of JPEG compression.
+
+    Args:
+        quality: libjpeg's quality; 10 is the setting of the published defence.
+    """
+
+    quality: int = Field(10, ge=1, le=95)
+
+
+class GrayscaleSettings(Settings):
+    """Grayscale has no settings."""
+
+
+def purifier_settings(
+    method: str, *, profiles: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+) -> dict[str, Settings]:
+    """Settings of every link of a method.
+
+    The shipped profiles have a section for each purifier; a user's own file holds the fields themselves.
+
+    Args:
+        method: a purifier, or several joined by `+`, each at most once; or a data key of PureGen, such as
+            `EBM[Steps[150]]_DDPM[T[75]]`, of which the counts are taken and the models are left to the settings.
+        profiles: profiles of the room; only for a single purifier.
+        overrides: `field`, or `purifier.field` in a chain, to value.
+
+    Returns:
+        link name -> settings, in order.
+
+    Raises:
+        SettingsError: an unknown purifier, profile or field.
+    """
+    if "[" in method:
+        found = parse_key(method)
+        method, overrides = found.method, {**found.settings, **(overrides or {})}
+    names = method.split("+")
+    if len(set(names)) < len(names):
+        raise SettingsError(f"'{method}' names a purifier twice")
+    if len(names) > 1 and profiles:
+        raise SettingsError(f"profiles are for one purifier; set fields of '{method}' with --set purifier.field=value")
+    per_link: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for key, value in (overrides or {}).items():
+        link, dot, field = key.rpartition(".")
+        link = link if dot else names[0]
+        if link not in per_link or (len(names) > 1 and not dot):
+            raise SettingsError(f"setting '{key}': in '{method}' write one of {', '.join(f'{n}.field' for n in names)}")
+        per_link[link][field] = value
+    fields = {
+        key: value for profile in profiles for key, value in read_profile(profile, _ROOM, section=names[0]).items()
+    }
+    return {
+        name: build_settings(
+            load_method(SETTINGS, name, kind="purifier"), overrides={**fields, **per_link[name]}, of=name
+        )
+        for name in names
+    }
