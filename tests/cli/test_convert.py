@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unpoison.core.manifest import manifest_path, read_manifest
 from unpoison.data import read, write
 
 
@@ -77,3 +78,22 @@ def test_pictures_are_told_as_they_are_written(make_set, tmp_path):
     told = []
     write(make_set(300), tmp_path / "out", on_step=told.append)
     assert [(info.step, info.total) for info in told] == [(256, 300), (300, 300)]
+
+
+def test_the_history_goes_along(run, make_set, tmp_path):
+    """With the same pixels; what was left out is counted."""
+    write(make_set(12), tmp_path / "in")
+    (tmp_path / "in" / "c0" / "notes.txt").write_text("hello")
+    assert run("poison", tmp_path / "in", tmp_path / "bad", "--attack", "urp")[0] == 0
+    assert run("convert", tmp_path / "bad", tmp_path / "bad.npz")[0] == 0
+    poisoned, converted = (read_manifest(manifest_path(tmp_path / name)) for name in ("bad", "bad.npz"))
+    assert converted.steps == poisoned.steps
+    assert converted.name == "bad"
+    assert run("convert", tmp_path / "bad", tmp_path / "small", "--size", 8)[0] == 0
+    assert read_manifest(tmp_path / "small" / "manifest.json").steps == []
+    assert run("convert", tmp_path / "in", tmp_path / "in.npz")[0] == 0
+    assert sum(read_manifest(manifest_path(tmp_path / "in.npz")).notes.values()) == 1
+    again = ["--source", tmp_path / "in", "--out", tmp_path / "again"]
+    code, out, err = run("rerun", tmp_path / "bad.npz", *again, "--json")
+    assert code == 0, err
+    assert json.loads(out.splitlines()[-1])["same"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +44,15 @@ def convert(
     input_format: str | None,
     as_json: bool,
 ) -> None:
-    """Write the image set SRC again as DST, in another format or size; ids and labels stay."""
+    """Write the image set SRC again as DST, in another format or size; ids and labels stay.
+
+    Its manifest goes with it, and counts what the format could not hold. Other pixels or fewer pictures begin a history
+    of their own.
+    """
+    from unpoison.core.manifest import Manifest, pack_manifest
+    from unpoison.core.notes import Note, count_notes
     from unpoison.core.progress import progress_bar, telling
-    from unpoison.data import read, refuse_existing, resize, write
+    from unpoison.data import read, read_history, refuse_existing, resize, write
 
     check_sources(src, labels_from, input_format=input_format)
     refuse_existing(dst)
@@ -55,8 +62,21 @@ def convert(
             image_set = _part_of_classes(image_set, per_class)
         if size:
             image_set = resize(image_set, size)
+    history = [] if per_class or size else read_history(src)
+
+    def files(notes: Sequence[Note]) -> dict[str, bytes]:
+        manifest = Manifest(
+            name=image_set.name,
+            format=image_set.format,
+            count=len(image_set),
+            per_class=image_set.count_per_class(),
+            notes=count_notes([*image_set.notes, *notes]),
+            steps=history,
+        )
+        return pack_manifest(manifest)
+
     with progress_bar(f"convert {image_set.name}", unit="img") as on_step:
-        write(image_set, dst, format=output_format, on_step=on_step)
+        write(image_set, dst, format=output_format, files=files, on_step=on_step)
     facts: dict[str, Any] = {"images": len(image_set), "per_class": image_set.count_per_class()}
     if as_json:  # it takes as long as reading the set again
         facts["hash"] = image_set.content_hash

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from unpoison.core.documents import read_json
 from unpoison.core.errors import ModelError
 from unpoison.data.checkpoints import read_state
 from unpoison.nets.epsilon import EpsilonModel
@@ -111,7 +111,7 @@ def _schedule_of(config: dict[str, Any], path: Path) -> Schedule:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: not readable JSON ({str(error).splitlines()[0]})") from None
     if not isinstance(content, dict):
