@@ -7,8 +7,12 @@ from pydantic import ValidationError
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet
+from unpoison.data import read
+from unpoison.fitting.inspecting import to_show
 from unpoison.fitting.patches import PatchBatches
 from unpoison.fitting.settings import DenoiserSettings
+
+SIZES = ((20, 90), (64, 64), (7, 30), (200, 33))
 
 
 def make_set(count=20, side=64) -> ArrayImageSet:
@@ -74,6 +78,19 @@ def test_patches_come_from_the_pictures_at_several_scales():
 
 def test_pictures_smaller_than_a_patch_are_enlarged():
     assert make_batches(make_set(side=20)).draw(3).clean.shape[2:] == (64, 64)
+
+
+def test_pictures_of_several_sizes():
+    pictures = [np.full((height, width, 3), 10 * row, np.uint8) for row, (height, width) in enumerate(SIZES)]
+    batches = make_batches(read(pictures), batch_size=16, patches=(32, 64))
+    seen: set[int] = set()
+    for step in range(20):
+        clean = batches.draw(step).clean
+        assert clean.shape[1:] == (3, *[(32, 64)[step % 2]] * 2)
+        assert clean.flatten(1).std(dim=1).max() < 1e-5  # every patch is of one picture
+        seen |= set((25.5 * clean[:, 0, 0, 0]).round().int().tolist())
+    assert seen == {0, 1, 2, 3}
+    assert to_show(read(pictures)).shape == (4, 3, 7, 7)
 
 
 def test_what_cannot_be_used_is_refused():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unpoison.cli import options
+from unpoison.cli import completing, options
 from unpoison.cli.checks import check_paths
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str | Non
 
 
 @click.command()
-@click.argument("suite")
+@click.argument("suite", shell_complete=completing.suites)
 @click.option("--out", type=options.PATH, required=True, help="Folder for records; the suite gets a folder in it.")
 @click.option("--root", type=options.PATH, help="Folder that the suite's data paths are relative to.")
 @click.option(

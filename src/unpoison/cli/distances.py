@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unpoison.cli import options
+from unpoison.cli import completing, options
 from unpoison.cli.checks import check_sources
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("clean")
-@click.argument("poisoned")
+@click.argument("clean", shell_complete=completing.files)
+@click.argument("poisoned", shell_complete=completing.files)
 @click.option("--method", required=True, help="puregen-ebm, puregen-ddpm or eclipse.")
 @click.option("--model", help="Its model, if not the one that comes with unpoison.")
 @click.option("--count", default=256, show_default=True, type=click.IntRange(1), help="Pictures, over all classes.")

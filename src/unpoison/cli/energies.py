@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from unpoison.cli import options
+from unpoison.cli import completing, options
 from unpoison.cli.checks import check_sources
 
 
 @click.command()
-@click.argument("sources", metavar="SRC [SRC2 ...]", nargs=-1, required=True)
+@click.argument("sources", metavar="SRC [SRC2 ...]", nargs=-1, required=True, shell_complete=completing.files)
 @click.option(
     "--model",
     default="ebm-small",

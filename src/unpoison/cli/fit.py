@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from unpoison.cli import options
+from unpoison.cli import completing, options
 from unpoison.cli.checks import check_sources
 
 if TYPE_CHECKING:
@@ -24,9 +24,13 @@ def fit() -> None:
     """Fit a network on clean images."""
 
 
-_src = click.argument("src")
+_src = click.argument("src", shell_complete=completing.files)
 _out = click.option("--out", type=options.PATH, required=True, help="Weights to write, .safetensors.")
-_held_out = click.option("--held-out", help="A second clean set; the denoising error on it is measured at the end.")
+_held_out = click.option(
+    "--held-out",
+    shell_complete=completing.files,
+    help="A second clean set; the denoising error on it is measured at the end.",
+)
 
 
 def _sources(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,7 +67,7 @@ def denoiser(**given: Any) -> None:
     """Fit a denoiser like `pocket`, which comes with unpoison, on a clean set SRC of your own.
 
     Worth it for pictures unlike photographs; then `purify --model FILE`. The one profile is `pocket`, the default.
-    Patches are cut from the pictures, which may be of any one size. A fit that was stopped goes on when the same
+    Patches are cut from the pictures, which may be of any sizes. A fit that was stopped goes on when the same
     command is given again.
     """
     from unpoison.fitting.settings import DenoiserSettings

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from unpoison.cli import completing
 from unpoison.core.errors import show_control
 from unpoison.core.threads import computing_threads
 
@@ -65,12 +66,22 @@ threads = click.option(
     help="Threads to compute on; auto is OMP_NUM_THREADS, or as many as there are free cores.",
 )
 profile = click.option(
-    "--profile", default="", metavar="NAME[,NAME...]", help="Settings to start from: shipped names or .toml files."
+    "--profile",
+    default="",
+    metavar="NAME[,NAME...]",
+    shell_complete=completing.profiles,
+    help="Settings to start from: shipped names or .toml files.",
 )
 assignments = click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one field.")
 dry_run = click.option("--dry-run", is_flag=True, help="Print the settings that result, and stop.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
-input_format = click.option("--format", "input_format", default=None, help="Format of SRC, if it is not detected.")
+input_format = click.option(
+    "--format",
+    "input_format",
+    default=None,
+    shell_complete=completing.formats,
+    help="Format of SRC, if it is not detected.",
+)
 
 
 def together(*options: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unpoison.cli import options
+from unpoison.cli import completing, options
 from unpoison.cli.checks import check_methods, check_paths, check_profiles, check_sources
 from unpoison.poisons.methods import METHODS
 from unpoison.poisons.published.methods import METHODS as PUBLISHED
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("src")
+@click.argument("src", shell_complete=completing.files)
 @click.argument("dst", type=options.PATH)
-@click.option("--attack", help=f"One of {', '.join(METHODS)}; several are joined by +.")
+@click.option(
+    "--attack",
+    shell_complete=completing.names(METHODS, separator="+"),
+    help=f"One of {', '.join(METHODS)}; several are joined by +.",
+)
 @click.option(
     "--from",
     "published",

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unpoison.cli import options
+from unpoison.cli import completing, options
 from unpoison.cli.changes import changes_path, draw_changes, preview_path, write_preview
 from unpoison.cli.checks import check_sources
 from unpoison.purifiers.methods import ENGINES, METHODS
+from unpoison.purifiers.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
@@ -19,13 +20,18 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("src")
+@click.argument("src", shell_complete=completing.files)
 @click.argument("dst", type=options.PATH, required=False)
 @click.option(
-    "--method", default="fast", show_default=True, help=f"One of {', '.join(METHODS)}; several are joined by +."
+    "--method",
+    default="fast",
+    show_default=True,
+    shell_complete=completing.names(METHODS, separator="+"),
+    help=f"One of {', '.join(METHODS)}; several are joined by +.",
 )
 @click.option(
     "--model",
+    shell_complete=completing.names(SHIPPED, or_file=True),
     help="pocket, ebm-small or ddpm250-small, which come with unpoison, or a file written by `fit` or `models import`. "
     "puregen-naive, -reps and -filt take two: this is their diffusion model, and --set energy=FILE their energy model.",
 )

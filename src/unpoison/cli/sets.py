@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unpoison.cli import options
+from unpoison.cli import completing, options
 from unpoison.cli.checks import check_sources
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _PER_CLASS = re.compile(r"(:?)([1-9]\d{0,8})(:?)")
 
 
 @click.command()
-@click.argument("src")
+@click.argument("src", shell_complete=completing.files)
 @click.argument("dst", type=options.PATH)
 @click.option("--labels-from", help="A second set that holds the labels of a flat numbered folder.")
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from unpoison.classify.methods import METHODS
-from unpoison.cli import options
+from unpoison.cli import completing, options
 from unpoison.cli.checks import check_methods, check_paths, check_sources
 
 if TYPE_CHECKING:
@@ -16,10 +16,18 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("src")
-@click.option("--test", "test_src", required=True, help="Clean labelled set to test on.")
+@click.argument("src", shell_complete=completing.files)
+@click.option(
+    "--test", "test_src", required=True, shell_complete=completing.files, help="Clean labelled set to test on."
+)
 @click.option("--out", type=options.PATH, required=True, help="New folder for the weights.")
-@click.option("--model", default="resnet18", show_default=True, help=f"One of {', '.join(METHODS)}.")
+@click.option(
+    "--model",
+    shell_complete=completing.names(METHODS),
+    default="resnet18",
+    show_default=True,
+    help=f"One of {', '.join(METHODS)}.",
+)
 @click.option(
     "--init",
     type=options.PATH,
@@ -139,7 +147,7 @@ def _check_architecture(init: Path, found: str, model: str) -> None:
 
 @click.command()
 @click.argument("folder", type=options.PATH)
-@click.option("--test", "test_src", required=True, help="Clean labelled set.")
+@click.option("--test", "test_src", required=True, shell_complete=completing.files, help="Clean labelled set.")
 @click.option(
     "--manifest",
     type=options.PATH,

@@ -67,12 +67,12 @@ def fit(
     share each batch.
 
     Args:
-        image_set: clean images of one size; a set, or what `read` reads.
+        image_set: clean images, for a diffusion model of one size; a set, or what `read` reads.
         out: weights file to write, `.safetensors`.
         settings: `FitSettings` or `DenoiserSettings`; the first with its defaults if left out.
         seed: of weights, order, augmentation and noise.
         device: `auto`, `cpu`, `cuda`, ...
-        held_out: images of one size, alike, not fitted to, to measure the denoising on.
+        held_out: further images, alike, not fitted to, to measure the denoising on.
         on_step: called after each step with its loss.
 
     Returns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,17 +45,31 @@ def measure_denoising(
 
     Args:
         model: on `device`.
-        image_set: images it was not fitted to, of one size; the first 256 are used.
+        image_set: images it was not fitted to; the first 256 are used, as `to_show` makes them.
         device: where it computes.
     """
     rows = range(min(_IMAGES, len(image_set)))
-    clean = to_float(image_set.subset(rows).array()).to(device)
+    clean = to_show(image_set.subset(rows)).to(device)
     errors = []
     for sigma in noise_levels(model):
         noisy, denoised = denoise_once(model, clean, sigma, image_set.ids[: len(rows)])
         mse = _mse(denoised, clean)
         errors.append(DenoisingError(255 * sigma, mse, _psnr(mse), _psnr(_mse(noisy, clean)), len(rows)))
     return errors
+
+
+def to_show(image_set: ImageSet) -> Tensor:
+    """Images as one batch, [N, 3, H, W] in [0, 1]; of several sizes, the middle squares of the smallest side."""
+    if len(np.unique(image_set.sizes, axis=0)) <= 1:
+        return to_float(image_set.array())
+    image_set.check_headers()
+    side = int(image_set.sizes.min())
+    pictures = image_set.load(range(len(image_set)))
+    places = [[(length - side) // 2 for length in picture.shape[:2]] for picture in pictures]
+    squares = [
+        picture[top : top + side, left : left + side] for picture, (top, left) in zip(pictures, places, strict=True)
+    ]
+    return to_float(np.stack(squares))
 
 
 def noise_levels(model: DiscreteModel | Denoiser) -> list[float]:

@@ -59,18 +59,24 @@ class PatchBatches:
     """Draws patches. Every batch is a function of seed and step alone.
 
     Args:
-        image_set: colour images of one size.
+        image_set: colour images of any sizes.
         settings: of the fit.
         seed: the run's seed.
 
     Raises:
-        SettingsError: no images, or images of several sizes.
+        SettingsError: no images.
     """
 
     def __init__(self, image_set: ImageSet, *, settings: DenoiserSettings, seed: int):
         if len(image_set) == 0:
             raise SettingsError(f"{image_set.name} holds no images to fit to")
-        self.images = torch.from_numpy(np.array(image_set.array()))
+        image_set.check_headers()
+        self.shortest = torch.from_numpy(image_set.sizes.min(axis=1).astype(np.int64))
+        self.images: Tensor | list[Tensor]  # one tensor where they have one size
+        if len(np.unique(image_set.sizes, axis=0)) == 1:
+            self.images = torch.from_numpy(np.array(image_set.array()))
+        else:
+            self.images = [torch.from_numpy(picture) for picture in image_set.load(range(len(image_set)))]
         self.settings, self.seed = settings, seed
         self.sigma = math.log(bound_value(settings.sigma_min)), math.log(bound_value(settings.sigma_max))
         self.field = math.log(bound_value(settings.field_min)), math.log(bound_value(settings.field_max))
@@ -89,18 +95,37 @@ class PatchBatches:
         return Patches(clean, torch.randn(clean.shape, generator=random), smooth, sigma, field)
 
     def _cut(self, count: int, side: int, random: torch.Generator) -> Tensor:
-        """Squares of one random size from random pictures and places, resized to `side`, perhaps mirrored."""
-        height, width = self.images.shape[1:3]
-        most = min(height, width)
+        """Squares of one random size from random pictures and places, resized to `side`, perhaps mirrored.
+
+        From a picture that is smaller than that size, a square of its shorter side.
+        """
+        most = int(self.shortest.max())
         least = min(most, max(1, round(self.settings.zoom * side)))
         size = min(most, round(float(_log_uniform(1, (math.log(least), math.log(most)), random))))
         rows = torch.randint(len(self.images), (count,), generator=random)
+        if isinstance(self.images, Tensor):
+            return _resize(self._gather(self.images, rows, size, random), side)
+        squares = [
+            self._gather(self.images[row][None], torch.zeros(1, dtype=torch.int64), own, random)
+            for row, own in zip(rows.tolist(), self.shortest[rows].clamp(max=size).tolist(), strict=True)
+        ]
+        return torch.cat([_resize(square, side) for square in squares])
+
+    def _gather(self, images: Tensor, rows: Tensor, size: int, random: torch.Generator) -> Tensor:
+        """Squares from random places of some of the images, perhaps mirrored: [N, size, size, 3]."""
+        height, width = images.shape[1:3]
+        count = len(rows)
         y = torch.randint(height - size + 1, (count, 1), generator=random) + torch.arange(size)
         x = torch.randint(width - size + 1, (count, 1), generator=random) + torch.arange(size)
         if self.settings.flip:
             x = torch.where(torch.randint(2, (count, 1), generator=random).bool(), x, x.flip(1))
-        pixels = self.images[rows[:, None, None], y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2).float() / 255
-        return F.interpolate(pixels, (side, side), mode="bilinear", antialias=True).clamp(0, 1)
+        return images[rows[:, None, None], y[:, :, None], x[:, None, :]]
+
+
+def _resize(squares: Tensor, side: int) -> Tensor:
+    """[N, S, S, 3] uint8 to [N, 3, side, side] in [0, 1]."""
+    pixels = squares.permute(0, 3, 1, 2).float() / 255
+    return F.interpolate(pixels, (side, side), mode="bilinear", antialias=True).clamp(0, 1)
 
 
 def _draw_field(count: int, side: int, random: torch.Generator) -> Tensor:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from unpoison.core.images import ImageSet
-from unpoison.core.pixels import to_float, to_uint8
+from unpoison.core.pixels import to_uint8
 from unpoison.fitting.charts import new_figure, save_figure
-from unpoison.fitting.inspecting import denoise_once, noise_levels
+from unpoison.fitting.inspecting import denoise_once, noise_levels, to_show
 from unpoison.nets.protocols import Denoiser, DiscreteModel
 
 
@@ -43,7 +43,7 @@ def plot_denoising(
         images: how many.
     """
     rows = range(min(images, len(image_set)))
-    clean = to_float(image_set.subset(rows).array()).to(device)
+    clean = to_show(image_set.subset(rows)).to(device)
     pictures = [("clean", clean)]
     for sigma in noise_levels(model):
         noisy, denoised = denoise_once(model, clean, sigma, image_set.ids[: len(rows)])

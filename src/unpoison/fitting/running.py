@@ -22,7 +22,7 @@ class FitRun:
     """A fit at some step of it.
 
     Args:
-        image_set: clean images of one size.
+        image_set: clean images; of one size, unless patches of them are learnt.
         settings: of the fit; their class decides what the network learns.
         seed: of weights, order, augmentation and noise.
         processes: this process and the others.
