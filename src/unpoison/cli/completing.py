@@ -21,17 +21,16 @@ _PROFILES = {
 }
 
 
-def names(known: Iterable[str], *, separator: str = "", or_file: bool = False) -> Complete:
+def names(known: Iterable[str], *, separator: str = "") -> Complete:
     """Completes one of some names.
 
     Args:
         known: the names.
         separator: what joins several, as in `jpeg+fast`.
-        or_file: whether a file may stand there too.
     """
 
     def complete(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-        return _among(known, typed, separator=separator, or_file=or_file)
+        return _among(known, typed, separator=separator)
 
     return complete
 
@@ -48,6 +47,13 @@ def profiles(context: click.Context, parameter: click.Parameter, typed: str) -> 
     room, option = _PROFILES.get(context.command.name or "", ("", None))
     section = context.params.get(option) or "" if option else ""
     return _among(list_profiles(room, section=section), typed, separator=",", or_file=True)
+
+
+def models(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Completes a model that comes with unpoison, or a file."""
+    from unpoison.purifiers.shipped import SHIPPED
+
+    return _among(SHIPPED, typed, or_file=True)
 
 
 def formats(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:

@@ -11,7 +11,6 @@ from unpoison.cli import completing, options
 from unpoison.cli.changes import changes_path, draw_changes, preview_path, write_preview
 from unpoison.cli.checks import check_sources
 from unpoison.purifiers.methods import ENGINES, METHODS
-from unpoison.purifiers.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--model",
-    shell_complete=completing.names(SHIPPED, or_file=True),
+    shell_complete=completing.models,
     help="pocket, ebm-small or ddpm250-small, which come with unpoison, or a file written by `fit` or `models import`. "
     "puregen-naive, -reps and -filt take two: this is their diffusion model, and --set energy=FILE their energy model.",
 )
