@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -340,8 +341,8 @@ def _manifest(folder: Path) -> None:
 
 
 def _suite(folder: Path) -> None:
-    source = Path(__file__).parents[2] / "benchmarks" / "poisons.toml"
-    (folder / "x.toml").write_bytes(source.read_bytes())
+    shipped = files("unpoison.bench") / "suites" / "bullseye.toml"
+    (folder / "x.toml").write_bytes(shipped.read_bytes())
 
 
 def _profile(folder: Path) -> None:
