@@ -21,7 +21,7 @@ def describe(place: torch.device) -> dict[str, Any]:
     """What a record says of the machine."""
     return {
         "device": describe_device(place),
-        "processor": processor(place, bf16=True),
+        "processor": processor(place, "bf16"),
         "plays": {name: os.environ[name] for name in _PLAYS if name in os.environ},
         "auto": choose_precision(place).precision,
         "versions": versions(),

@@ -38,3 +38,12 @@ def test_methods_without_a_network_refuse_it(run, command):
 def test_doctor_says_what_auto_is_and_why(run, processor):
     processor({"avx2": True})
     assert json.loads(run("doctor", "--json")[1].splitlines()[-1])["precision"].startswith("fp32: the processor")
+
+
+def test_int8_is_for_fast(run):
+    code, out, _ = run("purify", "digits", "out", "--precision", "int8", "--dry-run")
+    assert code == 0
+    assert json.loads(out)["settings"]["fast"]["precision"] == "int8"
+    code, _, err = run("purify", "digits", "out", "--method", "puregen-ebm", "--precision", "int8", "--dry-run")
+    assert code == 2
+    assert "puregen-ebm has no precision int8; choose from auto, fp32, bf16" in err

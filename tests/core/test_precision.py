@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from unpoison.classify.settings import TrainSettings
-from unpoison.core.precision import choose_precision, network_dtype, resolve, with_precision
-from unpoison.core.settings import Settings
+from unpoison.core.precision import choose_precision, network_dtype, resolve
+from unpoison.core.settings import Settings, with_precision
 
 CPU = torch.device("cpu")
 

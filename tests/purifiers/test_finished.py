@@ -188,12 +188,12 @@ def test_only_its_own_leftovers_are_removed(killed, source, jpeg, other_run, tmp
 def test_another_kind_of_processor_is_not_mixed_in(killed, source, jpeg, tmp_path, monkeypatch):
     here = processor(choose_device("cpu"))
     with monkeypatch.context() as patch:
-        patch.setattr(work, "processor", lambda device, bf16: "x86_64 ABACUS")
+        patch.setattr(work, "processor", lambda device, precision: "x86_64 ABACUS")
         with pytest.raises(RunError, match=f"began with processor {here}; with processor x86_64 ABACUS other bytes"):
             purify_to(read(source), tmp_path / "out", jpeg)
     manifest = purify_to(read(source), tmp_path / "out", jpeg).manifest
     assert manifest.steps[-1].processor == here
-    monkeypatch.setattr(work, "processor", lambda device, bf16: "x86_64 ABACUS")
+    monkeypatch.setattr(work, "processor", lambda device, precision: "x86_64 ABACUS")
     assert purify_to(read(source), tmp_path / "out", jpeg).was_there
 
 

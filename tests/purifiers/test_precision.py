@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 
-from unpoison.core.errors import RunError
+import unpoison
+from unpoison.core.errors import ModelError, RunError, SettingsError
 from unpoison.core.manifest import read_manifest
 from unpoison.purifiers.runner import purify_in_memory, purify_to
 from unpoison.purifiers.settings import purifier_settings
@@ -66,3 +69,26 @@ def test_another_precision_than_it_began_with_is_refused(processor, make_set, ti
     begin(make_set(600, side=4), tmp_path / "x.npz", run_of(tiny_model))
     with pytest.raises(RunError, match="settings"):
         purify_to(make_set(600, side=4), tmp_path / "x.npz", run_of(tiny_model, "fp32"))
+
+
+def test_a_run_in_whole_numbers_goes_on_on_another_kind_of_processor(make_set, tmp_path, monkeypatch):
+    settings = purifier_settings("fast", overrides={"precision": "int8"})
+    image_set, target, run = make_set(300, side=8), tmp_path / "x.npz", PurifyRun(settings)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    begin(image_set, target, run)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    step = purify_to(image_set, target, run).manifest.steps[-1]
+    assert step.settings["fast"]["precision"] == "int8"
+    assert step.result == purify_in_memory(image_set, PurifyRun(settings, microbatch=64))[1].result
+
+    begin(image_set, tmp_path / "y.npz", run)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    with pytest.raises(RunError, match="other bytes would come out"):
+        purify_to(image_set, tmp_path / "y.npz", run)
+
+
+def test_whole_numbers_are_for_pocket_alone(tiny_model):
+    with pytest.raises(ModelError, match=r"int8 is for denoisers of the architecture pocket; use --precision fp32"):
+        unpoison.purify(np.zeros((1, 8, 8, 3), np.uint8), model=tiny_model, precision="int8")
+    with pytest.raises(SettingsError, match="precision"):
+        purifier_settings("eclipse", overrides={"precision": "int8"})

@@ -13,9 +13,10 @@ from unpoison.bench.trials import Cell, Trials
 from unpoison.bench.workshop import Busy, Workshop
 from unpoison.core.errors import SettingsError
 from unpoison.core.files import write_text
-from unpoison.core.precision import Precision, Resolved
+from unpoison.core.precision import Resolved
 from unpoison.core.progress import OnStep, write_line
 from unpoison.core.records import TrialRecord, read_records
+from unpoison.core.settings import PrecisionOrInt8
 
 _WAIT_SECONDS = 2.0  # between looks at what other processes have finished
 _TOLD_EVERY = 30  # looks in vain
@@ -27,7 +28,7 @@ def run_suite(
     *,
     root: Path | None = None,
     device: str = "auto",
-    precision: Precision | None = None,
+    precision: PrecisionOrInt8 | None = None,
     targets: Collection[int] | None = None,
     on_step: OnStep | None = None,
 ) -> list[TrialRecord]:

@@ -26,9 +26,9 @@ from unpoison.core.errors import DataError
 from unpoison.core.hashing import hash_file, hash_json
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import manifest_path, read_manifest
-from unpoison.core.precision import Precision, Resolved, choose_precision, resolve, with_precision
+from unpoison.core.precision import Resolved, choose_precision, resolve
 from unpoison.core.progress import OnStep, write_line
-from unpoison.core.settings import Settings
+from unpoison.core.settings import PrecisionOrInt8, Settings, with_precision
 from unpoison.data import read
 from unpoison.fitting.diffusion import fit
 from unpoison.fitting.energy import fit_energy
@@ -90,7 +90,7 @@ class Workshop:
         *,
         device: str,
         bar: Bar,
-        precision: Precision | None = None,
+        precision: PrecisionOrInt8 | None = None,
         begun: Resolved | None = None,
     ):
         self.folder, self.device, self.bar = folder, device, bar

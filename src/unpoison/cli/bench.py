@@ -11,7 +11,7 @@ from unpoison.cli import completing, options
 from unpoison.cli.checks import check_paths
 
 if TYPE_CHECKING:
-    from unpoison.core.precision import Precision
+    from unpoison.core.settings import PrecisionOrInt8
 
 _MAX_CASES = 100_000  # a slip of the finger would fill the memory
 
@@ -50,7 +50,7 @@ def bench(
     root: Path | None,
     targets: frozenset[int] | None,
     device: str,
-    precision: Precision | None,
+    precision: PrecisionOrInt8 | None,
     as_json: bool,
 ) -> None:
     """Run the grid of trials that SUITE describes, or go on with it.

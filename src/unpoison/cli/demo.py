@@ -11,14 +11,14 @@ from unpoison.cli import options
 from unpoison.demo.methods import METHODS
 
 if TYPE_CHECKING:
-    from unpoison.core.precision import Precision
+    from unpoison.core.settings import PrecisionOrInt8
 
 
 @click.command()
 @click.option("--out", type=options.PATH, default=Path("unpoison-demo"), show_default=True, help="Folder for results.")
 @click.option("--method", type=click.Choice(list(METHODS)), default="fast", show_default=True, help="What purifies.")
 @options.together(options.device, options.precision, options.threads, options.as_json)
-def demo(out: Path, method: str, device: str, precision: Precision | None, as_json: bool) -> None:
+def demo(out: Path, method: str, device: str, precision: PrecisionOrInt8 | None, as_json: bool) -> None:
     """Poison, purify, train and score a small real image set, and draw a page of what happened."""
     from unpoison.core.progress import progress_bar, write_line
     from unpoison.core.targets import check_place

@@ -11,7 +11,7 @@ from unpoison.cli import completing, options
 from unpoison.cli.checks import check_sources
 
 if TYPE_CHECKING:
-    from unpoison.core.precision import Precision
+    from unpoison.core.settings import PrecisionOrInt8
 
 
 @click.command()
@@ -31,7 +31,7 @@ def distances(
     out: Path | None,
     seed: int,
     device: str,
-    precision: Precision | None,
+    precision: PrecisionOrInt8 | None,
     profile: str,
     assignments: tuple[str, ...],
     input_format: str | None,

@@ -13,7 +13,7 @@ from unpoison.cli import completing, options
 from unpoison.cli.checks import check_sources
 
 if TYPE_CHECKING:
-    from unpoison.core.precision import Precision
+    from unpoison.core.settings import PrecisionOrInt8
     from unpoison.fitting.settings import OptimiserSettings
 
 S = TypeVar("S", bound="OptimiserSettings")
@@ -83,7 +83,7 @@ def ebm(
     out: Path,
     seed: int,
     device: str,
-    precision: Precision | None,
+    precision: PrecisionOrInt8 | None,
     profile: str,
     assignments: tuple[str, ...],
     input_format: str | None,
@@ -137,7 +137,7 @@ def _fit(
     held_out: str | None,
     seed: int,
     device: str,
-    precision: Precision | None,
+    precision: PrecisionOrInt8 | None,
     profile: str,
     assignments: tuple[str, ...],
     input_format: str | None,
@@ -188,7 +188,9 @@ def _show(settings: OptimiserSettings, seed: int, device: str) -> None:
     options.answer(True, "", {"seed": seed, "settings": described})
 
 
-def _settings(settings_model: type[S], profile: str, assignments: tuple[str, ...], precision: Precision | None) -> S:
+def _settings(
+    settings_model: type[S], profile: str, assignments: tuple[str, ...], precision: PrecisionOrInt8 | None
+) -> S:
     from unpoison.core.settings import build_settings, parse_assignments, with_precision
 
     settings = build_settings(

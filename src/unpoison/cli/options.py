@@ -15,8 +15,7 @@ from unpoison.core.errors import show_control
 from unpoison.core.threads import computing_threads
 
 if TYPE_CHECKING:
-    from unpoison.core.precision import Precision
-    from unpoison.core.settings import Settings
+    from unpoison.core.settings import PrecisionOrInt8, Settings
 
 S = TypeVar("S", bound="Settings")
 
@@ -42,9 +41,9 @@ seed = click.option(
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 precision = click.option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    help="Arithmetic of the networks; auto is bf16 where the processor has it, else fp32.  [default: the profile's, "
-    "or auto]",
+    type=click.Choice(["auto", "fp32", "bf16", "int8"]),
+    help="Arithmetic of the networks; auto is bf16 where the processor has it, else fp32. int8 is for fast with the "
+    "network in the package: on a CPU, and the same bytes on every kind.  [default: the profile's, or auto]",
 )
 
 
@@ -99,7 +98,7 @@ def together(*options: Callable[..., Any]) -> Callable[..., Any]:
 computing = together(seed, device, precision, threads, profile, assignments, input_format, dry_run, as_json)
 
 
-def in_precision(settings: Mapping[str, S], precision: Precision | None) -> dict[str, S]:
+def in_precision(settings: Mapping[str, S], precision: PrecisionOrInt8 | None) -> dict[str, S]:
     """The settings of methods by name, in the precision that --precision asks for.
 
     Raises:
@@ -110,7 +109,7 @@ def in_precision(settings: Mapping[str, S], precision: Precision | None) -> dict
 
     if precision and not any("precision" in type(own).model_fields for own in settings.values()):
         raise SettingsError(f"{' + '.join(settings)} computes without a network; omit --precision")
-    return {name: with_precision(own, precision) for name, own in settings.items()}
+    return {name: with_precision(own, precision, of=name) for name, own in settings.items()}
 
 
 def split_profiles(profile: str) -> list[str]:

@@ -15,7 +15,7 @@ from unpoison.poisons.methods import METHODS
 from unpoison.poisons.published.methods import METHODS as PUBLISHED
 
 if TYPE_CHECKING:
-    from unpoison.core.precision import Precision
+    from unpoison.core.settings import PrecisionOrInt8
     from unpoison.poisons.crafting import PoisonResult
 
 
@@ -67,7 +67,7 @@ def poison(
     output_format: str | None,
     seed: int,
     device: str,
-    precision: Precision | None,
+    precision: PrecisionOrInt8 | None,
     profile: str,
     assignments: tuple[str, ...],
     input_format: str | None,

@@ -15,7 +15,7 @@ from unpoison.purifiers.methods import ENGINES, METHODS
 if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
     from unpoison.core.manifest import Manifest
-    from unpoison.core.precision import Precision
+    from unpoison.core.settings import PrecisionOrInt8
 
 
 @click.command()
@@ -75,7 +75,7 @@ def purify(
     workers: int | None,
     seed: int,
     device: str,
-    precision: Precision | None,
+    precision: PrecisionOrInt8 | None,
     profile: str,
     assignments: tuple[str, ...],
     input_format: str | None,

@@ -12,7 +12,7 @@ from unpoison.cli import completing, options
 from unpoison.cli.checks import check_methods, check_paths, check_sources
 
 if TYPE_CHECKING:
-    from unpoison.core.precision import Precision
+    from unpoison.core.settings import PrecisionOrInt8
 
 
 @click.command()
@@ -52,7 +52,7 @@ def train(
     compensation: bool,
     seed: int,
     device: str,
-    precision: Precision | None,
+    precision: PrecisionOrInt8 | None,
     profile: str,
     assignments: tuple[str, ...],
     input_format: str | None,

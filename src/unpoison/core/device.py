@@ -39,19 +39,22 @@ def describe_device(device: torch.device) -> str:
     )
 
 
-def processor(device: torch.device, *, bf16: bool = False) -> str:
+def processor(device: torch.device, precision: str = "fp32") -> str:
     """The kind of processor, as far as it decides the last bits: `x86_64 AVX512`, or the name of a GPU.
 
     Args:
         device: where it computes.
-        bf16: say whether it computes bf16 natively; that matters to those who compute in it.
+        precision: in which; to bf16 it matters whether it is native, and to int8 little matters at all.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type != "cpu":
         return device.type
-    native = " with bf16" if bf16 and native_bf16() else ""
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{native}"
+    instructions = torch.backends.cpu.get_cpu_capability()
+    if precision == "int8" and instructions in ("AVX2", "AVX512"):  # without AVX2, torch draws other noise
+        return f"{platform.machine()} from AVX2 on"
+    native = " with bf16" if precision == "bf16" and native_bf16() else ""
+    return f"{platform.machine()} {instructions}{native}"
 
 
 def versions() -> dict[str, str]:

@@ -13,20 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unpoison.core.settings import Precision, Settings, with_precision
+from unpoison.core.settings import PrecisionOrInt8, Settings
 
 log = logging.getLogger(__name__)
-
-__all__ = [
-    "Choice",
-    "Precision",
-    "Resolved",
-    "autocast",
-    "choose_precision",
-    "network_dtype",
-    "resolve",
-    "with_precision",
-]
 
 Resolved = Literal["fp32", "bf16"]
 
@@ -126,13 +115,13 @@ def resolve(settings: S, device: torch.device, begun: str | None = None) -> S:
     return settings
 
 
-def network_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
+def network_dtype(precision: PrecisionOrInt8, device: torch.device) -> torch.dtype | None:
     """The type that autocast is given for a precision; None if everything is float32."""
     chosen = choose_precision(device).precision if precision == "auto" else precision
     return torch.bfloat16 if chosen == "bf16" else None
 
 
-def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+def autocast(precision: PrecisionOrInt8, device: torch.device) -> torch.autocast:
     """The context in which a network computes in a precision."""
     dtype = network_dtype(precision, device)
     return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)

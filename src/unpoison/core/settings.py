@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
@@ -66,6 +66,8 @@ Bound = Annotated[Length, AfterValidator(_check_bound)]
 
 # In which arithmetic networks compute; `core.precision` knows what auto stands for.
 Precision = Literal["auto", "fp32", "bf16"]
+# int8 is for networks that have a form in whole numbers, whose bytes are the same on every processor.
+PrecisionOrInt8 = Literal["auto", "fp32", "bf16", "int8"]
 
 S = TypeVar("S", bound=Settings)
 
@@ -111,13 +113,26 @@ def build_settings(
         raise SettingsError(explain(error, model, of=of)) from None
 
 
-def with_precision(settings: S, precision: Precision | None) -> S:
+def with_precision(settings: S, precision: PrecisionOrInt8 | None, *, of: str = "") -> S:
     """Settings in the precision that was asked for, whatever their profile says; None leaves theirs.
 
     Those of methods that compute without a network come back as they are.
+
+    Args:
+        settings: of a method.
+        precision: of its networks.
+        of: the method, for the error.
+
+    Raises:
+        SettingsError: the method has no such precision.
     """
-    if precision is None or "precision" not in type(settings).model_fields:
+    field = type(settings).model_fields.get("precision")
+    if precision is None or field is None:
         return settings
+    if precision not in get_args(field.annotation):
+        raise SettingsError(
+            f"{of or 'this method'} has no precision {precision}; choose from {', '.join(get_args(field.annotation))}"
+        )
     return settings.model_copy(update={"precision": precision})
 
 

@@ -12,8 +12,8 @@ from unpoison.bench.running import begun_precision, run_suite
 from unpoison.bench.suite import read_suite
 from unpoison.bench.workshop import Workshop
 from unpoison.core.files import write_text
-from unpoison.core.precision import Precision
 from unpoison.core.progress import OnStep
+from unpoison.core.settings import PrecisionOrInt8
 from unpoison.demo.methods import METHODS
 from unpoison.demo.pictures import draw_pictures
 from unpoison.reporting.grid import Grid, make_grid
@@ -43,7 +43,7 @@ def run_demo(
     *,
     method: str = "fast",
     device: str = "auto",
-    precision: Precision | None = None,
+    precision: PrecisionOrInt8 | None = None,
     on_step: OnStep | None = None,
 ) -> DemoResult:
     """Run a demo, or go on with it.

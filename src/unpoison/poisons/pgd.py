@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from unpoison.classify.augment import crop_and_flip
 from unpoison.classify.classifier import Classifier
 from unpoison.core.pixels import to_float, to_uint8
-from unpoison.core.precision import Precision, autocast
+from unpoison.core.precision import autocast
 from unpoison.core.progress import OnStep, StepInfo
-from unpoison.core.settings import Bound, Settings, bound_value
+from unpoison.core.settings import Bound, Precision, Settings, bound_value
 
 # From perturbed images [N, 3, H, W] to one loss per image [N]; what it falls by, an image moves for.
 Loss = Callable[[Tensor], Tensor]

@@ -14,8 +14,7 @@ from unpoison.core.classes import list_names
 from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
-from unpoison.core.precision import Precision
-from unpoison.core.settings import Settings
+from unpoison.core.settings import Precision, Settings
 from unpoison.poisons.base import Resources
 
 

@@ -6,14 +6,16 @@ import torch
 
 from unpoison.core.errors import ModelError
 from unpoison.core.hashing import hash_file
-from unpoison.core.precision import Precision, network_dtype
+from unpoison.core.precision import network_dtype
+from unpoison.core.settings import PrecisionOrInt8
 from unpoison.nets.pixel_energy import PixelEnergy
+from unpoison.nets.ranges import quantise_denoiser
 from unpoison.nets.weights import DiffusionModel, Model, load_any
 from unpoison.purifiers.shipped import check_model, weights_path
 
 
 def load_network(
-    model: str, *, method: str, precision: Precision, device: torch.device
+    model: str, *, method: str, precision: PrecisionOrInt8, device: torch.device
 ) -> tuple[DiffusionModel, dict[str, str]]:
     """The network of a noise-based purifier, ready to use.
 
@@ -41,7 +43,7 @@ def load_network(
 
 
 def load_energy(
-    model: str, *, method: str, precision: Precision, device: torch.device
+    model: str, *, method: str, precision: PrecisionOrInt8, device: torch.device
 ) -> tuple[PixelEnergy, dict[str, str]]:
     """The energy model of a purifier, ready to use.
 
@@ -69,10 +71,12 @@ def load_energy(
 
 
 @torch.inference_mode(False)  # weights that are made in inference mode let no gradient through
-def _load(model: str, precision: Precision, device: torch.device) -> tuple[Model, dict[str, str]]:
+def _load(model: str, precision: PrecisionOrInt8, device: torch.device) -> tuple[Model, dict[str, str]]:
     check_model(model)
     path = weights_path(model)
     network = load_any(path).to(device).eval().requires_grad_(False)
+    if precision == "int8":
+        return quantise_denoiser(network, path), {path.name: hash_file(path)}
     network.autocast_dtype = network_dtype(precision, device)
     # Channels together: faster on CPU and GPU, in either precision.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no such form

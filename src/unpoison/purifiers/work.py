@@ -73,9 +73,11 @@ class PurifyRun:
         settings = {name: resolve(fields, device, before.get(name)) for name, fields in self.settings.items()}
         return replace(self, settings=settings)
 
-    def computes_in(self, precision: str) -> bool:
-        """Whether a network of the run computes in a precision."""
-        return any(getattr(settings, "precision", None) == precision for settings in self.settings.values())
+    @property
+    def precision(self) -> str:
+        """What the bytes of the run depend on most: its networks' `bf16`, else `fp32`, else `int8`."""
+        found = {getattr(settings, "precision", "fp32") for settings in self.settings.values()}
+        return next((name for name in ("bf16", "fp32", "int8") if name in found), "fp32")
 
     def describe(self) -> dict[str, Any]:
         """The settings as a manifest keeps them: weight files by name, without their folder."""
@@ -152,7 +154,7 @@ class Work:
             "source": hash_json([image_set.ids, image_set.labels.tolist(), image_set.sizes.tolist()]),
             "versions": versions(),
             "device": self.device.type,
-            "processor": processor(self.device, bf16=self.run.computes_in("bf16")),
+            "processor": processor(self.device, self.run.precision),
             **self._prepared(),
         }
 
@@ -174,7 +176,7 @@ class Work:
             result=result,
             versions=versions(),
             device=self.device.type,
-            processor=processor(self.device, bf16=self.run.computes_in("bf16")),
+            processor=processor(self.device, self.run.precision),
             weights=dict(self.purifier.weights),
             facts={**({} if strength is None else {"sigma_255": round(strength, 4)}), **self._prepared(), **facts},
         )
