@@ -11,6 +11,7 @@ from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import schedule_factor, train
 from unpoison.core.errors import RunError, SettingsError
 from unpoison.core.images import ArrayImageSet
+from unpoison.scoring.accuracy import score
 
 from .toy import toy_set
 
@@ -31,6 +32,17 @@ def test_learns_a_toy_problem():
     assert trained.history[-1].test_accuracy > 0.95
     assert trained.history[-1].test_accuracy == np.mean(trained.predictions == toy_set(90, seed=1).labels)
     assert not trained.net.training
+
+
+def test_classes_of_the_test_set_are_matched_by_name():
+    """In another order, and with one that the test set lacks."""
+    test_set = toy_set(30, seed=1).subset([row for row in range(30) if row % 3 != 1])
+    names = ("blue", "red")
+    labels = [names.index(test_set.class_names[label]) for label in test_set.labels]
+    turned = ArrayImageSet(test_set.array(), labels, class_names=names)
+    one, two = (train(toy_set(60), test_set=tested, settings=SMALL, device="cpu") for tested in (test_set, turned))
+    assert one.history == two.history
+    assert score(one, test_set) == score(two, turned)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -89,6 +89,14 @@ def test_other_suffixes_of_jpeg(class_folder, suffix):
     assert "cat/web" in read(class_folder).ids
 
 
+def test_what_is_left_of_a_picture_is_said(class_folder, tmp_path):
+    frames = [Image.new("RGB", (4, 3), colour) for colour in ("red", "blue")]
+    frames[0].save(class_folder / "cat" / "moving.gif", save_all=True, append_images=frames[1:])
+    with pytest.warns(DataWarning, match="pictures: pictures of several frames, of which the first was taken: 1"):
+        notes = write(read(class_folder), tmp_path / "out")
+    assert [note.count for note in notes] == [1]
+
+
 def test_a_link_to_itself_is_a_bad_picture(class_folder):
     (class_folder / "cat" / "loop.png").symlink_to("loop.png")
     with pytest.raises(DataError) as caught:

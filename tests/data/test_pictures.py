@@ -128,10 +128,15 @@ def test_orientation_turns_the_right_way():
     np.testing.assert_array_equal(turned, np.rot90(np.asarray(image), -1))
 
 
-def test_first_frame_of_animation():
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_first_frame_of_animation(format):  # noqa: A002
     frames = [Image.new("RGB", (3, 3), colour) for colour in ("red", "blue")]
-    data = _save(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert decode(data, "x.gif").rgb[0, 0].tolist() == [255, 0, 0]
+    data = _save(frames[0], format, save_all=True, append_images=frames[1:], lossless=True)
+    picture = decode(data, "x")
+    assert picture.rgb[0, 0].tolist() == [255, 0, 0]
+    assert picture.mode.endswith(", first frame")
+    assert not picture.is_grey
+    assert "frame" not in decode(_save(frames[0], format), "x").mode
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])

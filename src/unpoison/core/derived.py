@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unpoison.core.images import PROFILE, ArrayImageSet, ImageSet, Picture
+from unpoison.core.images import ArrayImageSet, ImageSet, Picture
 
 
 class Relabelled(ImageSet):
@@ -54,5 +54,6 @@ class Repainted(ArrayImageSet):
 
 
 def _colour(mode: str) -> str:
-    """The mode of a picture that was painted over: in colour, and still counted where a profile was taken off it."""
-    return f"RGB{PROFILE}" if mode.endswith(PROFILE) else "RGB"
+    """The mode of a picture that was painted over: in colour, with what stands after it."""
+    _, comma, rest = mode.partition(",")
+    return f"RGB{comma}{rest}"

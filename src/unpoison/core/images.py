@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 BLOCK_IMAGES = 256
 BLOCK_PIXELS = 64_000_000
-PROFILE = ", colour profile"
+# What stands after the mode of a picture of which something was left out or converted.
+PROFILE, FRAMES = ", colour profile", ", first frame"
+_TOLD = {
+    PROFILE: "pictures converted from their own colour profile to sRGB",
+    FRAMES: "pictures of several frames, of which the first was taken",
+}
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,8 @@ class Picture:
 
     Args:
         rgb: [H, W, 3] uint8.
-        mode: how it was stored: `RGB`, or `L`, `LA`, `P`, `RGBA`, `CMYK`, ... if it was converted; with `PROFILE`
-            after it, if its colours were converted from a profile of their own to sRGB.
+        mode: how it was stored: `RGB`, or `L`, `LA`, `P`, `RGBA`, `CMYK`, ... if it was converted; after it
+            `FRAMES`, if it had several, and `PROFILE`, if its colours were converted from one of their own to sRGB.
         alpha: [H, W] uint8 transparency, kept aside.
     """
 
@@ -45,7 +50,7 @@ class Picture:
     @property
     def is_grey(self) -> bool:
         """Whether it was stored without colours: in grey, in one bit, or by a palette of greys."""
-        stored = self.mode.removesuffix(PROFILE)
+        stored = self.mode.partition(",")[0]
         if stored not in ("P", "PA"):
             return stored in ("L", "LA", "1")
         red, green, blue = (self.rgb[..., channel] for channel in range(3))
@@ -336,14 +341,14 @@ class _Subset(ImageSet):
         return _digest(self._whole.stamp(range(row, row + 1)).encode() for row in chosen)
 
 
-def note_profiles(modes: Mapping[str, int]) -> tuple[Note, ...]:
-    """What is to be said of pictures whose colours were converted.
+def note_modes(modes: Mapping[str, int]) -> tuple[Note, ...]:
+    """What is to be said of pictures that were converted or cut.
 
     Args:
         modes: how many pictures were stored in each mode.
     """
-    count = sum(number for mode, number in modes.items() if mode.endswith(PROFILE))
-    return (Note("pictures converted from their own colour profile to sRGB", count),) if count else ()
+    counts = {what: sum(count for mode, count in modes.items() if mark in mode) for mark, what in _TOLD.items()}
+    return tuple(Note(what, count) for what, count in counts.items() if count)
 
 
 def check_count(name: str, count: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from unpoison.core.errors import DataError, UnsafeFileError
-from unpoison.core.images import PROFILE, Picture
+from unpoison.core.images import FRAMES, PROFILE, Picture
 from unpoison.core.limits import PICTURE_HEADER, PICTURE_PASSES, PICTURE_PIXELS, PICTURE_SIDE
 from unpoison.data.colour_profiles import to_srgb
 
@@ -81,14 +81,24 @@ def measure(data: bytes, file: str | PathLike[str], *, record: object = None) ->
 
 def to_picture(image: Image.Image) -> Picture:
     """A loaded Pillow image of at most 8 bits as RGB, with its transparency aside, its colours in sRGB."""
-    mode = image.mode
     converted = to_srgb(image)
-    if converted is not None:
-        image, mode = converted, f"{mode}{PROFILE}"
-    if image.has_transparency_data:
-        rgba = np.asarray(image.convert("RGBA"))
-        return Picture(np.ascontiguousarray(rgba[..., :3]), mode, np.ascontiguousarray(rgba[..., 3]))
-    return Picture(np.array(image if image.mode == "RGB" else image.convert("RGB")), mode)
+    shown = image if converted is None else converted
+    alpha = None
+    if shown.has_transparency_data:
+        rgba = np.asarray(shown.convert("RGBA"))
+        rgb, alpha = np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
+    else:
+        rgb = np.array(shown if shown.mode == "RGB" else shown.convert("RGB"))
+    marks = (FRAMES if _has_frames(image) else "") + ("" if converted is None else PROFILE)
+    return Picture(rgb, image.mode + marks, alpha)
+
+
+def _has_frames(image: Image.Image) -> bool:
+    """Whether only the first of several frames was taken. Those that phones put into a JPEG (MPO) nobody means."""
+    try:
+        return image.format != "MPO" and getattr(image, "is_animated", False)
+    except Exception:  # of what follows the first frame nothing is needed, and it may be broken
+        return False
 
 
 def find_turn(image: Image.Image) -> Image.Transpose | None:

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from unpoison.core.errors import SettingsError
-from unpoison.core.images import ImageSet, note_profiles
+from unpoison.core.images import ImageSet, note_modes
 from unpoison.core.methods import load_method
 from unpoison.core.notes import Note, tell
 from unpoison.core.progress import OnStep, StepInfo
@@ -57,9 +57,9 @@ def write(
                 writer.add(block, [picture.restore(picture.rgb) for picture in pictures])
                 if on_step:
                     on_step(StepInfo(block.stop, len(image_set)))
-        profiles = note_profiles(modes)
-        tell(image_set.name, profiles)
-        notes = (*profiles, *writer.notes)
+        conversions = note_modes(modes)
+        tell(image_set.name, conversions)
+        notes = (*conversions, *writer.notes)
         publish(folder, target, files(notes) if files else {})
     return notes
 

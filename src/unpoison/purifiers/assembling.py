@@ -9,7 +9,7 @@ from pathlib import Path
 from unpoison.core.errors import RunError
 from unpoison.core.files import writing
 from unpoison.core.hashing import hash_picture, hash_pictures
-from unpoison.core.images import ImageSet, note_profiles
+from unpoison.core.images import ImageSet, note_modes
 from unpoison.core.manifest import Manifest, Step, pack_manifest
 from unpoison.core.notes import count_notes, tell
 from unpoison.data import default_format, open_writer, read
@@ -107,8 +107,8 @@ def assemble(
                 result += [picture.result_hash for picture in block]
                 changes += [picture.change_255 for picture in block]
     facts = change_facts(image_set, changes)
-    profiles = note_profiles(modes)
-    tell(image_set.name, profiles)
+    conversions = note_modes(modes)
+    tell(image_set.name, conversions)
     manifest = Manifest(
         name=image_set.name,
         format=image_set.format,
@@ -116,7 +116,7 @@ def assemble(
         per_class=image_set.count_per_class(),
         modes={mode: count for mode, count in sorted(modes.items()) if mode != "RGB"},
         skipped=list(skipped),
-        notes=count_notes([*image_set.notes, *profiles, *writer.notes]),
+        notes=count_notes([*image_set.notes, *conversions, *writer.notes]),
         steps=[*history, work.step(source=hash_pictures(source), result=hash_pictures(result), facts=facts)],
     )
     drawn = draw(image_set, read(assembled, format=format), manifest) if draw else {}
