@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from data.conftest import assert_one_line, png_bytes
 from unpoison.core.errors import DataError, RunError, SettingsError, UnsafeFileError
@@ -95,6 +95,20 @@ def test_what_is_left_of_a_picture_is_said(class_folder, tmp_path):
     with pytest.warns(DataWarning, match="pictures: pictures of several frames, of which the first was taken: 1"):
         notes = write(read(class_folder), tmp_path / "out")
     assert [note.count for note in notes] == [1]
+
+
+def test_avif(class_folder):
+    if not features.check("avif"):
+        pytest.skip("this build of Pillow reads no AVIF")
+    pixels = np.full((9, 7, 3), (200, 90, 30), np.uint8)
+    Image.fromarray(pixels).save(class_folder / "cat" / "new.avif", quality=95)
+    image_set = read(class_folder)
+    row = image_set.ids.index("cat/new")
+    assert image_set.sizes[row].tolist() == [9, 7]
+    assert np.abs(image_set.picture(row).rgb.astype(int) - pixels).max() < 8
+    (class_folder / "cat" / "new.avif").write_bytes((class_folder / "cat" / "new.avif").read_bytes()[:200])
+    with pytest.raises(DataError, match=r"new\.avif"):
+        read(class_folder).array()
 
 
 def test_a_link_to_itself_is_a_bad_picture(class_folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from importlib.util import find_spec
 from os import PathLike
 
 import numpy as np
@@ -17,12 +18,14 @@ from unpoison.data.colour_profiles import to_srgb
 SUFFIXES = frozenset(
     {
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".bmp", ".dib", ".webp", ".gif"),
-        *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+        *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif"),
     }
 )
 
 # Named, because Pillow would otherwise try every plugin it has, and some run programs (EPS calls Ghostscript).
-_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+_FORMATS: tuple[str, ...] = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+if find_spec("PIL._avif"):  # not in every build
+    _FORMATS += ("AVIF",)
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
