@@ -18,6 +18,8 @@ from unpoison.poisons.crafting import poison, poison_parts, write_poisoned
 from unpoison.poisons.lsp import LspPoison, LspSettings
 from unpoison.poisons.methods import METHODS
 from unpoison.poisons.parts import attack_parts, attack_settings
+from unpoison.purifiers.settings import purifier_settings
+from unpoison.purifiers.work import PurifyRun
 
 
 @pytest.fixture
@@ -242,3 +244,11 @@ def test_pictures_keep_their_transparency_and_those_left_clean_all_channels(make
         assert (picture.alpha is None) == (before.alpha is None)
         assert picture.mode == (before.mode if image_id not in poisoned.ids else "RGB" if row == 0 else "RGBA")
         assert np.array_equal(picture.rgb, before.rgb) == (image_id not in poisoned.ids)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.0, "0", True])
+def test_a_seed_that_is_none(make_set, seed):
+    with pytest.raises(SettingsError, match="is no whole number from 0 to"):
+        poison(make_set(8), "urp", seed=seed)
+    with pytest.raises(SettingsError, match="is no whole number from 0 to"):
+        PurifyRun(purifier_settings("jpeg"), seed=seed)

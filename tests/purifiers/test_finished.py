@@ -132,10 +132,15 @@ def test_a_replacement_that_was_stopped_goes_on(source, jpeg, other_run, tmp_pat
     assert not (tmp_path / "out.partial").exists()
 
 
-def test_a_folder_of_the_user_is_never_replaced(small, jpeg, tmp_path, tree):
+def test_what_is_the_users_own_is_never_replaced(small, jpeg, tmp_path, tree):
+    photo = tmp_path / "photo.npz"
+    photo.write_bytes(b"mine")
     for overwrite in (False, True):
-        with pytest.raises(RunError, match=r"no manifest of unpoison|did not make, so it is not replaced"):
+        with pytest.raises(RunError, match=r"no manifest of unpoison|no manifest tells that unpoison made"):
             purify_to(read(small), small, jpeg, overwrite=overwrite)
+        with pytest.raises(RunError, match=r"no manifest of unpoison|no manifest tells that unpoison made"):
+            purify_to(read(small), photo, jpeg, overwrite=overwrite)
+    assert photo.read_bytes() == b"mine"
     assert not (tmp_path / "small.partial").exists()
     assert read(small).content_hash
 

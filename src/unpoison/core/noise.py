@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from unpoison.core.errors import SettingsError
 
 _CELL = 256  # fields larger than this a side are drawn cell by cell, so that a tile can draw its part alone
 
@@ -120,6 +123,16 @@ def _fill_from_cells(out: Tensor, key: str, start: tuple[int, int]) -> None:
             part = out[:, max(row - top, 0) : row + _CELL - top, max(column - left, 0) : column + _CELL - left]
             down, right = max(top - row, 0), max(left - column, 0)
             part.copy_(cell[:, down : down + part.shape[1], right : right + part.shape[2]])
+
+
+def check_seed(seed: Any) -> None:
+    """Whether this can be the seed of a run, which its manifest keeps.
+
+    Raises:
+        SettingsError: no.
+    """
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise SettingsError(f"seed {repr(seed)[:40]} is no whole number from 0 to {2**63 - 1}")
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:

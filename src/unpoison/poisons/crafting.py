@@ -17,7 +17,7 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Manifest, Step, pack_manifest
 from unpoison.core.methods import load_method
-from unpoison.core.noise import generator
+from unpoison.core.noise import check_seed, generator
 from unpoison.core.notes import Note, count_notes
 from unpoison.core.progress import bar_in_notebook
 from unpoison.core.settings import Settings
@@ -107,6 +107,7 @@ def poison_parts(
     Raises:
         SettingsError: an attack cannot be used on the set, or the parts do not leave each other enough pictures.
     """
+    check_seed(seed)
     resources = replace(resources or Resources(), clean_set=image_set)
     parts = [part.resolved(choose_device(resources.device)) for part in parts]
     clean = image_set.array()

@@ -61,13 +61,13 @@ def read_finished(work: Work, run: PurifyRun, target: Path) -> Manifest:
 
 
 def check_replaceable(target: Path) -> None:
-    """Keep people's own folders from being replaced.
+    """Keep people's own folders and files from being replaced.
 
     Raises:
-        RunError: a folder without a manifest of ours.
+        RunError: no manifest of ours lies with it.
     """
-    if target.is_dir() and _manifest_of(target) is None:
-        raise RunError(f"{target} is a folder that unpoison did not make, so it is not replaced; remove it yourself")
+    if _manifest_of(target) is None:
+        raise RunError(f"no manifest tells that unpoison made {target}, so it is not replaced; remove it yourself")
 
 
 def remove_leftovers(work: Work, folder: Path) -> None:

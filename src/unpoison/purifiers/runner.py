@@ -74,6 +74,9 @@ def purify_in_memory(
     return purified, work.step(source=hash_pictures(source), result=hash_pictures(result), facts=facts)
 
 
+_COMPARING = 4  # threads; each holds a block, and one picture decoded
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a run came to.
@@ -212,7 +215,7 @@ def _make_blocks(
     png = stores_png(format)
     with Store(folder, part, _header(work, target)) as store:
         own = [number for number in range(len(work.blocks)) if part.owns(number)]
-        with telling("comparing what is finished with the pictures"), ThreadPoolExecutor(work.threads) as threads:
+        with telling("comparing what is finished with the pictures"), ThreadPoolExecutor(_COMPARING) as threads:
             done = threads.map(lambda number: _is_done(store, sources, number), own)
             missing = [number for number, is_done in zip(own, done, strict=True) if not is_done]
         total = sum(len(work.blocks[number]) for number in own)

@@ -18,7 +18,7 @@ from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture
 from unpoison.core.manifest import Step
-from unpoison.core.noise import Noise
+from unpoison.core.noise import Noise, check_seed
 from unpoison.core.precision import resolve
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.core.settings import Settings
@@ -51,10 +51,9 @@ class PurifyRun:
     microbatch: int = 64
 
     def __post_init__(self) -> None:
-        for name, lowest, highest in (("seed", 0, 2**63 - 1), ("microbatch", 1, 4096)):
-            value = getattr(self, name)
-            if type(value) is not int or not lowest <= value <= highest:
-                raise SettingsError(f"{name} {repr(value)[:40]} is no whole number from {lowest} to {highest}")
+        check_seed(self.seed)
+        if type(self.microbatch) is not int or not 1 <= self.microbatch <= 4096:
+            raise SettingsError(f"microbatch {repr(self.microbatch)[:40]} is no whole number from 1 to 4096")
 
     @property
     def method(self) -> str:

@@ -17,7 +17,7 @@ from unpoison.core.hashing import hash_file
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.manifest import Step
 from unpoison.core.methods import load_method
-from unpoison.core.noise import generator
+from unpoison.core.noise import check_seed, generator
 from unpoison.core.settings import build_settings
 from unpoison.poisons.base import PoisonedSet
 from unpoison.poisons.crafting import PoisonResult
@@ -53,6 +53,7 @@ def load_published(
         UnsafeFileError: it asks for what reading must not do.
         SettingsError: no such format, part or setting.
     """
+    check_seed(seed)
     path, part = split_source(source)
     name = format or detect_published(path)
     method: PublishedFormat = load_method(METHODS, name, kind="published format")
