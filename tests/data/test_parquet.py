@@ -219,3 +219,10 @@ def test_broken_files_only_raise_our_errors(tmp_path_factory, data):
         set_bad_aside(read(folder / "broken.parquet"))
     except UnpoisonError as error:
         assert_one_line(error, "broken.parquet")
+
+
+def test_shards_in_any_case_and_what_lies_beside_them(tmp_path, class_folder):
+    for name in ("train-0-of-2.parquet", "train-1-of-2.PARQUET"):
+        _write(tmp_path / name, _pictures(2), [0, 1])
+    with pytest.warns(DataWarning, match=r"folders beside the parquet files, left alone: 1 \(pictures\)"):
+        assert len(read(tmp_path)) == 4

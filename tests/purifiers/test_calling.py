@@ -15,6 +15,7 @@ import unpoison
 from unpoison.core.errors import ModelError, SettingsError, UnpoisonError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import manifest_path, read_manifest
+from unpoison.core.notes import DataWarning
 from unpoison.core.pixels import to_uint8
 from unpoison.data import read, write
 from unpoison.nets.denoiser import CallableDenoiser
@@ -85,6 +86,14 @@ def test_pillow_pictures(images, expected, fast):
     assert np.array_equal(np.asarray(unpoison.purify(Image.fromarray(images[0]), **fast)), expected[0])
     purified = unpoison.purify([Image.fromarray(image) for image in images], **fast)
     assert [np.asarray(image).tolist() for image in purified] == expected.tolist()
+
+
+def test_what_is_left_of_a_picture_is_said_in_memory_too(tmp_path):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    (tmp_path / "cat").mkdir()
+    frames[0].save(tmp_path / "cat" / "moving.gif", save_all=True, append_images=frames[1:])
+    with pytest.warns(DataWarning, match="pictures of several frames, of which the first was taken: 1"):
+        unpoison.purify(tmp_path, "jpeg")
 
 
 def test_pillow_pictures_of_several_sizes_and_modes():

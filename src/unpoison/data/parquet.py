@@ -11,7 +11,7 @@ from unpoison.core.images import ImageSet
 from unpoison.data.formats import Format
 from unpoison.data.parquet_shards import Shards
 from unpoison.data.picture_table import read_tables
-from unpoison.data.shards import list_shards
+from unpoison.data.shards import find_files, list_shards
 from unpoison.data.writer import Writer
 
 _GROUP_ROWS = 256
@@ -92,7 +92,7 @@ class ParquetWriter(Writer):
 def _claims(path: Path) -> bool:
     if path.is_dir():
         # Where the Hub puts them; looking everywhere would walk through every folder of pictures.
-        return any(path.glob("*.parquet")) or any(path.glob("data/*.parquet"))
+        return bool(find_files(path, ".parquet") or find_files(path / "data", ".parquet"))
     return path.suffix.lower() == ".parquet" or path.match("*.parquet*")
 
 

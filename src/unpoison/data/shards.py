@@ -38,7 +38,7 @@ def list_shards(path: Path, split: str | None, suffix: str) -> tuple[list[Path],
     if path.is_file():
         refuse_split(path, split)
         return [path], ()
-    shards = sorted(path.rglob(f"*{suffix}")) if path.is_dir() else _match(path)
+    shards = find_files(path, suffix, deep=True) if path.is_dir() else _match(path)
     for shard in shards:  # they come with each other, as the files of a folder do
         check_link(path if path.is_dir() else shard.parent, shard)
     if not shards:
@@ -48,15 +48,24 @@ def list_shards(path: Path, split: str | None, suffix: str) -> tuple[list[Path],
         return shards, ()
     splits: dict[str, list[Path]] = {}
     for shard in shards:
-        splits.setdefault(_NUMBER.sub("", shard.name.removesuffix(suffix)) or shard.parent.name, []).append(shard)
+        splits.setdefault(_NUMBER.sub("", shard.name[: -len(suffix)]) or shard.parent.name, []).append(shard)
+    inside = [entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    beside = sorted(folder.name for folder in inside if not any(shard.is_relative_to(folder) for shard in shards))
+    left = (Note.of(f"folders beside the {suffix[1:]} files, left alone", beside),) if beside else ()
     if split is None and len(splits) == 1:
-        return shards, ()
+        return shards, left
     name = choose_split(path, split, tuple(splits))
     chosen = splits[name]
     if len({shard.parent for shard in chosen}) > 1:
         folders = ", ".join(sorted({shard.parent.name for shard in chosen}))
         raise DataError(path, f"it holds several sets ({folders})", "Name the folder of one")
-    return chosen, note_unread(name, [other for other in splits if other != name] if split is None else [])
+    return chosen, left + note_unread(name, [other for other in splits if other != name] if split is None else [])
+
+
+def find_files(folder: Path, suffix: str, *, deep: bool = False) -> list[Path]:
+    """The files in a folder that end in a suffix, in whatever case, in order; `deep` looks into its folders too."""
+    found = folder.rglob("*") if deep else folder.glob("*")
+    return sorted(path for path in found if path.name.lower().endswith(suffix))
 
 
 def expand_braces(pattern: str) -> list[str]:

@@ -23,7 +23,7 @@ from unpoison.data.formats import Format
 from unpoison.data.labels import LABEL_NAMES, read_labels
 from unpoison.data.pictures import SUFFIXES, decode, measure
 from unpoison.data.plain_files import read_lines
-from unpoison.data.shards import list_shards
+from unpoison.data.shards import find_files, list_shards
 from unpoison.data.stored_names import choose_ids
 from unpoison.data.tar_members import Member, list_members, read_bytes
 
@@ -203,7 +203,7 @@ def _class_names(paths: list[Path]) -> list[str] | None:
 def _claims(path: Path) -> bool:
     # Looking into every folder would walk through all pictures of a set that is stored as files.
     folders = (path, *(path / split for split in _SPLITS))
-    return any(any(folder.glob("*.tar")) for folder in folders) if path.is_dir() else path.suffix.lower() == ".tar"
+    return any(find_files(folder, ".tar") for folder in folders) if path.is_dir() else path.suffix.lower() == ".tar"
 
 
 FORMAT = Format(claims=_claims, read=read_tar_shards)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -13,9 +14,10 @@ import torch
 from torch import Tensor
 
 from unpoison.core.errors import SettingsError
-from unpoison.core.images import ArrayImageSet, ImageSet, row_ids
+from unpoison.core.images import ArrayImageSet, ImageSet, note_modes, row_ids
 from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
+from unpoison.core.notes import tell
 from unpoison.core.pixels import to_uint8
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.core.threads import available_cores
@@ -100,6 +102,7 @@ class Application:
         work = Work(image_set, self.run, device=str(self.device), purifier=self.purifier)
         work.prepare()
         numbers = range(len(work.blocks))
+        modes: Counter[str] = Counter()
         done = 0
 
         def on_pictures(count: int) -> None:
@@ -111,8 +114,10 @@ class Application:
         ) as blocks:
             for block in blocks:
                 yield from block
+                modes.update(picture.mode for picture in block)
                 done += len(block)
                 on_pictures(0)
+        tell(image_set.name, note_modes(modes))
 
     def purify_floats(self, images: Tensor, *, ids: Sequence[str] | None = None) -> Tensor:
         """Purify images that were never 8 bits, and do not round the result to them.
