@@ -167,3 +167,31 @@ def test_archives_of_torch_do_not_unfold(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x/data.pkl", b"\x80\x02]." + bytes(2**20))
     _refused(tmp_path / "x.pt", "x.pt")
+
+
+def test_texts_of_numbers_that_are_no_characters(tmp_path):
+    import pickle
+
+    from unpoison.data.npy import read_npy
+    from unpoison.data.unpickle import read_pickle
+
+    wrong = np.frombuffer(np.array([0x110000, 65], np.uint32).tobytes(), "<U1")
+    np.save(tmp_path / "x.npy", wrong)
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(wrong))
+    for reader, name in ((read_npy, "x.npy"), (read_pickle, "x.pkl")):
+        with pytest.raises(DataError) as caught:
+            reader(tmp_path / name)
+        assert_one_line(caught.value, name, "a text that is none")
+    np.savez(tmp_path / "x.npz", images=np.zeros((2, 2, 2, 3), np.uint8), ids=wrong)
+    _refused(tmp_path / "x.npz", "record ids", "a text that is none")
+
+
+def test_a_zip_of_several_disks_is_no_zip(tmp_path):
+    import torch
+
+    path = tmp_path / "x.pt"
+    torch.save(torch.zeros(3), path)
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x06\x07") + 4] = 1  # on which disk its end lies
+    path.write_bytes(data)
+    _refused(path, "x.pt")

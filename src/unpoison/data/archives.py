@@ -60,6 +60,14 @@ def read_tar(path: Path, wanted: Callable[[PurePosixPath], bool], *, most: int |
     return found
 
 
+def is_zip(path: Path) -> bool:
+    """Whether a file claims to be a zip, sound or broken."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True
+
+
 def open_zip(path: Path) -> zipfile.ZipFile:
     """Open a zip whose members are known to stay inside and not to unpack to far too much.
 

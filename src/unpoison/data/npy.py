@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -84,6 +85,19 @@ def read_header(open_file: Callable[[], IO[bytes]], size: int, path: Path, *, re
     return header
 
 
+def check_text(array: np.ndarray) -> None:
+    """Refuse an array of text with numbers in it that are no character: NumPy makes them texts that crash Python.
+
+    Raises:
+        ValueError: it has.
+    """
+    if array.dtype.kind != "U" or not array.size:
+        return
+    numbers = np.frombuffer(array.tobytes(), np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+    if numbers.max() > sys.maxunicode:
+        raise ValueError("a text that is none")
+
+
 def read_npy(path: Path) -> np.ndarray:
     """Read an array; its data comes from the disk as it is used.
 
@@ -98,4 +112,9 @@ def read_npy(path: Path) -> np.ndarray:
     header = read_header(partial(FileIO, path), path.stat().st_size, path)
     if header.size == 0:
         return np.zeros(header.shape, header.dtype)
-    return np.memmap(path, header.dtype, "r", header.offset, header.shape, header.order)
+    array = np.memmap(path, header.dtype, "r", header.offset, header.shape, header.order)
+    try:
+        check_text(array)
+    except ValueError as error:
+        raise DataError(path, f"it holds {error}", _REMEDY) from None
+    return array

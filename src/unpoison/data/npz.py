@@ -14,7 +14,7 @@ from unpoison.core.notes import Note
 from unpoison.data.archives import open_zip, read_member
 from unpoison.data.formats import Format, is_file, refuse_split
 from unpoison.data.labels import LABEL_NAMES, Labels, read_labels
-from unpoison.data.npy import Header, read_header
+from unpoison.data.npy import Header, check_text, read_header
 from unpoison.data.writer import Writer
 
 _PICTURES = ("images", "data")
@@ -108,7 +108,13 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: Head
         raise DataError(path, "the array is cut short", "Fetch it again", record=member.filename.removesuffix(".npy"))
     if header.size == 0:
         return np.zeros(header.shape, header.dtype)
-    return np.frombuffer(data, header.dtype, offset=header.offset).reshape(header.shape, order=header.order)
+    array = np.frombuffer(data, header.dtype, offset=header.offset).reshape(header.shape, order=header.order)
+    try:
+        check_text(array)
+    except ValueError as error:
+        name = member.filename.removesuffix(".npy")
+        raise DataError(path, f"it holds {error}", "Write it again with numpy.savez", record=name) from None
+    return array
 
 
 def _texts(path: Path, arrays: dict[str, np.ndarray], name: str) -> list[str] | None:

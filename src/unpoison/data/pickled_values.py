@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from unpoison.core.images import Picture
+from unpoison.data.npy import check_text
 from unpoison.data.pictures import check_pixels, to_picture
 
 _BANDS = {"1": 0, "L": 1, "LA": 2, "P": 1, "RGB": 3, "RGBA": 4, "CMYK": 4}  # bytes a pixel; "1" packs 8 in a byte
@@ -206,7 +207,9 @@ def _checked_array(budget: Budget, stored: Any, dtype: Any, shape: Any, order: A
     claimed = math.prod(shape) * dtype.dtype.itemsize
     if claimed != len(raw):
         raise ValueError(f"an array that claims {claimed} bytes and has {len(raw)}")
-    return np.frombuffer(raw, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
+    array = np.frombuffer(raw, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
+    check_text(array)
+    return array
 
 
 def _as_bytes(raw: Any) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from unpoison.core.errors import DataError, UnsafeFileError
 from unpoison.core.limits import PICKLE_BYTES
-from unpoison.data.archives import open_zip, read_member
+from unpoison.data.archives import is_zip, open_zip, read_member
 from unpoison.data.pickled_values import Budget
 from unpoison.data.plain_files import read_plain
 from unpoison.data.torch_legacy import is_legacy, read_legacy
@@ -43,7 +42,7 @@ def read_torch(path: Path, *, make_tensor: Callable[[np.ndarray], Any] = lambda 
     calls = {**TENSOR_CALLS, ("torch._utils", "_rebuild_tensor_v2"): rebuild}
     if is_legacy(path):
         return read_legacy(read_plain(path, PICKLE_BYTES), path, calls=calls)
-    if not zipfile.is_zipfile(path):
+    if not is_zip(path):
         head = read_plain(path, len(_ZIP), whole=False)
         if head in (b"", _ZIP):
             raise DataError(path, "the file is empty" if not head else "the file is cut short", "Fetch it again")

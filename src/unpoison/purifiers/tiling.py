@@ -29,9 +29,13 @@ class Tile:
 
     @property
     def area(self) -> int:
-        """Pixels of the window."""
+        """Pixels of the window, by which network calls are filled; never fewer than of a core in a larger picture.
+
+        A narrow picture would else fill up every call with copies of its tile, as many as make up a whole one.
+        """
         rows, columns = self.window
-        return (rows.stop - rows.start) * (columns.stop - columns.start)
+        area = (rows.stop - rows.start) * (columns.stop - columns.start)
+        return area if self.place is None else max(area, WHOLE * WHOLE)
 
 
 def tiles(height: int, width: int, halo: int | None) -> Iterator[Tile]:

@@ -27,6 +27,7 @@ from unpoison.purifiers.base import Purifier
 from unpoison.purifiers.blocks import PurifiedPicture, finish_picture
 from unpoison.purifiers.building import Chain, build_purifier
 from unpoison.purifiers.computing import images_per_call, purify_pictures
+from unpoison.purifiers.memory import MemoryRoom
 from unpoison.purifiers.preparing import findings, looks_at_set, prepare, prepare_in
 from unpoison.purifiers.shipped import WEIGHT_FIELDS
 
@@ -118,6 +119,7 @@ class Work:
         # On the CPU every thread computes for itself; an accelerator is fed by one thread at a time.
         self._computing: AbstractContextManager = nullcontext() if on_cpu else Lock()
         self._stopped = Event()
+        self._room = MemoryRoom()
 
     def stop(self) -> None:
         """Make the threads at work give up after their current network call."""
@@ -213,6 +215,11 @@ class Work:
             DataError: one is broken, or has changed its size since the set was read.
             Stopped: `stop` was called meanwhile.
         """
+        pixels = int(self.image_set.sizes[list(rows)].prod(axis=1, dtype="int64").sum())
+        with self._room.take(pixels, tiled=self.purifier.halo is not None, given_up=lambda: self.stopped):
+            return self._purify_rows(rows, png=png)
+
+    def _purify_rows(self, rows: Sequence[int], *, png: bool) -> list[PurifiedPicture]:
         pictures = [self._decode(row) for row in rows]
         with self._computing:
             purified = purify_pictures(
