@@ -20,6 +20,8 @@ def test_means_and_the_most_changed():
     changes = [50.0, *[float(row) for row in range(1, 10)], *[1 / 3] * 10]
     facts = change_facts(image_set, changes)["change_255"]
     assert facts["mean"] == pytest.approx(np.mean(changes), abs=5e-4)
+    assert list(facts["quantiles"]) == ["0.05", "0.5", "0.95"]
+    assert list(facts["quantiles"].values()) == pytest.approx(np.quantile(changes, [0.05, 0.5, 0.95]), abs=5e-4)
     assert facts["per_class"] == {"a": 5.0, "b": 0.333}
     assert list(facts["largest"].items())[:3] == [("00000000", 50.0), ("00000009", 9.0), ("00000008", 8.0)]
     assert len(facts["largest"]) == 16

@@ -28,10 +28,10 @@ def _pictures(page: str) -> list[np.ndarray]:
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in encoded]
 
 
-def _manifest(change: dict) -> Manifest:
+def _manifest(change: dict, **facts: float) -> Manifest:
     step = Step(
         action="purify", method="fast", settings={}, seed=0, source="", result="", versions={}, device="cpu",
-        facts={"change_255": change},
+        facts={"change_255": change, **facts},
     )  # fmt: skip
     return Manifest(name="set", format="folder", count=1234, per_class={}, steps=[step])
 
@@ -76,6 +76,16 @@ def test_a_page_of_changes_has_bars_and_the_most_changed():
     assert "width:25.0%" in page
     assert "1,234 pictures" in page
     assert len(_pictures(page)) == 3
+
+
+def test_a_page_of_changes_says_what_is_usual():
+    change = {"mean": 6.5, "quantiles": {"0.05": 2.04, "0.5": 6, "0.95": 13}, "per_class": {}, "largest": {}}
+    page = changes_page(_manifest(change), [])
+    assert "Usual in this set is a change of 2.0 to 13.0" in page
+    assert "half of them have less than 6.0" in page
+    assert "a large change is no sign of poison" in page
+    assert "Noise of" not in page
+    assert "Noise of 25.0 was added" in changes_page(_manifest(change, sigma_255=25.0), [])
 
 
 def test_many_classes_are_cut_to_the_most_changed():

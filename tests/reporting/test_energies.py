@@ -50,11 +50,12 @@ def test_the_table_has_a_row_for_every_set_and_class():
     assert [row[:3] for row in rows[2:]] == [
         ["clean", "all", "100"],
         ["bad", "all", "100"],
-        *(["clean", name, "50"] for name in ("cat", "dog")),
-        *(["bad", name, "50"] for name in ("cat", "dog")),
+        *(["bad", name, "50"] for name in ("dog", "cat")),  # the highest mean first
+        *(["clean", name, "50"] for name in ("dog", "cat")),
     ]
+    assert [float(row[3]) for row in rows[4:]] == sorted((float(row[3]) for row in rows[4:]), reverse=True)
     assert float(rows[3][3]) == pytest.approx(sets[1].energies.mean(), rel=1e-3)
-    assert float(rows[5][3]) == pytest.approx(sets[0].energies[1::2].mean(), rel=1e-3)
+    assert float(rows[6][3]) == pytest.approx(sets[0].energies[1::2].mean(), rel=1e-3)
     facts = energy_facts(sets)
     assert facts[1]["per_class"]["dog"]["mean"] == pytest.approx(sets[1].energies[1::2].mean())
 
@@ -93,7 +94,28 @@ def test_the_page_says_what_it_shows_and_trusts_no_name():
     assert "<script" not in page
     assert "&lt;script&gt; (100)" in page
     assert "&lt;i&gt;.safetensors" in page
-    assert page.count("<tr>") == 1 + 2 + 4
+    assert page.count("<tr>") == 1 + 2 + 1 + 4
+    assert page.index("By set") < page.index("By class")
+    assert "<details open>" in page
+
+
+def test_many_classes_wait_to_be_asked_for():
+    many = SetEnergies("x", np.arange(30, dtype=np.float32), np.arange(30), [f"c{k}" for k in range(30)])
+    page = energies_page([many], model="m")
+    assert "<details><summary>30 classes, those of the highest mean energy first" in page
+    assert page.index("c29") < page.index("c0<")
+
+
+def test_axes_have_round_values():
+    tiny = SetEnergies("x", np.linspace(-3.462e-05, 8.1e-05, 50, dtype=np.float32), np.zeros(50, int), ["a"])
+    drawing = histogram([tiny])
+    assert "energy in units of 10⁻⁵" in drawing
+    assert re.findall(r">(-?[\d.]+)</text>", drawing) == ["-2", "0", "2", "4", "6", "8"]
+    assert "e-05" not in energies_page([tiny], model="m")
+    plain = SetEnergies("x", np.linspace(-0.43, 0.12, 50, dtype=np.float32), np.zeros(50, int), ["a"])
+    assert re.findall(r">(-?[\d.]+)</text>", histogram([plain])) == ["-0.4", "-0.3", "-0.2", "-0.1", "0.0", "0.1"]
+    large = SetEnergies("x", np.linspace(1234567, 1234999, 50), np.zeros(50, int), ["a"])
+    assert "energy in units of 10⁶" in histogram([large])
 
 
 def test_the_command_measures_sets_side_by_side(tmp_path, tiny_energy):

@@ -96,6 +96,7 @@ def changes_page(manifest: Manifest, panels: Sequence[Panel]) -> str:
         f"<h1>{escape(manifest.name)}: what purification changed</h1>"
         f'<p class="soft">{_describe(step.settings, step.seed)} {manifest.count:,} pictures.</p>'
         f'<p><b class="figure">{change["mean"]:.1f}</b> mean change. <span class="soft">{_UNIT}</span></p>'
+        f'<p class="soft">{_usual(change, step.facts.get("sigma_255"))}</p>'
         f"{bars}<h2>The {len(panels)} most changed pictures</h2>" + gallery(panels),
     )
 
@@ -150,6 +151,27 @@ def _figure(one: Panel) -> str:
         f'<figure style="width:{3 * width + 2 * _GAP}px"><div class="triple">{images}</div>'
         f"<figcaption><b>{one.change_255:.1f}</b> {escape(name)}{note}</figcaption></figure>"
     )
+
+
+def _usual(change: Mapping[str, Any], sigma_255: float | None) -> str:
+    """What is normal, so that nobody takes for poison what the method does to every picture."""
+    sentences = []
+    if "quantiles" in change:  # not in manifests of earlier versions
+        low, middle, high = change["quantiles"].values()
+        sentences.append(
+            f"Usual in this set is a change of {low:.1f} to {high:.1f}, as nine of ten pictures have; half of them "
+            f"have less than {middle:.1f}."
+        )
+    if sigma_255 is not None:
+        sentences.append(
+            f"Noise of {sigma_255:.1f} was added, which alone would be a change of {sigma_255:.1f}, and taken out "
+            "again; what is left is mostly fine texture that went with it."
+        )
+    sentences.append(
+        "Pictures and classes with much texture change more than plain ones, clean or not: a large change is no sign "
+        "of poison, and a small one no sign that there is none."
+    )
+    return " ".join(sentences)
 
 
 def _class_bars(per_class: Mapping[str, float]) -> str:

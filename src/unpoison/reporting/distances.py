@@ -97,7 +97,7 @@ def distances_page(stations: Sequence[Station], *, field: str, method: str, mode
         ]
     head = "".join(f"<th>{escape(cell)}</th>" for cell in _head(stations[0], field))
     rows = "".join(f"<tr>{_row(station)}</tr>" for station in stations)
-    body.append(f'<h2>In numbers</h2><div class="scroll"><table class="plain"><tr>{head}</tr>{rows}</table></div>')
+    body.append(f'<h2>In numbers</h2><div class="scroll"><table class="figures"><tr>{head}</tr>{rows}</table></div>')
     return page("Distances", "".join(body))
 
 

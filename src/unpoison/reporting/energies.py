@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import numpy as np
 
+from unpoison.reporting.axes import Unit, round_values
 from unpoison.reporting.pages import page
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _COLOURS = ("#2b7a4b", "#b3372f", "#4a76b8", "#b07d1c", "#7a4ba0", "#5d6b7e")
 _BINS = 60
 _WIDTH, _HEIGHT = 900, 260  # of the drawing
+_EDGE = 30  # nearer to its ends a label of the axis would be cut off
+_TEXT = 'font-size="14" fill="#5d6b7e"'
+_OPEN = 20  # rows of the table of classes that show without being asked for
 _CUT = 0.001  # share of all pictures beyond either end of the axis
 _HEAD = ("images", "mean", "sd", *(f"{100 * q:.0f} %" for q in QUANTILES))
 
@@ -68,11 +73,11 @@ def energy_facts(sets: Sequence[SetEnergies]) -> list[dict[str, Any]]:
 
 
 def energy_table(sets: Sequence[SetEnergies]) -> str:
-    """The summaries as a Markdown table: first the sets, then their classes."""
+    """The summaries as a Markdown table: first the sets, then their classes, the highest mean first."""
     lines = [
         f"| set | class | {' | '.join(_HEAD)} |",
         f"|---|---|{'---:|' * len(_HEAD)}",
-        *(f"| {' | '.join(cells)} |" for cells in _rows(sets)),
+        *(f"| {' | '.join(cells)} |" for cells in (*_set_rows(sets, _plain), *_class_rows(sets, _plain))),
     ]
     return "\n".join(lines)
 
@@ -88,16 +93,21 @@ def energies_page(sets: Sequence[SetEnergies], *, model: str) -> str:
         f'<span style="color:{_colour(number)}">&#9632;</span> {escape(one.name)} ({len(one.energies):,})'
         for number, one in enumerate(sets)
     )
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in ("set", "class", *_HEAD))
-    rows = "".join(f"<tr>{''.join(_cell(text, place) for place, text in enumerate(row))}</tr>" for row in _rows(sets))
+    unit = Unit.of(_all(sets))
+    by_class = list(_class_rows(sets, unit.show))
     return page(
         "Energies",
         f"<h1>Energies of {escape(', '.join(one.name for one in sets))}</h1>"
         f'<p class="soft">Model {escape(model)}. Lower is more natural to the model; only differences mean anything, '
         "and only under the same model.</p>"
-        f"<h2>How many pictures have which energy</h2><p>{legend}</p>{histogram(sets)}"
-        f'<p class="soft">Heights are shares of each set. The outermost bars hold what lies beyond them too.</p>'
-        f'<h2>By set and class</h2><div class="scroll"><table class="plain"><tr>{head}</tr>{rows}</table></div>',
+        f"<h2>How many pictures have which energy</h2><p>{legend}</p>"
+        f'<div class="scroll">{histogram(sets)}</div>'
+        '<p class="soft">Heights are shares of each set. The outermost bars hold what lies beyond them too.</p>'
+        f"<h2>By set</h2>{_html_table(_set_rows(sets, unit.show))}"
+        f"<h2>By class</h2><details{' open' if len(by_class) <= _OPEN else ''}><summary>{len(by_class)} classes, those "
+        f"of the highest mean energy first</summary>{_html_table(by_class)}</details>"
+        f'<p class="soft">Energies{escape(unit.words)}. Under a set or class: how many pictures, mean, standard '
+        "deviation, and the energy that so many percent of the pictures lie below.</p>",
     )
 
 
@@ -111,23 +121,36 @@ def histogram(sets: Sequence[SetEnergies]) -> str:
         f'stroke="{_colour(number)}"/>'
         for number, share in enumerate(shares)
     )
-    ticks = "".join(
-        f'<text x="{place * _WIDTH:.0f}" y="{_HEIGHT + 18}" font-size="13" fill="#5d6b7e" text-anchor="{anchor}">'
-        f"{edges[0] + place * (edges[-1] - edges[0]):.4g}</text>"
-        for place, anchor in ((0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1, "end"))
-    )
+    unit = Unit.of(_all(sets))
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT + 24}" width="100%" role="img" aria-label="histogram of energies">'
-        f'{outlines}<line x1="0" y1="{_HEIGHT}" x2="{_WIDTH}" y2="{_HEIGHT}" stroke="#5d6b7e"/>{ticks}</svg>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT + 44}" width="100%" style="min-width:560px" role="img" '
+        f'aria-label="histogram of energies">{outlines}'
+        f'<line x1="0" y1="{_HEIGHT}" x2="{_WIDTH}" y2="{_HEIGHT}" stroke="#5d6b7e"/>'
+        f"{''.join(_ticks(float(edges[0]), float(edges[-1]), unit))}"
+        f'<text x="{_WIDTH / 2}" y="{_HEIGHT + 40}" {_TEXT} text-anchor="middle">energy{unit.words}</text></svg>'
     )
+
+
+def _ticks(low: float, high: float, unit: Unit) -> Iterator[str]:
+    values = round_values(low, high)
+    decimals = max(0, unit.exponent - math.floor(math.log10(values[1] - values[0]) + 1e-9))
+    for value in values:
+        x = (value - low) / (high - low) * _WIDTH
+        anchor = "start" if x < _EDGE else "end" if x > _WIDTH - _EDGE else "middle"
+        yield f'<line x1="{x:.1f}" y1="{_HEIGHT}" x2="{x:.1f}" y2="{_HEIGHT + 5}" stroke="#5d6b7e"/>'
+        yield f'<text x="{x:.1f}" y="{_HEIGHT + 20}" {_TEXT} text-anchor="{anchor}">{unit.show(value, decimals)}</text>'
 
 
 def bin_edges(sets: Sequence[SetEnergies]) -> np.ndarray:
     """Edges of the bins: from end to end of all energies, but for a few outliers."""
-    low, high = np.quantile(np.concatenate([one.energies for one in sets]).astype(np.float64), (_CUT, 1 - _CUT))
+    low, high = np.quantile(_all(sets), (_CUT, 1 - _CUT))
     if low == high:
         low, high = low - 0.5, high + 0.5
     return np.linspace(low, high, _BINS + 1)
+
+
+def _all(sets: Sequence[SetEnergies]) -> np.ndarray:
+    return np.concatenate([one.energies for one in sets]).astype(np.float64)
 
 
 def _shares(energies: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -141,22 +164,36 @@ def _outline(heights: np.ndarray) -> str:
     return " ".join(f"{left:.1f},{top:.1f}" for left, top in zip(x, y, strict=True))
 
 
-def _rows(sets: Sequence[SetEnergies]) -> Iterator[list[str]]:
+def _plain(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _set_rows(sets: Sequence[SetEnergies], show: Callable[[float], str]) -> Iterator[list[str]]:
     for one in sets:
-        yield [one.name, "all", *_cells(one.energies)]
-    for one in sets:
-        for name, energies in one.by_class():
-            yield [one.name, name, *_cells(energies)]
+        yield [one.name, "all", *_cells(one.energies, show)]
+
+
+def _class_rows(sets: Sequence[SetEnergies], show: Callable[[float], str]) -> Iterator[list[str]]:
+    """The classes of all sets, those of the highest mean energy first."""
+    classes = [(one.name, name, energies) for one in sets for name, energies in one.by_class()]
+    for set_name, name, energies in sorted(classes, key=lambda row: -float(row[2].mean())):
+        yield [set_name, name, *_cells(energies, show)]
+
+
+def _html_table(rows: Iterable[list[str]]) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in ("set", "class", *_HEAD))
+    body = "".join(f"<tr>{''.join(_cell(text, place) for place, text in enumerate(row))}</tr>" for row in rows)
+    return f'<div class="scroll"><table class="figures"><tr>{head}</tr>{body}</table></div>'
 
 
 def _cell(text: str, place: int) -> str:
     return f"<td>{escape(text)}</td>" if place < 2 else f'<td class="number">{text}</td>'
 
 
-def _cells(energies: np.ndarray) -> list[str]:
+def _cells(energies: np.ndarray, show: Callable[[float], str]) -> list[str]:
     found = summarise(energies)
     figures = [found["mean"], found["sd"], *found["quantiles"].values()]
-    return [str(found["images"]), *(f"{figure:.4g}" for figure in figures)]
+    return [str(found["images"]), *map(show, figures)]
 
 
 def _colour(number: int) -> str:

@@ -33,6 +33,9 @@ figure { margin: .4rem 0 1rem; } figure img { max-width: 100%; image-rendering: 
 b.figure { font-size: 1.7rem; margin-right: .4rem; } span.soft { color: var(--soft); font-size: .9rem; }
 table.plain td { width: auto; padding: .2rem .6rem; overflow-wrap: anywhere; }
 table.plain td:nth-child(1) { width: 30%; padding-left: 0; } table.plain td:nth-child(3) { width: 5rem; }
+table.figures { table-layout: auto; width: auto; min-width: 100%; }
+table.figures td:nth-child(n), table.figures th { width: auto; padding: .2rem .6rem; white-space: nowrap; }
+table.figures th:nth-child(n+3) { text-align: right; }
 .gallery { display: flex; flex-wrap: wrap; gap: 1.2rem 2rem; } .gallery figure { margin: 0; max-width: 100%; }
 figcaption { overflow-wrap: anywhere; } figcaption b { color: var(--ink); }
 .triple { display: flex; gap: 8px; } .triple img { flex: 0 1 auto; min-width: 0; }
