@@ -37,3 +37,26 @@ def test_nobody_need_listen():
     with progress.bar("train resnet18", "step", is_trial=True) as on_step:
         on_step(StepInfo(1, 1))
     progress.end()
+
+
+def test_the_time_left_is_that_of_trainings_and_of_what_is_being_made():
+    told: list[StepInfo] = []
+    now = 0.0
+    progress = SuiteProgress(told.append, 4, clock=lambda: now)
+    progress.begin(1, "none / none")
+    with progress.bar("train resnet18", "step", is_trial=True) as on_step:
+        assert told[-1].left_s is None
+        now = 10
+        on_step(StepInfo(1, 2))
+        assert told[-1].left_s == 3.5 * 20
+        now = 20
+        on_step(StepInfo(2, 2))
+    progress.end()
+    progress.begin(2, "none / fast")
+    with progress.bar("fit diffusion", "it") as on_step:
+        assert told[-1].left_s == 3 * 20
+        now = 120
+        on_step(StepInfo(1, 4))
+        assert told[-1].left_s == 3 * 20 + 300
+    with progress.bar("train resnet18", "step", is_trial=True) as on_step:
+        assert told[-1].left_s == 3 * 20

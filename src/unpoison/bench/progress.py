@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from unpoison.core.progress import OnStep, StepInfo
@@ -13,18 +14,21 @@ _PARTS = 1000  # steps that a trial counts for
 class SuiteProgress:
     """One count over all trials, on which the steps of what each is made from show.
 
-    The training on its own set is taken for the whole of a trial. Trials that turn out to have a record leave the
-    count, so that the time left is that of the others.
+    The training on its own set is taken for the whole of a trial. What is made once for several trials, such as a
+    fitted model, takes its own time, from which nothing follows for the others; trials that turn out to have a record
+    leave the count.
 
     Args:
         on_step: takes shares of the whole.
         trials: how many there are.
+        clock: tells the seconds.
     """
 
-    def __init__(self, on_step: OnStep | None, trials: int):
-        self._on_step, self._trials = on_step, trials
+    def __init__(self, on_step: OnStep | None, trials: int, *, clock: Callable[[], float] = time.monotonic):
+        self._on_step, self._trials, self._clock = on_step, trials, clock
         self._made = self._found = 0
         self._name, self._share, self._is_made = "", 0.0, False
+        self._trained_s = self._trained = 0.0  # seconds of trainings so far, and how many these were
 
     def begin(self, number: int, name: str) -> None:
         """A trial begins; numbers are counted from 1."""
@@ -48,18 +52,33 @@ class SuiteProgress:
             is_trial: it is the part by which the trial's own progress is told.
         """
         self._is_made = True
-        self._tell(label)
+        began = self._clock()
+        self._tell(label, self._left(0, 0))
 
         def on_step(info: StepInfo) -> None:
-            share = info.step / max(1, info.total)
+            share, seconds = info.step / max(1, info.total), self._clock() - began
             if is_trial:
                 self._share = max(self._share, share)
-            self._tell(f"{label} {100 * share:.0f} %")
+                left = self._left(seconds, share)
+            else:
+                left = self._left(0, 0)
+                left = left + seconds * (1 - share) / share if left is not None and share else None
+            self._tell(f"{label} {100 * share:.0f} %", left)
 
         yield on_step
+        if is_trial:
+            self._trained_s += self._clock() - began
+            self._trained += 1
 
-    def _tell(self, what: str) -> None:
+    def _left(self, seconds: float, share: float) -> float | None:
+        """Seconds that the trainings still take, by those so far and that at work; None before there was one."""
+        trained = self._trained + share
+        rest = self._trials - self._found - self._made - self._share
+        return rest * (self._trained_s + seconds) / trained if trained else None
+
+    def _tell(self, what: str, left: float | None) -> None:
         if self._on_step:
             total = max(1, self._trials - self._found)
             step = round(_PARTS * (self._made + self._share))
-            self._on_step(StepInfo(step, _PARTS * total, doing=f"{self._name}: {what}"))
+            doing = f"{self._name}: {what}"
+            self._on_step(StepInfo(step, _PARTS * total, doing=doing, left_s=left))

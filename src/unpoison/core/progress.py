@@ -16,7 +16,7 @@ from tqdm import tqdm
 from unpoison.core.errors import show_control
 
 _FIRST_S = 1.0  # what is over by then needs no bar
-_PERCENT_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left{postfix}"
+_PERCENT_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,14 @@ class StepInfo:
         total: how many there are.
         values: figures of this step, e.g. `{"loss": 0.1}`.
         doing: what is being done just now, where that changes on the way.
+        left_s: seconds that are left, where the loop knows more than its pace so far tells.
     """
 
     step: int
     total: int
     values: Mapping[str, float] = field(default_factory=dict)
     doing: str = ""
+    left_s: float | None = None
 
 
 OnStep = Callable[[StepInfo], None]
@@ -179,8 +181,11 @@ class LogLines:
         words += [f"{name} {value:.4g}" for name, value in info.values.items()]
         gone = self._clock() - self._began
         words.append(f"{duration(gone)} gone")
-        if self._first < info.step < info.total:
-            words.append(f"about {duration(gone * (info.total - info.step) / (info.step - self._first))} left")
+        left = info.left_s
+        if left is None and self._first < info.step:
+            left = gone * (info.total - info.step) / (info.step - self._first)
+        if left is not None and info.step < info.total:
+            words.append(f"about {duration(left)} left")
         return [*([info.doing] if info.doing else []), ", ".join(words)]
 
 
@@ -191,7 +196,7 @@ class _Bar:
 
     def __init__(self, label: str, unit: str):
         self._label = label
-        style = {"bar_format": _PERCENT_BAR, "smoothing": 0} if unit == "%" else {"unit": unit}
+        style = {"bar_format": _PERCENT_BAR} if unit == "%" else {"unit": unit}
         self._bar = tqdm(desc=label, delay=_FIRST_S, mininterval=0.25, dynamic_ncols=True, **style)
         self._first = True
 
@@ -205,6 +210,8 @@ class _Bar:
             bar.set_description_str(f"{self._label}: {show_control(info.doing)}", refresh=False)
         if info.values:
             bar.set_postfix({name: f"{value:.4g}" for name, value in info.values.items()}, refresh=False)
+        if info.left_s is not None:
+            bar.set_postfix_str(f"about {duration(info.left_s)} left", refresh=False)
         bar.update(info.step - bar.n)
 
     def tick(self) -> None:
