@@ -18,22 +18,22 @@ PICTURE_SIDE = 65_535
 """Pixels of a picture's side, because decoders keep something for each row; JPEG can hold no more either."""
 
 PICTURE_BYTES = 256 * 2**20
-"""Bytes of an encoded picture: more than one of the largest takes without any packing."""
+"""Bytes of an encoded picture, because the largest takes no more without any packing."""
 
 PICTURE_PASSES = 500_000_000
-"""Pixels of a JPEG times its scans, because each scan goes over all of them; about five seconds' worth."""
+"""Pixels of a JPEG times its scans, because each scan goes over all of them."""
 
 PICTURE_HEADER = 64 * 2**10
 """Bytes before the pixels of a PPM, because Pillow reads its comments byte by byte."""
 
 UNPACKED_ROOM = 64 * 2**20
-"""Bytes that any file may unpack to: black pictures pack a thousandfold."""
+"""Bytes that any file may unpack to, because black pictures pack a thousandfold."""
 
 UNPACKED_RATIO = 100
 """How many times its own size a file may unpack to beyond that, because pictures pack at most a few times."""
 
 PICKLE_BYTES = 8 * 2**30
-"""Bytes of a pickle, which is held in memory whole."""
+"""Bytes of a pickle, because it is held in memory whole."""
 
 NAME_BYTES = 250
 """Bytes of a folder's or a file's name without extension, because file systems hold 255."""
@@ -45,7 +45,7 @@ TEXT_LENGTH = 4096
 """Characters of an id or of a class's name, because arrays of text give each as much room as the longest takes."""
 
 TEXT_BYTES = 16 * 2**20
-"""Bytes of a text file beside a set, such as the names of its classes."""
+"""Bytes of a text file beside a set, because it holds names, one a line."""
 
 LABEL_BYTES = 2**20
-"""Bytes of a label that is stored in a file of its own."""
+"""Bytes of a label in a file of its own, because it holds one number or name."""

@@ -12,10 +12,12 @@ import numpy as np
 
 from unpoison.core.errors import DataError, SettingsError, require
 from unpoison.core.images import ImageSet, Picture
+from unpoison.core.limits import PICTURE_BYTES
 from unpoison.data.labels import Labels, read_labels
 from unpoison.data.parquet_shards import RowGroup
 from unpoison.data.picture_table import IMAGE_COLUMNS, LABEL_COLUMNS
 from unpoison.data.pictures import decode, measure
+from unpoison.data.plain_files import read_plain
 from unpoison.data.stored_names import choose_ids
 from unpoison.data.table_columns import TableColumns
 
@@ -141,9 +143,10 @@ def _bytes(stored: dict[str, Any] | None, row: int) -> bytes:
     if stored.get("bytes") is not None:
         return stored["bytes"]
     try:
-        return Path(stored["path"]).read_bytes()
-    except (KeyError, TypeError, ValueError, OSError):
-        raise DataError(_NAME, "the picture is not embedded, and no file is there", _REMEDY, record=row) from None
+        return read_plain(Path(stored["path"]), PICTURE_BYTES)
+    except (KeyError, TypeError, ValueError, DataError) as error:
+        why = error.problem if isinstance(error, DataError) else "no file is there"
+        raise DataError(_NAME, f"the picture is not embedded, and {why}", _REMEDY, record=row) from None
 
 
 def _measure(stored: dict[str, Any] | None) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unpoison.core.errors import DataError
+from unpoison.data.npy import read_npy
 from unpoison.data.torch_files import read_torch
 
 MARGIN = 4  # rows and columns that are cut off, for the first two are the random start
@@ -142,7 +143,7 @@ def read_tables(path: Path) -> Tensor:
 
 
 def _read(path: Path) -> Any:
-    return np.load(path, allow_pickle=False) if path.suffix == ".npy" else read_torch(path)
+    return read_npy(path) if path.suffix == ".npy" else read_torch(path)
 
 
 def _stable_tables(height: int, width: int, norm: SearchNorm, generator: torch.Generator) -> tuple[Tensor, Tensor]:
