@@ -45,5 +45,5 @@ def test_large_and_broken_pictures(tmp_path):
 
 
 def test_in_words(make_set):
-    assert repr(make_set(5)) == "<ArrayImageSet array: 5 pictures of 16x16 in 3 classes>"
-    assert repr(make_set(5).subset([])) == "<_Subset array: 0 pictures in 3 classes>"
+    assert repr(make_set(5)) == "<ImageSet array: 5 pictures of 16x16 in 3 classes>"
+    assert repr(make_set(5).subset([])) == "<ImageSet array: 0 pictures in 3 classes>"

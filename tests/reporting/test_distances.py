@@ -105,5 +105,14 @@ def test_the_command_follows_both_methods(tmp_path, make_set, tiny_energy, tiny_
 
 
 def test_the_command_refuses_other_methods(tmp_path):
-    result = CliRunner().invoke(cli, ["distances", "a", "b", "--method", "puregen-reps"])
+    result = CliRunner().invoke(cli, ["distances", "digits", "digits", "--method", "puregen-reps"])
     assert isinstance(result.exception, SettingsError)
+
+
+def test_axes_have_round_values():
+    stations = [Station(step, 1.234, 0.9, 1.0, 0.5, -3.1e-5 + 1e-7 * step, -2.9e-5) for step in range(0, 101, 50)]
+    page = distances_page(stations, field="steps", method="m", model="m", pictures=2)
+    assert "in units of 10⁻⁵" in page
+    assert ">-3.0</text>" in page
+    assert "e-05</text>" not in page
+    assert ">1.2</text>" in page

@@ -164,7 +164,7 @@ class ImageSet(ABC):
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {describe(self)}>"
+        return f"<ImageSet {describe(self)}>"
 
     def _repr_html_(self) -> str:
         return to_html(self)

@@ -70,9 +70,8 @@ def _choose(device_type: str) -> Choice:
 
 def native_bf16() -> str:
     """Which instructions of this processor compute bf16, as torch names them; empty if none do."""
-    capabilities: dict[str, bool] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # not in the oldest builds of torch that we take
+    # Not in the oldest builds of torch that we take.
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return next((name for name in _NATIVE if capabilities.get(name)), "")
 
 

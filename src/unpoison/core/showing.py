@@ -34,7 +34,8 @@ def to_html(image_set: ImageSet) -> str:
     if len(unknown):
         groups.append(("without label", unknown))
     rows = "".join(
-        f'<tr><td style="text-align:left">{escape(name)}</td><td style="text-align:right">{len(found):,}</td>'
+        f'<tr><td style="text-align:left">{escape(name)}</td>'
+        f'<td style="text-align:right;padding:0 12px">{len(found):,}</td>'
         f'<td style="text-align:left">{"".join(_images(image_set, found[:_PICTURES]))}</td></tr>'
         for name, found in groups[:_CLASSES]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,3 +55,10 @@ def round_values(low: float, high: float) -> list[float]:
         round(number * step, 12 - math.floor(math.log10(step)))
         for number in range(math.ceil(low / step), math.floor(high / step) + 1)
     ]
+
+
+def label_values(values: Sequence[float], unit: Unit) -> list[str]:
+    """Round values as they stand on an axis, with as many decimals as tell them apart."""
+    step = values[1] - values[0] if len(values) > 1 else 1.0
+    decimals = max(0, unit.exponent - math.floor(math.log10(step) + 1e-9))
+    return [unit.show(value, decimals) for value in values]

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+import numpy as np
+
 from unpoison.purifiers.distances import Station, crossing
+from unpoison.reporting.axes import Unit, label_values, round_values
 from unpoison.reporting.pages import page
 
 _CLEAN, _POISONED, _CONTROL = "#2b7a4b", "#b3372f", "#4a76b8"
@@ -114,6 +117,8 @@ def chart(stations: Sequence[Station], curves: Sequence[_Curve], *, field: str, 
     low = 0.0 if from_zero else min(map(min, heights))
     high = max(map(max, heights))
     last = stations[-1].strength
+    values = round_values(low, high) if high > low else [low]
+    unit = Unit.of(np.array(heights))
 
     def x(strength: float) -> float:
         return _LEFT + (_WIDTH - _LEFT - 8) * strength / (last or 1)
@@ -126,8 +131,8 @@ def chart(stations: Sequence[Station], curves: Sequence[_Curve], *, field: str, 
         *(_text(x(part * last), _HEIGHT + 26, f"{part * last:.4g}", "middle") for part in _QUARTERS[:-1]),
         _text(_WIDTH, _HEIGHT + 26, f"{field} {last}", "end"),
         *(
-            _text(_LEFT - 8, y(low + part * (high - low)) + 4, f"{low + part * (high - low):.4g}", "end")
-            for part in _QUARTERS
+            _text(_LEFT - 8, y(value) + 4, label, "end")
+            for value, label in zip(values, label_values(values, unit), strict=True)
         ),
     ]
     if found := crossing(stations):
@@ -137,8 +142,10 @@ def chart(stations: Sequence[Station], curves: Sequence[_Curve], *, field: str, 
             f'<line class="crossing" x1="{place:.1f}" y1="8" x2="{place:.1f}" y2="{_HEIGHT + 8}" stroke="#1c2430" '
             f'stroke-dasharray="5 4"/>{_text(place + aside, _HEIGHT, f"from {found.strength} on", anchor)}'
         )
-    for curve, values in zip(curves, heights, strict=True):
-        corners = [(x(station.strength), y(value)) for station, value in zip(stations, values, strict=True)]
+    if unit.exponent:
+        drawn.append(_text(_LEFT + 8, 18, unit.words.strip(), "start"))
+    for curve, reached in zip(curves, heights, strict=True):
+        corners = [(x(station.strength), y(value)) for station, value in zip(stations, reached, strict=True)]
         points = " ".join(f"{left:.1f},{top:.1f}" for left, top in corners)
         dash = ' stroke-dasharray="4 5"' if curve.dashed else ""
         drawn.append(f'<polyline points="{points}" fill="none" stroke="{curve.colour}" stroke-width="2"{dash}/>')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unpoison.reporting.axes import Unit, round_values
+from unpoison.reporting.axes import Unit, label_values, round_values
 from unpoison.reporting.pages import page
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -133,12 +132,11 @@ def histogram(sets: Sequence[SetEnergies]) -> str:
 
 def _ticks(low: float, high: float, unit: Unit) -> Iterator[str]:
     values = round_values(low, high)
-    decimals = max(0, unit.exponent - math.floor(math.log10(values[1] - values[0]) + 1e-9))
-    for value in values:
+    for value, label in zip(values, label_values(values, unit), strict=True):
         x = (value - low) / (high - low) * _WIDTH
         anchor = "start" if x < _EDGE else "end" if x > _WIDTH - _EDGE else "middle"
         yield f'<line x1="{x:.1f}" y1="{_HEIGHT}" x2="{x:.1f}" y2="{_HEIGHT + 5}" stroke="#5d6b7e"/>'
-        yield f'<text x="{x:.1f}" y="{_HEIGHT + 20}" {_TEXT} text-anchor="{anchor}">{unit.show(value, decimals)}</text>'
+        yield f'<text x="{x:.1f}" y="{_HEIGHT + 20}" {_TEXT} text-anchor="{anchor}">{label}</text>'
 
 
 def bin_edges(sets: Sequence[SetEnergies]) -> np.ndarray:
