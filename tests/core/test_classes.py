@@ -30,8 +30,20 @@ def test_strange_classes_are_refused():
 def test_where_one_has_numbers_only_they_count_and_a_line_says_so():
     with pytest.warns(DataWarning, match="test: classes matched by number with those of train"):
         assert match_labels(np.array([0, 1]), ("0", "1"), ("cat", "dog", "emu"), **ABOUT).tolist() == [0, 1]
+    with pytest.warns(DataWarning, match="matched by number"):
+        assert match_labels(np.array([0, 1]), ("cat", "dog"), ("0", "1"), **ABOUT).tolist() == [0, 1]
+    with pytest.raises(SettingsError, match="pictures of cat, emu, but the classes of train are 0, 1, 2"):
+        match_labels(np.array([0, 1]), ("cat", "emu"), ("0", "1", "2"), **ABOUT)  # which of them is missing?
     with pytest.raises(SettingsError, match="pictures of 2"):
         match_labels(np.array([2]), ("0", "1", "2"), ("cat", "dog"), **ABOUT)
+
+
+def test_folders_called_by_numbers_are_matched_by_name():
+    """Sorted as text they stand in another order."""
+    numbers, folders = [str(number) for number in range(11)], sorted(str(number) for number in range(11))
+    assert folders.index("10") == 2
+    assert match_labels(np.array([10, 2]), numbers, folders, **ABOUT).tolist() == [2, 3]
+    assert match_labels(np.array([2, 3]), folders, numbers, **ABOUT).tolist() == [10, 2]
 
 
 def test_a_set_in_other_numbers():

@@ -95,6 +95,13 @@ def test_texts_are_names_of_classes(tmp_path):
     assert (image_set.labels.tolist(), image_set.class_names) == ([1, 0, 1], ("cat", "dog"))
 
 
+def test_numbers_stored_as_texts_keep_their_order(tmp_path):
+    labels = np.array(["10", "2", "unknown", "1"])
+    np.savez(tmp_path / "x.npz", images=np.zeros((4, 4, 4, 3), np.uint8), labels=labels)
+    image_set = read(tmp_path / "x.npz")
+    assert (image_set.labels.tolist(), image_set.class_names) == ([2, 1, 3, 0], ("1", "2", "10", "unknown"))
+
+
 def test_what_is_not_read_is_said(tmp_path):
     images = np.zeros((2, 4, 4, 3), np.uint8)
     np.savez(tmp_path / "x.npz", images=images, labels=np.array([[0, 1], [1, 0]]), weights=np.ones(2))

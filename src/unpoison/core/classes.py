@@ -40,11 +40,15 @@ def match_labels(
     present = [names[label] for label in np.unique(labels[labels >= 0])]
     if tuple(names) == tuple(wanted) or not present:
         return labels
-    if _are_numbers(names) != _are_numbers(wanted) and len(names) <= len(wanted):
+    strange = [class_name for class_name in present if class_name not in wanted]
+    # Numbers without names may leave out the last classes, a folder any class: then its numbers mean something else.
+    nameless = (_are_numbers(names) and len(names) <= len(wanted)) or (
+        _are_numbers(wanted) and len(names) == len(wanted)
+    )
+    if strange and nameless:
         what = f"classes matched by number with those of {wanted_by}, as one of the two names none"
         tell(name, [Note(what, len(present))])
         return labels
-    strange = [class_name for class_name in present if class_name not in wanted]
     if strange:
         raise SettingsError(
             f"{name} has pictures of {list_names(strange)}, but the classes of {wanted_by} are {list_names(wanted)}; "

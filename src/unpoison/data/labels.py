@@ -43,7 +43,7 @@ def read_labels(
     """Make class indices of stored labels. Purifying needs none, so that what is not understood becomes unknown.
 
     Whole numbers, also as floats, are class indices. Where there are none, texts are names of classes, which are
-    sorted. None is unknown. All else, such as lists of several labels, is unknown too, and a note says so.
+    sorted, 2 before 10. None is unknown. All else, such as lists of several labels, is unknown too, and a note says so.
 
     Args:
         path: of the file, for errors.
@@ -70,7 +70,8 @@ def read_labels(
                 numbers[row] = value
         names = name_classes(path, numbers) if names is None else names
     else:
-        names = sorted({value for value in known if isinstance(value, str)}) if names is None else names
+        if names is None:
+            names = sorted({value for value in known if isinstance(value, str)}, key=_by_number)
         index = {name: number for number, name in enumerate(names)}
         for row, value in enumerate(known):
             if isinstance(value, str):
@@ -82,6 +83,12 @@ def read_labels(
     kind = f"'{first[:40]}'" if isinstance(first, str) else type(first).__name__
     what = f"labels that are no class but {kind}, taken as unknown"
     return Labels(numbers, names, (Note.of(what, map(name_row, unread)),))
+
+
+def _by_number(name: str) -> tuple[bool, int, str]:
+    """Sorts names that are numbers as numbers, before the others."""
+    is_number = name.isascii() and name.isdigit() and len(name) < 19
+    return not is_number, int(name) if is_number else 0, name
 
 
 def _check_range(path: Path, values: Iterable[Any], name_row: Callable[[int], str]) -> None:
