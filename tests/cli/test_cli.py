@@ -137,6 +137,10 @@ def test_dry_run_prints_what_results(run, tmp_path):
         (["purify", "digits", "out", "--profile", "lite"], "did you mean 'light'?"),
         (["purify", "digits", "out", "--method", "jpeg", "--set", "quality=0"], "quality=0"),
         (["purify", "digits", "out", "--method", "jpeg", "--device", "quantum"], "device 'quantum'"),
+        (
+            ["convert", "digits", "out", "--to", "npy"],
+            "no format 'npy'; did you mean 'npz'? Choose from npz, parquet, ",
+        ),
         (["poison", "digits", "out", "--attack", "lps"], "did you mean 'lsp'?"),
         (["poison", "digits", "out", "--attack", "lsp", "--epsilon", "8"], "did you mean 8/255?"),
         (["train", "digits", "--test", "digits#exam", "--out", "net"], "exam"),
@@ -154,6 +158,12 @@ def test_a_mistake_is_one_line_and_exit_code_2(run, monkeypatch, tmp_path, argum
     assert len(err.strip().splitlines()) == 1
     assert out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_does_not_exist_has_a_neighbour(run):
+    code, _, err = run("purfy", "a", "b")
+    assert code == 2
+    assert "there is no command 'purfy'; did you mean 'purify'?" in err
 
 
 @pytest.mark.parametrize("option", [("--seed", "-1"), ("--batch-size", "0"), ("--steps", "0")])

@@ -15,6 +15,7 @@ from unpoison.core.errors import UnpoisonError, show_control
 from unpoison.core.memory import collect_rarely, keep_memory
 from unpoison.core.methods import load_method
 from unpoison.core.notes import DataWarning
+from unpoison.core.suggestions import suggest
 
 _COMMANDS = {
     "demo": "unpoison.cli.demo:demo",
@@ -49,6 +50,14 @@ class _Commands(options.Group):
                 if goes_on
                 else "nothing was kept, the same command begins again"
             )
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Names the nearest command where there is none of this name."""
+        if args[0] not in _COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"there is no command '{args[0]}'{suggest(args[0], _COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

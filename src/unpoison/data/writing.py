@@ -12,6 +12,7 @@ from unpoison.core.images import ImageSet, note_modes
 from unpoison.core.methods import load_method
 from unpoison.core.notes import Note, tell
 from unpoison.core.progress import OnStep, StepInfo
+from unpoison.core.suggestions import suggest
 from unpoison.data.delivery import hold_place, prepare_place, publish
 from unpoison.data.methods import METHODS
 from unpoison.data.writer import Writer
@@ -104,6 +105,8 @@ def check_writable(target: Path, format: str | None, *, source: ImageSet) -> Non
 def _writer(target: Path, format: str | None, source: ImageSet) -> type[Writer]:  # noqa: A002
     name = format or default_format(source.format, target)
     _check_suffix(target, name)
+    if name not in METHODS:
+        raise SettingsError(f"there is no format '{name}'{suggest(name, _written())}")
     writer = load_method(METHODS, name, kind="format").writer
     if writer is None:
         raise SettingsError(f"format '{name}' is read but not written; choose from {', '.join(_written())}")
