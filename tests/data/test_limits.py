@@ -195,3 +195,46 @@ def test_a_zip_of_several_disks_is_no_zip(tmp_path):
     data[data.rindex(b"PK\x06\x07") + 4] = 1  # on which disk its end lies
     path.write_bytes(data)
     _refused(path, "x.pt")
+
+
+def _tar_gz(path, *members):
+    import tarfile
+
+    with tarfile.open(path, "w:gz", format=tarfile.GNU_FORMAT) as archive:
+        for name, kind, data in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.size = kind, len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def test_members_of_other_kinds_are_refused(tmp_path):
+    import tarfile
+
+    from unpoison.data.archives import read_tar
+
+    kinds = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.GNUTYPE_SPARSE)
+    for kind in kinds:
+        path = _tar_gz(tmp_path / "x.tar.gz", ("set/cat/a.png", kind, b""))
+        with pytest.raises(DataError) as caught:
+            read_tar(path, lambda name: True)
+        assert_one_line(caught.value, "x.tar.gz")
+
+
+def test_headers_upon_headers_end(tmp_path):
+    import tarfile
+
+    from unpoison.data.archives import read_tar
+
+    path = _tar_gz(tmp_path / "x.tar.gz", *[("a", tarfile.GNUTYPE_LONGNAME, b"name\0")] * 5000)
+    with pytest.raises(DataError) as caught:
+        read_tar(path, lambda name: True)
+    assert_one_line(caught.value, "x.tar.gz", "broken")
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("name", ["x.zip", "x.npz", "x.pt"])
+def test_unusual_packings_are_refused(tmp_path, packing, name):
+    with zipfile.ZipFile(tmp_path / name, "w", packing) as archive:
+        archive.writestr("x/data.pkl", b"\x80\x02].")
+    _refused(tmp_path / name, name)

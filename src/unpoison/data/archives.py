@@ -16,6 +16,7 @@ from unpoison.core.errors import DataError, UnsafeFileError
 from unpoison.core.limits import UNPACKED_RATIO, UNPACKED_ROOM
 from unpoison.data.plain_files import open_plain
 
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _REMEDY = "Fetch it again from its publisher, or unpack it by hand and check it"
 
 
@@ -44,8 +45,9 @@ def read_tar(path: Path, wanted: Callable[[PurePosixPath], bool], *, most: int |
         ):
             for member in archive:
                 check_member(path, member.name)
-                if not (member.isfile() or member.isdir()):
-                    raise UnsafeFileError(path, "the member is a link or a device", _REMEDY, record=member.name)
+                if not (member.isfile() or member.isdir()) or member.issparse():
+                    problem = "the member is a link, a device or a sparse file"
+                    raise UnsafeFileError(path, problem, _REMEDY, record=member.name)
                 name = PurePosixPath(member.name)
                 if member.isfile() and wanted(name):
                     kept += member.size
@@ -55,7 +57,7 @@ def read_tar(path: Path, wanted: Callable[[PurePosixPath], bool], *, most: int |
                         found[str(name)] = file.read()  # type: ignore[union-attr]
             while bounded.read(2**20):  # to the very end, where gzip keeps its checksum
                 pass
-    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise DataError(path, f"the archive is broken ({error})", "Fetch it again") from None
     return found
 
@@ -85,6 +87,10 @@ def open_zip(path: Path) -> zipfile.ZipFile:
             check_member(path, member.filename)
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise UnsafeFileError(path, "the member is a link", _REMEDY, record=member.filename)
+            if member.compress_type not in PACKINGS:
+                # Others take gigabytes for what their header says.
+                problem = "the member is packed in an unusual way"
+                raise UnsafeFileError(path, problem, "Pack it again, with deflate", record=member.filename)
         check_unpacked(path, sum(member.file_size for member in archive.infolist()))
     except UnsafeFileError:
         archive.close()

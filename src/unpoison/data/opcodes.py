@@ -47,6 +47,8 @@ def outline_torch(path: Path) -> Outline:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            if archive.getinfo(names[0]).compress_type != zipfile.ZIP_STORED:  # torch never packs
+                return Outline()
             with archive.open(names[0]) as file:
                 return outline_bytes(file.read(HEAD))
     # NotImplementedError: a compression that zipfile does not know. What is wrong, the reader itself says.
