@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import pickle
 import tarfile
 import zipfile
@@ -89,10 +90,24 @@ def test_bad_archives(class_folder, tmp_path, monkeypatch):
     with pytest.raises(UnsafeFileError, match="leaves the archive"):
         read(tmp_path / "up.zip")
     packed = _pack(tmp_path / "large.tar.gz", class_folder)
-    monkeypatch.setattr(archived_folder, "_IN_MEMORY", 100)
+    monkeypatch.setattr(archived_folder, "ARCHIVE_BYTES", 100)
     with pytest.raises(DataError) as caught:
         read(packed)
     assert_one_line(caught.value, "large.tar.gz", "unpacks to over", "Unpack it with tar -xzf")
+
+
+def test_a_bomb_is_no_picture(tmp_path, class_folder, monkeypatch):
+    with tarfile.open(tmp_path / "bomb.tar.gz", "w:gz", compresslevel=1) as archive:
+        member = tarfile.TarInfo("cat/0.bin")
+        member.size = 80 * 2**20
+        archive.addfile(member, io.BytesIO(bytes(member.size)))
+        archive.add(next(class_folder.glob("cat/*.png")), "cat/1.png")
+    with pytest.raises(UnsafeFileError, match="zip bomb"):
+        read(tmp_path / "bomb.tar.gz")
+    packed = _pack(tmp_path / "s.zip", class_folder)
+    monkeypatch.setattr(archived_folder, "PICTURE_BYTES", 10)
+    with pytest.raises(UnsafeFileError, match="a picture of"):
+        read(packed)
 
 
 def test_a_broken_picture_is_named(class_folder, tmp_path):

@@ -32,6 +32,9 @@ UNPACKED_ROOM = 64 * 2**20
 UNPACKED_RATIO = 100
 """How many times its own size a file may unpack to beyond that, because pictures pack at most a few times."""
 
+ARCHIVE_BYTES = 2**30
+"""Bytes of the pictures in a .tar.gz, because it is read from end to end and they are held in memory."""
+
 PICKLE_BYTES = 8 * 2**30
 """Bytes of a pickle, because it is held in memory whole."""
 

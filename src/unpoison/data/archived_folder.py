@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
-import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
 
-from unpoison.core.errors import DataError
+from unpoison.core.errors import DataError, UnsafeFileError
 from unpoison.core.images import ImageSet, Picture
+from unpoison.core.limits import ARCHIVE_BYTES, PICTURE_BYTES
 from unpoison.core.notes import Note
-from unpoison.data.archives import open_zip, read_member, read_tar
+from unpoison.data.archives import first_names, open_zip, read_member, read_tar
 from unpoison.data.folder import CLASS_FILE, choose_folder, order_classes
 from unpoison.data.formats import Format, note_unread
 from unpoison.data.picture_files import OWN_FILES
 from unpoison.data.pictures import SUFFIXES, decode, measure
 
 _GZIPPED = (".tar.gz", ".tgz")
-_IN_MEMORY = 2**30  # bytes of pictures from a .tar.gz, which can only be read from end to end
 _LOOKED_AT = 50  # members until a .tar.gz of pictures should have shown one
 
 
@@ -125,14 +121,20 @@ def _open(path: Path) -> tuple[list[str], _Members]:
     """Paths of all files in an archive, and what reads them."""
     if path.name.lower().endswith(".zip"):
         with open_zip(path) as archive:
-            return [member.filename for member in archive.infolist() if not member.is_dir()], _Zip(path)
+            found = [member for member in archive.infolist() if not member.is_dir()]
+        for member in found:
+            if member.file_size > PICTURE_BYTES and _is_picture(member.filename):
+                raise UnsafeFileError(
+                    path, f"a picture of {member.file_size} bytes", "Remove it", record=member.filename
+                )
+        return [member.filename for member in found], _Zip(path)
     names: list[str] = []
 
     def wanted(name: PurePosixPath) -> bool:
         names.append(str(name))
         return name.suffix.lower() in SUFFIXES or name.name == CLASS_FILE
 
-    return names, _Loaded(read_tar(path, wanted, most=_IN_MEMORY))
+    return names, _Loaded(read_tar(path, wanted, most=ARCHIVE_BYTES))
 
 
 class _Zip:
@@ -183,16 +185,8 @@ def _claims(path: Path) -> bool:
     name = path.name.lower()
     if not path.is_file() or not name.endswith((".zip", *_GZIPPED)):
         return False
-    return name.endswith(".zip") or _shows_a_picture(path)
-
-
-def _shows_a_picture(path: Path) -> bool:
-    """Whether there is one among the first files of a `.tar.gz`; CIFAR comes in those too."""
-    try:
-        with gzip.open(path) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as archive:
-            return any(_is_picture(member.name) for member in islice(archive, _LOOKED_AT))
-    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError):
-        return False  # the reader of CIFAR says what is wrong
+    # CIFAR comes in a .tar.gz too, and its reader says what is wrong with those that are broken.
+    return name.endswith(".zip") or any(map(_is_picture, first_names(path, _LOOKED_AT)))
 
 
 FORMAT = Format(claims=_claims, read=read_archived_folder)

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from contextlib import closing
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from unpoison.core.errors import DataError, UnsafeFileError
@@ -60,6 +61,19 @@ def read_tar(path: Path, wanted: Callable[[PurePosixPath], bool], *, most: int |
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise DataError(path, f"the archive is broken ({error})", "Fetch it again") from None
     return found
+
+
+def first_names(path: Path, count: int) -> list[str]:
+    """Paths of the first members of a `.tar.gz`; none if it is broken or looks like a bomb."""
+    try:
+        with (
+            open_plain(path) as packed,
+            gzip.open(packed) as unpacked,
+            tarfile.open(fileobj=_Bounded(unpacked, path), mode="r|") as archive,
+        ):
+            return [member.name for member in islice(archive, count)]
+    except (DataError, tarfile.TarError, OSError, EOFError, zlib.error, ValueError):
+        return []
 
 
 def is_zip(path: Path) -> bool:
