@@ -161,7 +161,7 @@ def test_tables_are_kept_as_the_authors_finder_keeps_them(monkeypatch):
 @pytest.mark.parametrize(
     ("norm", "longest", "energy"), [("l2", (20, 75), (0.25, 0.45)), ("linf", (80, 600), (0.45, 0.7))]
 )
-def test_noise_falls_off_as_published_unless_each_value_is_bounded(norm, longest, energy, monkeypatch):
+def test_noise_grows_no_more_than_the_published_unless_each_value_is_bounded(norm, longest, energy, monkeypatch):
     """The authors' ten tables have 0.36 of their energy in the lower right quarter; white noise would have 0.25."""
     monkeypatch.setattr(ar_coefficients, "_POOL", 1_500_000)
     lengths_found, shares = [], []

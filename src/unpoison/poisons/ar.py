@@ -28,8 +28,8 @@ class ArSettings(Settings):
             8/255 with `linf`.
         coefficients: file of published tables, one for each class or more; empty to search for new ones.
         search_norm: which size of a new table's noise is bounded: `l2`, its length over the whole picture, as the
-            authors' finder does it; or `linf`, each value, which lets more through: noise that spreads further and
-            that harmed a small network far more (results/poisons).
+            authors' finder does it; or `linf`, each value, which lets more through: noise that grows across the picture
+            and that harmed a small network far more (results/poisons).
         quantise: how the sum becomes 8 bits.
     """
 

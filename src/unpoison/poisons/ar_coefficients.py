@@ -78,9 +78,9 @@ def search_tables(
     stable at 32 diverges at 224.
 
     What the 50 bounds is the length of the whole pattern, as in the authors' finder, although its help calls it an
-    L-infinity norm; noise that passes it falls off from the corner where it starts. The finder only knows patterns of
-    32x32; on larger ones the bound grows with the square root of their pixels. `linf` bounds each value by itself:
-    most of its tables lie beyond the length of 50, and their noise reaches further into the picture.
+    L-infinity norm; noise that passes it grows little from the corner where it starts to the opposite one. The finder
+    only knows patterns of 32x32; on larger ones the bound grows with the square root of their pixels. `linf` bounds
+    each value by itself: most of its tables lie beyond the length of 50, for their noise grows on its way.
 
     The paper searches until it finds. A first few tables can rule out all others, so here 5 % of the demand is let go
     after every pool of candidates that brings nothing.
