@@ -11,7 +11,7 @@ import pytest
 @pytest.mark.parametrize(
     ("command", "path"),
     [
-        (("purify", "digits", "out"), ("settings", "fast")),
+        (("purify", "digits", "out", "--method", "puregen-ddpm"), ("settings", "puregen-ddpm")),
         (("poison", "digits", "out", "--attack", "tap"), ("settings", "tap")),
         (("train", "digits", "--test", "digits#test", "--out", "out"), ("settings",)),
         (("fit", "ebm", "digits", "--out", "out.safetensors"), ("settings",)),
@@ -40,10 +40,23 @@ def test_doctor_says_what_auto_is_and_why(run, processor):
     assert json.loads(run("doctor", "--json")[1].splitlines()[-1])["precision"].startswith("fp32: the processor")
 
 
-def test_int8_is_for_fast(run):
-    code, out, _ = run("purify", "digits", "out", "--precision", "int8", "--dry-run")
+@pytest.mark.parametrize(
+    ("options", "used"),
+    [
+        ((), "int8"),
+        (("--precision", "int8"), "int8"),
+        (("--precision", "fp32"), "fp32"),
+        (("--sigma", "2/255", "--set", "field=0"), "fp32"),
+    ],
+)
+def test_fast_computes_in_int8_unless_there_is_too_little_noise_for_it(run, processor, options, used):
+    processor({"avx2": True})
+    code, out, _ = run("purify", "digits", "out", *options, "--dry-run")
     assert code == 0
-    assert json.loads(out)["settings"]["fast"]["precision"] == "int8"
+    assert json.loads(out)["settings"]["fast"]["precision"] == used
+
+
+def test_other_methods_have_no_int8(run):
     code, _, err = run("purify", "digits", "out", "--method", "puregen-ebm", "--precision", "int8", "--dry-run")
     assert code == 2
     assert "puregen-ebm has no precision int8; choose from auto, fp32, bf16" in err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from unpoison.bench.checking import check_classes, check_parts
 from unpoison.bench.progress import SuiteProgress
@@ -66,7 +67,8 @@ def run_suite(
     write_text(folder / "suite.toml", path.read_text(encoding="utf-8"))
     sets = {name: suite.read_set(name, root) for name in suite.sets}
     check_classes(suite, sets["train"].class_names)
-    begun = begun_precision(read_records(folder))
+    known = read_records(folder)
+    about: dict[str, Any] = {"begun": begun_precision(known), "int8": all(record.precision for record in known)}
     seeds = sorted({*suite.seeds, *(seed for defence in suite.defences.values() for seed in defence.seeds or ())})
     cells = [
         Cell(attack, name, seed, number)
@@ -77,7 +79,7 @@ def run_suite(
         if seed in (suite.seeds if defence.seeds is None else defence.seeds)
     ]
     progress = SuiteProgress(on_step, len(cells))
-    workshop = Workshop(folder / "cache", device=device, bar=progress.bar, precision=precision, begun=begun)
+    workshop = Workshop(folder / "cache", device=device, bar=progress.bar, precision=precision, **about)
     trials = Trials(suite, folder, sets, workshop)
     records: dict[Cell, TrialRecord] = {}
     in_vain = 0

@@ -82,6 +82,7 @@ class Workshop:
         bar: makes progress bars.
         precision: of every network, whatever the suite's profiles say; theirs if left out.
         begun: what `auto` stood for when the suite was begun; else the device decides.
+        int8: let `auto` be int8 where a method prefers it; not so in suites that were begun before it was there.
     """
 
     def __init__(
@@ -92,9 +93,10 @@ class Workshop:
         bar: Bar,
         precision: PrecisionOrInt8 | None = None,
         begun: Resolved | None = None,
+        int8: bool = True,
     ):
         self.folder, self.device, self.bar = folder, device, bar
-        self._place, self._asked, self._begun = choose_device(device), precision, begun
+        self._place, self._asked, self._begun, self._int8 = choose_device(device), precision, begun, int8
 
     @property
     def precision(self) -> Resolved:
@@ -105,7 +107,9 @@ class Workshop:
 
     def settle(self, settings: S) -> S:
         """Settings with the arithmetic in them that is used."""
-        return resolve(with_precision(settings, self._asked), self._place, self.precision)
+        settings = with_precision(settings, self._asked)
+        begun = None if self._int8 and settings.prefers_int8(self._place) else self.precision
+        return resolve(settings, self._place, begun)
 
     def fit(self, model: Model, clean: ImageSet) -> Made:
         """Fit a network; an interrupted fit goes on from its checkpoint."""

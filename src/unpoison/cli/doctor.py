@@ -43,8 +43,9 @@ def doctor(device: str, as_json: bool) -> None:
 
         from unpoison import purify
         from unpoison.core.device import choose_device, describe_device, versions
-        from unpoison.core.precision import choose_precision
+        from unpoison.core.precision import choose_precision, resolve
         from unpoison.data import read
+        from unpoison.purifiers.settings import FastSettings
 
         chosen = choose_device(device)
         precision = choose_precision(chosen)
@@ -54,6 +55,7 @@ def doctor(device: str, as_json: bool) -> None:
         **versions(),
         "device": describe_device(chosen),
         "precision": f"{precision.precision}: {precision.reason}",
+        "precision of fast": resolve(FastSettings(), chosen).precision,
         "cores": available_cores(),
         "free_cores": free,
         "threads": torch.get_num_threads(),
@@ -64,9 +66,9 @@ def doctor(device: str, as_json: bool) -> None:
     }
     has_driver = chosen.type == "cpu" and device == "auto" and shutil.which("nvidia-smi") is not None
     facts["advice"] = advise(facts, has_driver=has_driver)
-    lines = [f"{name:15} {value}" for name, value in facts.items() if name not in ("missing_extras", "advice")]
+    lines = [f"{name:17} {value}" for name, value in facts.items() if name not in ("missing_extras", "advice")]
     for extra, (_, purpose) in _EXTRAS.items():
-        lines.append(f"extra {extra:9} {'missing' if extra in facts['missing_extras'] else 'there'} ({purpose})")
+        lines.append(f"extra {extra:11} {'missing' if extra in facts['missing_extras'] else 'there'} ({purpose})")
     lines += ["", *(facts["advice"] or ["Nothing is missing."])]
     options.answer(as_json, "\n".join(lines), facts)
     if facts["self_test"] == "failed":

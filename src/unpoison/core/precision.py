@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -107,7 +107,7 @@ def resolve(settings: S, device: torch.device, begun: str | None = None) -> S:
     """
     precision = getattr(settings, "precision", None)
     if precision == "auto":
-        precision = begun if begun in get_args(Resolved) else choose_precision(device).precision
+        precision = begun or ("int8" if settings.prefers_int8(device) else choose_precision(device).precision)
         settings = settings.model_copy(update={"precision": precision})
     if precision == "bf16":
         _warn_of_emulation(device.type)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
@@ -18,11 +18,18 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.suggestions import suggest
 from unpoison.core.validation import explain
 
+if TYPE_CHECKING:
+    import torch
+
 
 class Settings(BaseModel):
     """Base of every method's settings: frozen, no unknown fields, all fields with defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def prefers_int8(self, device: torch.device) -> bool:
+        """Whether `auto` stands for int8: where a network has a form in whole numbers that is as good and as fast."""
+        return False
 
     @model_validator(mode="after")
     def _check_counts(self) -> Self:

@@ -95,7 +95,7 @@ def measure_ranges(
 
 def write_ranges(weights: Path, ranges: dict[str, Range]) -> None:
     """Write the file beside the weights."""
-    write_json(_beside(weights), RangesFile(weights=hash_file(weights), ranges=ranges).model_dump(mode="json"))
+    write_json(ranges_path(weights), RangesFile(weights=hash_file(weights), ranges=ranges).model_dump(mode="json"))
 
 
 def _join(name: str, ranges: list[Range]) -> Range:
@@ -106,7 +106,7 @@ def _join(name: str, ranges: list[Range]) -> Range:
 
 
 def _read(weights: Path) -> dict[str, Range]:
-    path = _beside(weights)
+    path = ranges_path(weights)
     try:
         content = RangesFile.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -118,5 +118,6 @@ def _read(weights: Path) -> dict[str, Range]:
     return content.ranges
 
 
-def _beside(weights: Path) -> Path:
+def ranges_path(weights: Path) -> Path:
+    """The file of the ranges, beside the weights."""
     return weights.with_suffix(".int8.json")

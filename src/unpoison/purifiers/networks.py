@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 
 from unpoison.core.errors import ModelError
@@ -9,7 +11,7 @@ from unpoison.core.hashing import hash_file
 from unpoison.core.precision import network_dtype
 from unpoison.core.settings import PrecisionOrInt8
 from unpoison.nets.pixel_energy import PixelEnergy
-from unpoison.nets.ranges import quantise_denoiser
+from unpoison.nets.ranges import quantise_denoiser, ranges_path
 from unpoison.nets.weights import DiffusionModel, Model, load_any
 from unpoison.purifiers.shipped import check_model, weights_path
 
@@ -68,6 +70,23 @@ def load_energy(
     if not isinstance(network, PixelEnergy):
         raise ModelError(f"{method} needs an energy model, and {model} is a diffusion model")
     return network, digests
+
+
+@cache
+def has_int8(model: str) -> bool:
+    """Whether a model has a form in whole numbers that this processor computes exactly.
+
+    Args:
+        model: name of shipped weights, or path of a weight file.
+    """
+    path = weights_path(model)
+    if not ranges_path(path).exists():
+        return False
+    try:
+        quantise_denoiser(load_any(path), path)
+    except ModelError:
+        return False
+    return True
 
 
 @torch.inference_mode(False)  # weights that are made in inference mode let no gradient through
