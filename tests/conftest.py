@@ -1,4 +1,4 @@
-"""Defaults of every test: two threads or OMP_NUM_THREADS, no network, and slow or GPU tests only on demand."""
+"""Defaults of every test: one thread or OMP_NUM_THREADS, no network, and slow or GPU tests only on demand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from unpoison.nets.schedules import Schedule
 from unpoison.nets.weights import save_model
 
 # In the environment, so that commands too leave it at that and look at no load.
-torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "2")))
+torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "1")))
 
 
 def pytest_addoption(parser):

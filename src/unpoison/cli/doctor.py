@@ -45,7 +45,7 @@ def doctor(device: str, as_json: bool) -> None:
         from unpoison.core.device import choose_device, describe_device, versions
         from unpoison.core.precision import choose_precision, resolve
         from unpoison.data import read
-        from unpoison.purifiers.settings import FastSettings
+        from unpoison.purifiers.settings import purifier_settings
 
         chosen = choose_device(device)
         precision = choose_precision(chosen)
@@ -55,7 +55,7 @@ def doctor(device: str, as_json: bool) -> None:
         **versions(),
         "device": describe_device(chosen),
         "precision": f"{precision.precision}: {precision.reason}",
-        "precision of fast": resolve(FastSettings(), chosen).precision,
+        "precision of fast": resolve(purifier_settings("fast")["fast"], chosen).model_dump()["precision"],
         "cores": available_cores(),
         "free_cores": free,
         "threads": torch.get_num_threads(),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -107,11 +107,18 @@ def resolve(settings: S, device: torch.device, begun: str | None = None) -> S:
     """
     precision = getattr(settings, "precision", None)
     if precision == "auto":
-        precision = begun or ("int8" if settings.prefers_int8(device) else choose_precision(device).precision)
+        precision = "int8" if settings.prefers_int8(device) else choose_precision(device).precision
+        if begun in _names(settings):
+            precision = begun
         settings = settings.model_copy(update={"precision": precision})
     if precision == "bf16":
         _warn_of_emulation(device.type)
     return settings
+
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    """The precisions that settings may name."""
+    return get_args(type(settings).model_fields["precision"].annotation)
 
 
 def network_dtype(precision: PrecisionOrInt8, device: torch.device) -> torch.dtype | None:

@@ -139,7 +139,7 @@ def read_tables(path: Path) -> Tensor:
         # Published tables have four decimals. NaN is no sum either.
         if not np.abs(table.sum(axis=(1, 2)) - 1).max() <= 0.01 or table[:, 2, 2].any():
             raise DataError(path, "a table does not have sum 1 and 0 at its end", remedy, record=f"class {label}")
-    return torch.from_numpy(tables)
+    return torch.from_numpy(tables.copy())  # torch wants an array that may be written to, and a file is none
 
 
 def _read(path: Path) -> Any:
