@@ -90,7 +90,7 @@ def test_the_history_goes_along(run, make_set, tmp_path):
     assert converted.steps == poisoned.steps
     assert converted.name == "bad"
     assert run("convert", tmp_path / "bad", tmp_path / "small", "--size", 8)[0] == 0
-    assert read_manifest(tmp_path / "small" / "manifest.json").steps == []
+    assert not (tmp_path / "small" / "manifest.json").exists()  # other pixels: there is nothing to tell of them
     assert run("convert", tmp_path / "in", tmp_path / "in.npz")[0] == 0
     assert sum(read_manifest(manifest_path(tmp_path / "in.npz")).notes.values()) == 1
     again = ["--source", tmp_path / "in", "--out", tmp_path / "again"]

@@ -22,21 +22,21 @@ def source(tmp_path, make_set):
 
 def test_it_names_all_that_it_made(run, source, tmp_path):
     out = tmp_path / "out"
-    code, said, _ = run("purify", source, out, "--method", "jpeg")
+    code, said, err = run("purify", source, out, "--method", "jpeg")
     assert code == 0
     lines = said.splitlines()
     assert lines[0] == f"4 images purified with jpeg -> {out}"
-    assert lines[1] == "2 of them are stored as .png now, under their old names but for the suffix"
-    assert lines[2].startswith("mean change ")
-    assert lines[2].endswith(f" of 255, shown in {out / 'changes.html'}")
-    assert lines[3] == f"manifest: {out / 'manifest.json'}"
+    assert err == "unpoison: 2 pictures are stored as .png now, under their old names but for the suffix\n"
+    assert lines[1].startswith("mean change ")
+    assert lines[1].endswith(f" of 255, shown in {out / 'changes.html'}")
+    assert lines[2] == f"manifest: {out / 'manifest.json'}"
     assert (out / "changes.html").is_file()
     assert sorted(path.name for path in (out / "cat").iterdir()) == ["0.png", "1.png", "2.png", "3.png"]
 
 
 def test_another_format_is_said(run, source, tmp_path):
-    lines = run("purify", source, tmp_path / "out.npz", "--method", "jpeg")[1].splitlines()
-    assert lines[1] == "format: folder before, npz now"
+    _, _, err = run("purify", source, tmp_path / "out.npz", "--method", "jpeg")
+    assert err == "unpoison: format: folder before, npz now\n"
 
 
 def test_the_same_again_is_done_and_another_way_needs_overwrite(run, source, tmp_path):

@@ -170,23 +170,29 @@ def purify(
         "page": str(changes_path(dst)) if changes_path(dst).exists() else None,
         "already_done": outcome.was_there,
     }
-    options.answer(as_json, _describe(manifest, image_set, dst), {**facts, **step.facts})
+    if not outcome.was_there and (changed := _changed_in_kind(image_set, dst)):
+        write_line(f"unpoison: {changed}")
+    options.answer(as_json, _describe(manifest, dst), {**facts, **step.facts})
 
 
-def _describe(manifest: Manifest, image_set: ImageSet, dst: Path) -> str:
+def _changed_in_kind(image_set: ImageSet, dst: Path) -> str:
+    """What the files of a set have become, where that is something else than they were."""
+    from unpoison.data import default_format, stores_png
+
+    written = default_format(image_set.format, dst)
+    others = [name for name in getattr(image_set, "files", ()) if not name.endswith(".png")]
+    if others and stores_png(written):
+        return f"{len(others)} pictures are stored as .png now, under their old names but for the suffix"
+    return f"format: {image_set.format} before, {written} now" if written != image_set.format else ""
+
+
+def _describe(manifest: Manifest, dst: Path) -> str:
     """What a run has done, in a few lines."""
     from unpoison.core.manifest import manifest_path
-    from unpoison.data import default_format, stores_png
 
     step = manifest.steps[-1]
     strength = f", noise {step.facts['sigma_255']:.1f}/255" if "sigma_255" in step.facts else ""
     lines = [f"{manifest.count} images purified with {step.method}{strength} -> {dst}"]
-    written = default_format(image_set.format, dst)
-    others = [name for name in getattr(image_set, "files", ()) if not name.endswith(".png")]
-    if others and stores_png(written):
-        lines.append(f"{len(others)} of them are stored as .png now, under their old names but for the suffix")
-    elif written != image_set.format:
-        lines.append(f"format: {image_set.format} before, {written} now")
     shown = f", shown in {changes_path(dst)}" if changes_path(dst).exists() else ""
     lines.append(f"mean change {step.facts['change_255']['mean']:.1f} of 255{shown}")
     lines.append(f"manifest: {manifest_path(dst)}")

@@ -46,8 +46,8 @@ def convert(
 ) -> None:
     """Write the image set SRC again as DST, in another format or size; ids and labels stay.
 
-    Its manifest goes with it, and counts what the format could not hold. Other pixels or fewer pictures begin a history
-    of their own.
+    What was done to it before goes with it, in a manifest, which also counts what the format could not hold. Other
+    pixels or fewer pictures begin a history of their own.
     """
     from unpoison.core.manifest import Manifest, pack_manifest
     from unpoison.core.notes import Note, count_notes
@@ -65,6 +65,8 @@ def convert(
     history = [] if per_class or size else read_history(src)
 
     def files(notes: Sequence[Note]) -> dict[str, bytes]:
+        if not (history or image_set.notes or notes):
+            return {}  # there is nothing to tell
         manifest = Manifest(
             name=image_set.name,
             format=image_set.format,
