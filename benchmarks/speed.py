@@ -31,6 +31,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float
 from unpoison.core.precision import autocast
+from unpoison.core.settings import Precision
 from unpoison.core.threads import available_cores
 from unpoison.data import read
 from unpoison.dynamics.samplers import ancestral
@@ -65,7 +66,8 @@ def main(source: Path, out: Path, quick: bool) -> None:
 
     for precision in [*machine.precisions(found), "int8"]:
         note("the network alone, calls of 64, one core", precision, network(pictures, precision, place))
-        note("its convolutions alone, one core", precision, convolutions(pictures, precision, place))
+        if precision != "int8":
+            note("its convolutions alone, one core", precision, convolutions(pictures, precision, place))
         note("50,000 of 32x32, array to array", precision, array_to_array(pictures, precision=precision))
         with tempfile.TemporaryDirectory(dir=out.parent) as folder:
             timing = file_to_file(source, Path(folder) / "small.parquet", len(pictures), "--precision", precision)
@@ -101,18 +103,14 @@ def network(pictures: ImageSet, precision: str, place: torch.device) -> dict[str
         return rate(lambda: purifier.denoiser.denoise(images, sigma))
 
 
-def convolutions(pictures: ImageSet, precision: str, place: torch.device) -> dict[str, float]:
-    """The same through the network's convolutions and nothing else, each on the input that it has in a call.
-
-    Those of int8 are in fp32 here: what a network could reach without it.
-    """
-    arithmetic = "fp32" if precision == "int8" else precision
-    purifier: Any = build_purifier(purifier_settings("fast", overrides={"precision": arithmetic}), device=place)
+def convolutions(pictures: ImageSet, precision: Precision, place: torch.device) -> dict[str, float]:
+    """The same through the network's convolutions and nothing else, each on the input that it has in a call."""
+    purifier: Any = build_purifier(purifier_settings("fast", overrides={"precision": precision}), device=place)
     images, sigma = to_float(pictures.subset(range(64)).array()), torch.full((64,), purifier.sigma)
     calls: list[tuple[torch.nn.Module, torch.Tensor]] = []
     layers = [part for part in purifier.denoiser.denoiser.modules() if isinstance(part, torch.nn.Conv2d)]
     hooks = [layer.register_forward_hook(lambda layer, given, _: calls.append((layer, given[0]))) for layer in layers]
-    with same_bits(place), torch.inference_mode(), autocast(arithmetic, place):
+    with same_bits(place), torch.inference_mode(), autocast(precision, place):
         purifier.denoiser.denoise(images, sigma)
         for hook in hooks:
             hook.remove()
