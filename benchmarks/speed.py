@@ -9,6 +9,7 @@ Run it on an idle machine.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -30,7 +31,7 @@ from unpoison.core.files import write_json, write_text
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float
-from unpoison.core.precision import autocast
+from unpoison.core.precision import autocast, resolve
 from unpoison.core.settings import Precision
 from unpoison.core.threads import available_cores
 from unpoison.data import read
@@ -42,6 +43,9 @@ from unpoison.purifiers.building import build_purifier
 from unpoison.purifiers.pipeline import same_bits
 from unpoison.purifiers.settings import purifier_settings
 
+Row = tuple[str, str, dict[str, float]]  # what, precision, figures
+
+ROWS = ("precisions", "folders", "eclipse")
 FOLDERS = ((32, 32, 20_000), (224, 224, 600), (1024, 768, 40))  # width, height, how many
 COMMAND = [sys.executable, "-m", "unpoison", "purify"]
 
@@ -49,49 +53,67 @@ COMMAND = [sys.executable, "-m", "unpoison", "purify"]
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--quick", is_flag=True, help="Only 50,000 pictures of 32x32 in every precision.")
-def main(source: Path, out: Path, quick: bool) -> None:
+@click.option("--rows", type=click.Choice(ROWS), multiple=True, default=ROWS, show_default=True, help="What to time.")
+def main(source: Path, out: Path, rows: tuple[str, ...]) -> None:
+    """Time the rows asked for; those that the record of this kind of processor has besides are kept."""
     pictures, place = read(str(source)), torch.device("cpu")
     torch.set_num_threads(available_cores())
+    settings = purifier_settings("fast")["fast"]
+    default = resolve(settings, place).model_dump()["precision"]
     found: dict[str, Any] = {
         **machine.describe(place),
-        "settings": purifier_settings("fast")["fast"].model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "default": default,
         "data": {"images": len(pictures), "hash": pictures.content_hash},
         "cores": os.cpu_count(),
-        "timed": [],
     }
-
-    def note(name: str, precision: str, measured: dict[str, float]) -> None:
-        found["timed"].append({"name": name, "precision": precision, **measured})
-
-    for precision in [*machine.precisions(found), "int8"]:
-        note("the network alone, calls of 64, one core", precision, network(pictures, precision, place))
-        if precision != "int8":
-            note("its convolutions alone, one core", precision, convolutions(pictures, precision, place))
-        note("50,000 of 32x32, array to array", precision, array_to_array(pictures, precision=precision))
-        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-            timing = file_to_file(source, Path(folder) / "small.parquet", len(pictures), "--precision", precision)
-        note("50,000 of 32x32, parquet to parquet", precision, timing)
-    if not quick:
-        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-            for name, measured in other_sizes(pictures, source, Path(folder)):
-                note(name, found["auto"], measured)
-        note("16 of 32x32 through ECLIPSE's network, 100 steps", "fp32", eclipse_loop(pictures))
-    write_json(out / f"{machine.file_name(found)}.json", found)
+    path = out / f"{machine.file_name(found)}.json"
+    timed: dict[tuple[str, str], dict[str, Any]] = {}
+    if path.exists():
+        timed = {(row["name"], row["precision"]): row for row in json.loads(path.read_text(encoding="utf-8"))["timed"]}
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        for part in rows:
+            for name, precision, measured in PARTS[part](pictures, source, Path(folder), found, place):
+                timed[name, precision] = {"name": name, "precision": precision, **measured}
+    write_json(path, {**found, "timed": list(timed.values())})
     text = table(machine.read_all(out))
     write_text(out / "table.md", text)
     click.echo(text)
 
 
-def other_sizes(pictures: ImageSet, source: Path, work: Path) -> Iterator[tuple[str, dict[str, float]]]:
-    """Four times as many pictures, and folders of larger ones."""
-    large = repeat_parquet(source, work / "four.parquet", 4)
-    yield "200,000 of 32x32, parquet to parquet", file_to_file(large, work / "large.parquet", 4 * len(pictures))
+def in_every_precision(
+    pictures: ImageSet, source: Path, work: Path, found: dict[str, Any], place: torch.device
+) -> Iterator[Row]:
+    """50,000 pictures of 32x32, and what of it is network and convolutions."""
+    for precision in [*machine.precisions(found), "int8"]:
+        yield "the network alone, calls of 64, one core", precision, network(pictures, precision, place)
+        if precision != "int8":
+            yield "its convolutions alone, one core", precision, convolutions(pictures, precision, place)
+        yield "50,000 of 32x32, array to array", precision, array_to_array(pictures, precision=precision)
+        measured = file_to_file(source, work / "small.parquet", len(pictures), "--precision", precision)
+        yield "50,000 of 32x32, parquet to parquet", precision, measured
+
+
+def in_folders(
+    pictures: ImageSet, source: Path, work: Path, found: dict[str, Any], place: torch.device
+) -> Iterator[Row]:
+    """Folders of pictures of several sizes, as the command takes them by itself."""
     for width, height, count in FOLDERS:
         folder = make_folder(pictures, work / f"{width}", width, height, count)
         measured = file_to_file(folder, work / f"{width}-purified", count)
         megapixels = round(width * height * count / 1e6 / measured["seconds"], 3)
-        yield f"{count:,} of {width}x{height}, folder to folder", {**measured, "megapixels_per_second": megapixels}
+        name = f"{count:,} of {width}x{height}, folder to folder"
+        yield name, found["default"], {**measured, "megapixels_per_second": megapixels}
+
+
+def through_eclipse(
+    pictures: ImageSet, source: Path, work: Path, found: dict[str, Any], place: torch.device
+) -> Iterator[Row]:
+    """The reference's network and steps."""
+    yield "16 of 32x32 through ECLIPSE's network, 100 steps", "fp32", eclipse_loop(pictures)
+
+
+PARTS = {"precisions": in_every_precision, "folders": in_folders, "eclipse": through_eclipse}
 
 
 def network(pictures: ImageSet, precision: str, place: torch.device) -> dict[str, float]:
@@ -169,18 +191,6 @@ def file_to_file(source: Path, target: Path, count: int, *options: str) -> dict[
     }
 
 
-def repeat_parquet(source: Path, target: Path, times: int) -> Path:
-    """The same rows several times in one file."""
-    import pyarrow.parquet as parquet
-
-    file = parquet.ParquetFile(source)
-    with parquet.ParquetWriter(target, file.schema_arrow) as writer:
-        for _ in range(times):
-            for batch in file.iter_batches(1000):
-                writer.write_batch(batch)
-    return target
-
-
 def make_folder(pictures: ImageSet, target: Path, width: int, height: int, count: int) -> Path:
     """Pictures of a size as PNG files: 32x32 as they are, larger ones as mosaics of pictures enlarged four times."""
     rng = np.random.default_rng(0)
@@ -206,7 +216,7 @@ def table(records: list[dict[str, Any]]) -> str:
     ]
     for record in records:
         for entry in record["timed"]:
-            precision = f"{entry['precision']}{' (auto)' if entry['precision'] == record['auto'] else ''}"
+            precision = f"{entry['precision']}{' (auto)' if entry['precision'] == record['default'] else ''}"
             megapixels, peak = entry.get("megapixels_per_second", ""), entry.get("peak_gigabytes", "")
             lines.append(
                 f"| {machine.kind(record)} | {entry['name']} | {precision} | {entry['seconds']:,} "
