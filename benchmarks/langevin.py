@@ -32,10 +32,11 @@ from unpoison.core.errors import RunError
 from unpoison.core.files import write_json, write_text
 from unpoison.core.noise import Noise
 from unpoison.core.threads import available_cores
+from unpoison.data.checkpoints import read_state
 from unpoison.dynamics.langevin import energy_and_gradient, langevin
 from unpoison.nets.energy import SnganEnergy
 from unpoison.nets.pixel_energy import PixelEnergy
-from unpoison.nets.weights import read_torch_state, save_model
+from unpoison.nets.weights import save_model
 from unpoison.purifiers.networks import load_energy
 from unpoison.purifiers.pipeline import same_bits
 from unpoison.purifiers.puregen_ebm import STEP_SIZE, PuregenEbmSettings
@@ -113,7 +114,7 @@ def prepare(
 ) -> tuple[dict[str, Move], dict[str, Any]]:
     """The loops by name, and how far our energies and gradients are from those of the plain network."""
     plain = PlainEnergy(width).to(place).eval().requires_grad_(False)
-    plain.load_state_dict(read_torch_state(path))
+    plain.load_state_dict(read_state(path))
     ours = {
         precision: load_energy(str(path), method="langevin", precision=precision, device=place)[0]
         for precision in precisions
