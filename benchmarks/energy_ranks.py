@@ -27,10 +27,10 @@ from unpoison.core.records import read_records
 from unpoison.data import read
 from unpoison.nets.protocols import EnergyModel
 from unpoison.purifiers.energies import measure_energies
-from unpoison.purifiers.networks import load_energy
-from unpoison.purifiers.runner import purify_in_memory
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.work import PurifyRun
+from unpoison.purifiers.weights import load_energy
+from unpoison.runs.to_files import purify_in_memory
+from unpoison.runs.work import PurifyRun
 
 NOTE = """
 Energies by `ebm-small`, which saw neither CIFAR-10 nor any poison. Higher than its clean picture: share of the poisoned

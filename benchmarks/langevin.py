@@ -27,7 +27,7 @@ from engine import seconds
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unpoison.core.device import choose_device
+from unpoison.core.device import choose_device, same_bits
 from unpoison.core.errors import RunError
 from unpoison.core.files import write_json, write_text
 from unpoison.core.noise import Noise
@@ -37,9 +37,8 @@ from unpoison.dynamics.langevin import energy_and_gradient, langevin
 from unpoison.nets.energy import SnganEnergy
 from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.weights import save_model
-from unpoison.purifiers.networks import load_energy
-from unpoison.purifiers.pipeline import same_bits
-from unpoison.purifiers.puregen_ebm import STEP_SIZE, PuregenEbmSettings
+from unpoison.purifiers.puregen.ebm import STEP_SIZE, PuregenEbmSettings
+from unpoison.purifiers.weights import load_energy
 
 BATCH = 128
 PLAIN = "plain fp32, gradient of the pixels only"

@@ -38,9 +38,9 @@ from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.puregen_unet import build_puregen_unet
 from unpoison.nets.schedules import Schedule
 from unpoison.nets.weights import save_model
-from unpoison.purifiers.applying import Application
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.work import PurifyRun
+from unpoison.runs.in_memory import Application
+from unpoison.runs.work import PurifyRun
 
 PURIFIERS = ("puregen-ebm", "puregen-ddpm", "puregen-naive", "puregen-reps", "puregen-filt")
 WHOLE = 50_000  # images of the training set that the paper purifies

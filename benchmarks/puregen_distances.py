@@ -22,14 +22,14 @@ from unpoison.core.files import write_json, write_text
 from unpoison.core.images import ImageSet
 from unpoison.core.progress import progress_bar
 from unpoison.data import read
-from unpoison.purifiers.distances import Station, crossing, measure_distances, pair_up
 from unpoison.purifiers.energies import measure_energies
-from unpoison.purifiers.networks import load_energy
-from unpoison.purifiers.runner import purify_in_memory
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.work import PurifyRun
+from unpoison.purifiers.weights import load_energy
 from unpoison.reporting.distances import describe_crossing, distance_table
 from unpoison.reporting.energies import SetEnergies, energy_facts, energy_table
+from unpoison.runs.to_files import purify_in_memory
+from unpoison.runs.work import PurifyRun
+from unpoison.studies.distances import Station, crossing, measure_distances, pair_up
 
 FOLLOWED = {"puregen-ebm": ("steps", 500), "puregen-ddpm": ("t", 75)}
 JUDGED = ("puregen-ebm", "puregen-ddpm", "puregen-naive", "fast")

@@ -27,6 +27,7 @@ import torch
 from PIL import Image
 
 import unpoison
+from unpoison.core.device import same_bits
 from unpoison.core.files import write_json, write_text
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
@@ -39,8 +40,7 @@ from unpoison.dynamics.samplers import ancestral
 from unpoison.nets.eclipse_unet import build_eclipse_unet
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.schedules import Schedule
-from unpoison.purifiers.building import build_purifier
-from unpoison.purifiers.pipeline import same_bits
+from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.settings import purifier_settings
 
 Row = tuple[str, str, dict[str, float]]  # what, precision, figures

@@ -14,7 +14,7 @@ _PUBLIC = {
     "read": "unpoison.data:read",
     "write": "unpoison.data:write",
     "poison": "unpoison.poisons.crafting:poison",
-    "purify": "unpoison.purifiers.calling:purify",
+    "purify": "unpoison.runs.api:purify",
     "fit": "unpoison.fitting.diffusion:fit",
     "train": "unpoison.classify.training:train",
     "score": "unpoison.scoring.accuracy:score",
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from unpoison.data import read, write
     from unpoison.fitting.diffusion import fit
     from unpoison.poisons.crafting import poison
-    from unpoison.purifiers.calling import purify
+    from unpoison.runs.api import purify
     from unpoison.scoring.accuracy import score
 
 

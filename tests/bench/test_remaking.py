@@ -17,9 +17,9 @@ from unpoison.data import read, write
 from unpoison.poisons.base import Resources
 from unpoison.poisons.crafting import poison, poison_parts, write_poisoned
 from unpoison.poisons.parts import attack_parts, attack_settings
-from unpoison.purifiers.runner import purify_to
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.work import PurifyRun
+from unpoison.runs.to_files import purify_to
+from unpoison.runs.work import PurifyRun
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from unpoison.bench.sharing import can_share, changed_rows, purify_changed
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import manifest_path, read_manifest
 from unpoison.data import read, write
-from unpoison.purifiers.runner import purify_to
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.work import PurifyRun
+from unpoison.runs.to_files import purify_to
+from unpoison.runs.work import PurifyRun
 
 SUITE = """
 name = "small"

@@ -12,9 +12,9 @@ from unpoison.bench.remaking import remake
 from unpoison.core.errors import UnpoisonError
 from unpoison.data import read, read_history, write
 from unpoison.poisons.crafting import poison, write_poisoned
-from unpoison.purifiers.runner import purify_to
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.work import PurifyRun
+from unpoison.runs.to_files import purify_to
+from unpoison.runs.work import PurifyRun
 
 
 @pytest.fixture

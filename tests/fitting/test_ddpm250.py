@@ -12,7 +12,7 @@ from unpoison.fitting.processes import Processes
 from unpoison.fitting.running import FitRun
 from unpoison.fitting.settings import FitSettings
 from unpoison.nets.weights import load_model, read_header
-from unpoison.purifiers.building import build_purifier
+from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.settings import purifier_settings
 
 CPU = torch.device("cpu")

@@ -207,7 +207,7 @@ def test_adp_knows_the_purification_when_it_is_told(make_set):
 
 def test_gradients_flow_through_fast_purification(make_set):
     """What the fair attack rests on: a change of the poisoned image changes the purified one."""
-    from unpoison.purifiers.building import build_purifier
+    from unpoison.purifiers.chain import build_purifier
     from unpoison.purifiers.settings import purifier_settings
 
     purifier = build_purifier(purifier_settings("fast"), device=torch.device("cpu"))

@@ -19,7 +19,7 @@ from unpoison.poisons.lsp import LspPoison, LspSettings
 from unpoison.poisons.methods import METHODS
 from unpoison.poisons.parts import attack_parts, attack_settings
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.work import PurifyRun
+from unpoison.runs.work import PurifyRun
 
 
 @pytest.fixture

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from unpoison.core.device import same_bits
 from unpoison.core.errors import ModelError, SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_uint8
-from unpoison.purifiers.building import build_purifier
+from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.methods import METHODS, SETTINGS
-from unpoison.purifiers.pipeline import same_bits
-from unpoison.purifiers.preparing import prepare
 from unpoison.purifiers.settings import purifier_settings
+from unpoison.runs.preparing import prepare
 
 # The smallest settings with which a method works.
 SMALL = {

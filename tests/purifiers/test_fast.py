@@ -13,7 +13,7 @@ from unpoison.nets.denoiser import CallableDenoiser
 from unpoison.nets.pocket import PocketUNet
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.weights import save_model
-from unpoison.purifiers.building import build_purifier
+from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.fast import FastPurifier, FastSettings
 from unpoison.purifiers.settings import purifier_settings
 

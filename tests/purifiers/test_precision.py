@@ -9,9 +9,9 @@ import torch
 import unpoison
 from unpoison.core.errors import ModelError, RunError, SettingsError
 from unpoison.core.manifest import read_manifest
-from unpoison.purifiers.runner import purify_in_memory, purify_to
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.work import PurifyRun
+from unpoison.runs.to_files import purify_in_memory, purify_to
+from unpoison.runs.work import PurifyRun
 
 NATIVE, EMULATED = {"avx512_bf16": True}, {"avx2": True}
 

@@ -13,7 +13,7 @@ from unpoison.core.noise import Noise
 from unpoison.dynamics.forward_reverse import forward_reverse
 from unpoison.dynamics.langevin import langevin
 from unpoison.nets.weights import load_any
-from unpoison.purifiers.building import build_purifier
+from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.settings import purifier_settings
 
 CPU = torch.device("cpu")

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from unpoison import purify
+from unpoison.core.device import same_bits
 from unpoison.core.errors import ModelError, SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.noise import Noise
@@ -15,12 +16,11 @@ from unpoison.core.pixels import to_float, to_uint8
 from unpoison.nets.energy import SnganEnergy
 from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.weights import save_model
-from unpoison.purifiers.building import build_purifier
+from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.energies import measure_energies
-from unpoison.purifiers.pipeline import same_bits
-from unpoison.purifiers.runner import purify_in_memory
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.work import PurifyRun
+from unpoison.runs.to_files import purify_in_memory
+from unpoison.runs.work import PurifyRun
 
 CPU = torch.device("cpu")
 WEIGHT = 0.2

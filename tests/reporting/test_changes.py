@@ -14,8 +14,8 @@ from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import Manifest, Step
 from unpoison.data import read, write
-from unpoison.purifiers.previewing import Example
 from unpoison.reporting.changes import changes_page, most_changed, panel, preview_page
+from unpoison.runs.preview import Example
 
 
 def _example(height: int, width: int, image_id: str = "a/1") -> Example:

@@ -13,8 +13,8 @@ from unpoison.cli.main import cli
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.data import write
-from unpoison.purifiers.distances import Station
 from unpoison.reporting.distances import describe_crossing, distance_table, distances_page
+from unpoison.studies.distances import Station
 
 STATIONS = [
     Station(0, 1.5, 0.0, 0.0, 0.0, energy=2.0, clean_energy=1.0),

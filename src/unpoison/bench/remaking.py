@@ -20,10 +20,10 @@ from unpoison.data import read, refuse_existing
 from unpoison.poisons.base import Resources
 from unpoison.poisons.crafting import PoisonResult, poison_parts, write_poisoned
 from unpoison.poisons.parts import attack_parts
-from unpoison.purifiers.runner import purify_in_memory, purify_to
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.shipped import SHIPPED, WEIGHT_FIELDS
-from unpoison.purifiers.work import PurifyRun
+from unpoison.runs.to_files import purify_in_memory, purify_to
+from unpoison.runs.work import PurifyRun
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from unpoison.core.manifest import Manifest, pack_manifest
 from unpoison.core.methods import load_method
 from unpoison.core.progress import OnStep
 from unpoison.data import write
-from unpoison.purifiers.blocks import change_255
-from unpoison.purifiers.changes import change_facts
 from unpoison.purifiers.methods import METHODS
-from unpoison.purifiers.runner import purify_in_memory
-from unpoison.purifiers.work import PurifyRun
+from unpoison.runs.blocks import change_255
+from unpoison.runs.changes import change_facts
+from unpoison.runs.to_files import purify_in_memory
+from unpoison.runs.work import PurifyRun
 
 
 def can_share(image_set: ImageSet, base: ImageSet, run: PurifyRun) -> bool:

@@ -36,10 +36,10 @@ from unpoison.fitting.settings import EnergySettings
 from unpoison.poisons.base import Resources
 from unpoison.poisons.crafting import poison_parts, sets_used, write_poisoned
 from unpoison.poisons.parts import Part
-from unpoison.purifiers.runner import purify_to
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.shipped import WEIGHT_FIELDS, weights_path
-from unpoison.purifiers.work import PurifyRun
+from unpoison.runs.to_files import purify_to
+from unpoison.runs.work import PurifyRun
 
 S = TypeVar("S", bound=Settings)
 

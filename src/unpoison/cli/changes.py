@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
     from unpoison.core.manifest import Manifest
-    from unpoison.purifiers.work import PurifyRun
+    from unpoison.runs.work import PurifyRun
 
 
 def write_preview(image_set: ImageSet, run: PurifyRun, target: Path, *, count: int, device: str) -> dict[str, Any]:
@@ -19,8 +19,8 @@ def write_preview(image_set: ImageSet, run: PurifyRun, target: Path, *, count: i
     """
     from unpoison.core.errors import DataError
     from unpoison.core.files import write_text
-    from unpoison.purifiers.previewing import preview
     from unpoison.reporting.changes import panel, preview_page
+    from unpoison.runs.preview import preview
 
     panels = [panel(example) for example in preview(image_set, run, count=count, device=device)]
     if not panels:

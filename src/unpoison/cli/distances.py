@@ -65,10 +65,10 @@ def distances(
         from unpoison.core.files import write_text
         from unpoison.core.hashing import hash_file
         from unpoison.data import read
-        from unpoison.purifiers.distances import crossing, measure_distances, pair_up
-        from unpoison.purifiers.stations import strength_field
-        from unpoison.purifiers.work import PurifyRun
         from unpoison.reporting.distances import describe_crossing, distance_table, distances_page
+        from unpoison.runs.work import PurifyRun
+        from unpoison.studies.distances import crossing, measure_distances, pair_up
+        from unpoison.studies.ladder import strength_field
 
     field = strength_field(method)
     run = PurifyRun(settings, seed=seed).resolved(choose_device(device))

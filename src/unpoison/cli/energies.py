@@ -42,7 +42,7 @@ def energies(
         from unpoison.core.files import write_text
         from unpoison.data import read
         from unpoison.purifiers.energies import measure_energies
-        from unpoison.purifiers.networks import load_energy
+        from unpoison.purifiers.weights import load_energy
         from unpoison.reporting.energies import SetEnergies, energies_page, energy_facts, energy_table
 
         where = choose_device(device)

@@ -10,7 +10,8 @@ import click
 from unpoison.cli import completing, options
 from unpoison.cli.changes import changes_path, draw_changes, preview_path, write_preview
 from unpoison.cli.checks import check_sources
-from unpoison.purifiers.methods import ENGINES, METHODS
+from unpoison.purifiers.methods import METHODS
+from unpoison.runs.methods import ENGINES
 
 if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
@@ -95,9 +96,9 @@ def purify(
     from unpoison.core.progress import progress_bar, telling, write_line
     from unpoison.core.settings import parse_assignments
     from unpoison.core.targets import check_file, check_place
-    from unpoison.purifiers.parts import Part
     from unpoison.purifiers.settings import purifier_settings
     from unpoison.purifiers.shipped import check_models
+    from unpoison.runs.parts import Part
 
     overrides: dict[str, Any] = {
         key: value for key, value in (("model", model), ("sigma", sigma), ("steps", steps)) if value is not None
@@ -118,10 +119,10 @@ def purify(
         from unpoison.core.device import choose_device
         from unpoison.core.manifest import manifest_path
         from unpoison.data import bad_pictures_together, read_history
-        from unpoison.purifiers.cost import announce_cost
-        from unpoison.purifiers.photographs import warn_of_strangeness
-        from unpoison.purifiers.runner import purify_to
-        from unpoison.purifiers.work import PurifyRun
+        from unpoison.runs.cost import announce_cost
+        from unpoison.runs.photographs import warn_of_strangeness
+        from unpoison.runs.to_files import purify_to
+        from unpoison.runs.work import PurifyRun
 
         run = PurifyRun(settings, seed=seed)
         if dry_run:

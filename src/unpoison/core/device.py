@@ -1,8 +1,10 @@
-"""Which device computes, and what a record says of it."""
+"""Which device computes, what a record says of it, and arithmetic that is the same every time."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 
 import torch
@@ -70,3 +72,25 @@ def _processor() -> str:
     except OSError:
         names = []
     return names[0] if names else platform.processor() or platform.machine()
+
+
+@contextmanager
+def same_bits(device: torch.device) -> Iterator[None]:
+    """Keep torch from choosing arithmetic by what happens to be free or fast.
+
+    On the CPU it uses one core for each call, as long as several threads call it: a sum that is spread over more cores
+    is added in another order, and its last bits differ. This way the bytes do not depend on how many cores there are,
+    nor does a call wait for a core that another process has taken. On CUDA, convolutions are the same every time, and
+    fp32 means fp32.
+    """
+    if device.type == "cuda":
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+        return
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

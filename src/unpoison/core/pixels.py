@@ -1,10 +1,14 @@
-"""The two borders between pictures at rest (uint8) and batches in code (float32 in [0, 1])."""
+"""The borders between pictures at rest (uint8) and batches in code (float32 in [0, 1]), and the size of a batch."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from torch import Tensor
+
+# Pixels of a call for each image of the microbatch: as many as a 32x32 image has. With the usual 64 images, pictures
+# over 181 pixels a side go one by one, and none is computed only to fill up a call.
+PIXELS_PER_IMAGE = 1024
 
 
 def to_float(images: np.ndarray) -> Tensor:
@@ -46,3 +50,13 @@ def luma(images: Tensor) -> Tensor:
     levels = images.clamp(0, 1).mul(255).round().to(torch.int32)
     red, green, blue = levels[:, 0:1], levels[:, 1:2], levels[:, 2:3]
     return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).float().div(255)
+
+
+def images_per_call(microbatch: int, area: int) -> int:
+    """How many images go together, in a call or on the device.
+
+    Args:
+        microbatch: the most.
+        area: pixels of each.
+    """
+    return max(1, min(microbatch, microbatch * PIXELS_PER_IMAGE // area))

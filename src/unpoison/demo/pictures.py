@@ -12,12 +12,12 @@ from unpoison.core.device import choose_device
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float, to_uint8
-from unpoison.purifiers.building import build_purifier
-from unpoison.purifiers.runner import purify_in_memory
+from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.work import PurifyRun
 from unpoison.reporting.pages import Strip
 from unpoison.reporting.pictures import amplify_difference, tile_row
+from unpoison.runs.to_files import purify_in_memory
+from unpoison.runs.work import PurifyRun
 
 _AMPLIFY = 2.0
 _ZOOM = 4

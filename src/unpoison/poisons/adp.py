@@ -16,8 +16,8 @@ from unpoison.core.noise import Noise
 from unpoison.core.settings import Bound
 from unpoison.poisons.base import PoisonedSet, Resources, add_and_quantise, require_labels
 from unpoison.poisons.bilevel import BilevelSettings, ErrorMinimiser, Show
-from unpoison.purifiers.base import Purifier
-from unpoison.purifiers.building import Chain, build_purifier
+from unpoison.purifiers.chain import Chain, build_purifier
+from unpoison.purifiers.protocol import Purifier
 from unpoison.purifiers.settings import purifier_settings
 
 _LUMA = (0.299, 0.587, 0.114)  # without the rounding of `core.pixels.luma`, through which no gradient would flow

@@ -10,8 +10,8 @@ from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep
 from unpoison.dynamics.samplers import ancestral, ancestral_sigma
 from unpoison.nets.protocols import DiscreteModel
-from unpoison.purifiers.networks import load_network
 from unpoison.purifiers.settings import EclipseSettings
+from unpoison.purifiers.weights import load_network
 
 
 class EclipsePurifier:

@@ -6,13 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unpoison.core.device import same_bits
 from unpoison.core.errors import ModelError
 from unpoison.core.images import ImageSet
-from unpoison.core.pixels import to_float
+from unpoison.core.pixels import images_per_call, to_float
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.nets.protocols import EnergyModel
-from unpoison.purifiers.computing import images_per_call
-from unpoison.purifiers.pipeline import same_bits
 
 _CALL = 64
 

@@ -14,8 +14,8 @@ from unpoison.dynamics.samplers import ddim, heun, karras_sigmas
 from unpoison.nets.denoiser import as_denoiser
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.protocols import Denoiser
-from unpoison.purifiers.networks import load_network
 from unpoison.purifiers.settings import FastSettings
+from unpoison.purifiers.weights import load_network
 
 
 class FastPurifier:

@@ -3,11 +3,11 @@
 METHODS = {
     "fast": "unpoison.purifiers.fast:FastPurifier",
     "eclipse": "unpoison.purifiers.eclipse:EclipsePurifier",
-    "puregen-ebm": "unpoison.purifiers.puregen_ebm:PuregenEbmPurifier",
-    "puregen-ddpm": "unpoison.purifiers.puregen_ddpm:PuregenDdpmPurifier",
-    "puregen-naive": "unpoison.purifiers.puregen_naive:PuregenNaivePurifier",
-    "puregen-reps": "unpoison.purifiers.puregen_reps:PuregenRepsPurifier",
-    "puregen-filt": "unpoison.purifiers.puregen_filt:PuregenFiltPurifier",
+    "puregen-ebm": "unpoison.purifiers.puregen.ebm:PuregenEbmPurifier",
+    "puregen-ddpm": "unpoison.purifiers.puregen.ddpm:PuregenDdpmPurifier",
+    "puregen-naive": "unpoison.purifiers.puregen.naive:PuregenNaivePurifier",
+    "puregen-reps": "unpoison.purifiers.puregen.reps:PuregenRepsPurifier",
+    "puregen-filt": "unpoison.purifiers.puregen.filt:PuregenFiltPurifier",
     "jpeg": "unpoison.purifiers.jpeg:JpegPurifier",
     "grayscale": "unpoison.purifiers.grayscale:GrayscalePurifier",
 }
@@ -23,10 +23,4 @@ SETTINGS = {
     "puregen-filt": "unpoison.purifiers.settings:PuregenFiltSettings",
     "jpeg": "unpoison.purifiers.settings:JpegSettings",
     "grayscale": "unpoison.purifiers.settings:GrayscaleSettings",
-}
-
-# How the blocks of a run come to be made.
-ENGINES = {
-    "local": "unpoison.purifiers.engines:make_locally",
-    "ray": "unpoison.purifiers.ray_engine:make_with_ray",
 }

@@ -51,7 +51,7 @@ class FastSettings(Settings):
     precision: PrecisionOrInt8 = "auto"
 
     def prefers_int8(self, device: torch.device) -> bool:
-        from unpoison.purifiers.networks import has_int8
+        from unpoison.purifiers.weights import has_int8
 
         return device.type == "cpu" and bound_value(self.sigma) >= _INT8_FROM and has_int8(self.model)
 

@@ -13,9 +13,9 @@ from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Manifest
 from unpoison.core.showing import data_uri
-from unpoison.purifiers.previewing import Example
 from unpoison.reporting.pages import page
 from unpoison.reporting.pictures import amplify_difference
+from unpoison.runs.preview import Example
 
 _AMPLIFY = 8
 _LARGEST = 224  # pictures larger than this are shown in part

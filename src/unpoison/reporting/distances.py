@@ -8,9 +8,9 @@ from html import escape
 
 import numpy as np
 
-from unpoison.purifiers.distances import Station, crossing
 from unpoison.reporting.axes import Unit, label_values, round_values
 from unpoison.reporting.pages import page
+from unpoison.studies.distances import Station, crossing
 
 _CLEAN, _POISONED, _CONTROL = "#2b7a4b", "#b3372f", "#4a76b8"
 

@@ -1,0 +1,51 @@
+"""From a method's name and settings to a purifier; chains such as `jpeg+eclipse` included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from unpoison.core.methods import load_method
+from unpoison.core.noise import Noise
+from unpoison.core.progress import OnStep
+from unpoison.core.settings import Settings
+from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.protocol import Purifier
+
+_ROOM = "unpoison.purifiers"
+
+
+class Chain:
+    """Purifiers one after the other, each with noise of its own.
+
+    Args:
+        links: at least two, in order.
+    """
+
+    def __init__(self, links: Sequence[Purifier]):
+        self.links = links
+        self.weights = {name: digest for link in links for name, digest in link.weights.items()}
+        strengths = [link.strength_255 for link in links if link.strength_255 is not None]
+        self.strength_255 = max(strengths) if strengths else None
+        halos = [link.halo for link in links]
+        self.halo = None if None in halos else sum(halo for halo in halos if halo is not None)
+
+    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+        for number, link in enumerate(self.links):
+            images = link.purify(images, noise=noise.child(str(number)), on_step=on_step)
+        return images
+
+
+def build_purifier(settings: Mapping[str, Settings], *, device: torch.device) -> Purifier | Chain:
+    """Make the purifier that `purifier_settings` describes; loads its weights.
+
+    Raises:
+        ModelError: a network is missing or does not fit.
+    """
+    links = [
+        load_method(METHODS, name, kind="purifier")(link_settings, device=device)
+        for name, link_settings in settings.items()
+    ]
+    return links[0] if len(links) == 1 else Chain(links)

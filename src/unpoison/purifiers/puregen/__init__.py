@@ -1,0 +1,1 @@
+"""The purifiers of PureGen, and the keys of its released sets."""

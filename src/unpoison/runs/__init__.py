@@ -1,0 +1,1 @@
+"""A set through a purifier: blocks, journal, resume, engines."""

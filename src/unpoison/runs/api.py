@@ -1,0 +1,140 @@
+"""`unpoison.purify`: anything that holds pictures, purified and given back in the form it came in."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from unpoison.core.device import choose_device
+from unpoison.core.errors import SettingsError
+from unpoison.core.images import ImageSet
+from unpoison.core.methods import load_method
+from unpoison.core.progress import OnStep, shows_bar
+from unpoison.data import read, read_history
+from unpoison.data.objects import is_huggingface, is_picture
+from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.settings import purifier_settings
+from unpoison.runs.forms import Apply, purify_array, purify_list, purify_tensor
+from unpoison.runs.in_memory import Application
+from unpoison.runs.own_models import own_denoiser, own_device
+from unpoison.runs.photographs import warn_of
+from unpoison.runs.to_files import purify_to
+from unpoison.runs.work import PurifyRun
+
+
+@shows_bar("purify", unit="img")
+def purify(
+    x: Any,
+    method: str = "fast",
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    model: Any = None,
+    profile: str = "",
+    out: str | PathLike[str] | None = None,
+    on_step: OnStep | None = None,
+    **settings: Any,
+) -> Any:
+    """Purify pictures, in whatever form they are, and give them back in that form.
+
+    Rows of one call have the noise of their row, or of their id where they have one: the same set gives the same bytes
+    as an array, as a file or as a Dataset.
+
+    >>> import numpy as np
+    >>> pictures = np.full((2, 16, 16, 3), 200, np.uint8)
+    >>> purify(pictures, "jpeg", quality=50).shape
+    (2, 16, 16, 3)
+
+    Args:
+        x: a tensor [N, 3, H, W] or [3, H, W], float in [0, 1] or uint8; an array [N, H, W, 3] or [H, W, 3] alike; a
+            Pillow image; a list of such pictures, of any sizes; a `datasets.Dataset` with a column of pictures, or a
+            DatasetDict of them; an ImageSet; or what `read` reads: a path, or a torch Dataset of (picture, label).
+            None is changed.
+        method: a purifier, or several joined by `+`.
+        seed: seed of all noise.
+        device: where to compute; `auto` is where a tensor or a model in memory lies, else the fastest device.
+        model: path of a file of weights; or, for `fast`, a model in memory: a function or nn.Module of noisy images
+            [N, 3, H, W] in [0, 1] and sigma [N] that gives clean ones, a `CallableDenoiser` around one that says which
+            sigma it is good for, or a pipeline of diffusers over RGB pixels.
+        profile: names of profiles, or TOML files, joined by commas.
+        out: file or folder to write a set to, with its manifest; can be resumed.
+        on_step: called as pictures are done, with their number. In a notebook a bar shows if it is left out.
+        **settings: fields of the method, e.g. `quality=10`; in a chain `**{"jpeg.quality": 10}`.
+
+    Returns:
+        The same kind, shape, type and device. Float results are clamped, not rounded to 8 bits, and cut off from the
+        graph of gradients. Paths and torch Datasets give an ImageSet, with `out` that of the file.
+
+    Raises:
+        SettingsError: an unknown method or setting, or values that are no pictures.
+        ModelError: a model is missing or does not fit.
+        DataError: a file or row is bad.
+    """
+    run = PurifyRun(_settings(method, profile, model, settings), seed=seed)
+    if out is not None:
+        return _purify_into(x, Path(out), run, device, model, on_step)
+
+    def apply(lies_on: torch.device | None = None) -> Application:
+        chosen = choose_device(device)
+        own = None if _is_path(model) else own_denoiser(model)
+        where = own_device(model, device) if own else lies_on
+        place = where if where is not None and device == "auto" else chosen
+        return Application(run, device=place, denoiser=own, on_step=on_step)
+
+    if isinstance(x, Tensor):
+        return purify_tensor(x, apply)
+    if isinstance(x, np.ndarray):
+        return purify_array(x, apply)
+    if isinstance(x, Image.Image):
+        return purify_list([x], apply)[0]
+    if isinstance(x, (list, tuple)) and all(map(is_picture, x)):
+        return purify_list(x, apply)
+    if isinstance(x, dict) and x and all(map(is_huggingface, x.values())):  # a DatasetDict is one
+        return type(x)({name: _purify_huggingface(split, apply) for name, split in x.items()})
+    if is_huggingface(x):
+        return _purify_huggingface(x, apply)
+    return apply().purify_set(read(x))
+
+
+def _purify_huggingface(dataset: Any, apply: Apply) -> Any:
+    from unpoison.data.huggingface import replace_pictures
+
+    image_set = read(dataset)
+    return replace_pictures(dataset, apply().purify_to_png(image_set), image_set.ids)
+
+
+def _settings(method: str, profile: str, model: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of every link; a path of a model goes to all links that have one."""
+    overrides = {name: str(value) if isinstance(value, PathLike) else value for name, value in settings.items()}
+    if model is not None and _is_path(model):
+        links = [
+            name
+            for name in method.split("+")
+            if "model" in load_method(METHODS, name, kind="purifier").Settings.model_fields
+        ]
+        if not links:
+            raise SettingsError(f"method '{method}' uses no model; leave model= away")
+        overrides.update({f"{link}.model": str(model) for link in links})
+    return purifier_settings(method, profiles=profile.split(",") if profile else (), overrides=overrides)
+
+
+def _is_path(model: Any) -> bool:
+    return model is None or isinstance(model, (str, PathLike))
+
+
+def _purify_into(x: Any, out: Path, run: PurifyRun, device: str, model: Any, on_step: OnStep | None) -> ImageSet:
+    if is_picture(x):
+        raise SettingsError(f"out= is for sets with labels; a {type(x).__name__} has none: leave out= away")
+    if not _is_path(model):
+        raise SettingsError("out= needs the model as a file, whose hash the manifest keeps; write what purify returns")
+    history = read_history(x) if isinstance(x, (str, PathLike)) else ()
+    image_set = read(x)
+    warn_of(image_set, run.settings)
+    purify_to(image_set, out, run, device=device, history=history, on_step=on_step)
+    return read(out)

@@ -1,0 +1,156 @@
+"""A purifier applied to what is held in memory. The bytes are those of a run into a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unpoison.core.device import same_bits
+from unpoison.core.errors import SettingsError
+from unpoison.core.images import ArrayImageSet, ImageSet, note_modes, row_ids
+from unpoison.core.methods import load_method
+from unpoison.core.noise import Noise
+from unpoison.core.notes import tell
+from unpoison.core.pixels import images_per_call, to_uint8
+from unpoison.core.progress import OnStep, StepInfo
+from unpoison.core.threads import available_cores
+from unpoison.data.loose_pictures import PictureListSet, from_channels
+from unpoison.nets.protocols import Denoiser
+from unpoison.purifiers.chain import Chain, build_purifier
+from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.protocol import Purifier
+from unpoison.runs.blocks import PurifiedPicture
+from unpoison.runs.calls import refuse_nan
+from unpoison.runs.photographs import warn_of
+from unpoison.runs.pipeline import make_blocks
+from unpoison.runs.preparing import looks_at_set, prepare
+from unpoison.runs.tiling import Tile, tiles
+from unpoison.runs.work import PurifyRun, Work
+
+
+class Application:
+    """A run without files. Its network is loaded at the first use.
+
+    Args:
+        run: what is to be done.
+        device: where to compute.
+        denoiser: a user's own model for `fast`, in place of the one that the settings name.
+        on_step: called as pictures are done, with their number.
+
+    Raises:
+        SettingsError: an own model for another method.
+    """
+
+    def __init__(
+        self,
+        run: PurifyRun,
+        *,
+        device: torch.device,
+        denoiser: Denoiser | None = None,
+        on_step: OnStep | None = None,
+    ):
+        self.run, self.device, self.denoiser, self._on_step = run.resolved(device), device, denoiser, on_step
+        if denoiser is not None and list(run.settings) != ["fast"]:
+            raise SettingsError(
+                f"method '{run.method}' takes its model as a file; a model in memory goes with method 'fast'"
+            )
+
+    @cached_property
+    def purifier(self) -> Purifier | Chain:
+        """The purifier, with its weights."""
+        if self.denoiser is not None:
+            fast = load_method(METHODS, "fast", kind="purifier")
+            return fast(self.run.settings["fast"], device=self.device, denoiser=self.denoiser)
+        return build_purifier(self.run.settings, device=self.device)
+
+    def purify_set(self, image_set: ImageSet) -> ImageSet:
+        """Purify a set of any sizes: same ids, labels and order; grey stays grey and transparency is kept."""
+        pictures = [from_channels(array) for array in self.purify_each(image_set)]
+        about: dict[str, Any] = {"class_names": image_set.class_names, "ids": image_set.ids, "name": image_set.name}
+        one_kind = {(picture.rgb.shape, picture.mode) for picture in pictures}
+        purified: ImageSet
+        if len(one_kind) == 1 and pictures[0].mode == "RGB":
+            purified = ArrayImageSet(np.stack([picture.rgb for picture in pictures]), image_set.labels, **about)
+        else:
+            purified = PictureListSet(pictures, image_set.labels, **about)
+        purified.inherit(image_set)
+        return purified
+
+    def purify_each(self, image_set: ImageSet) -> Iterator[np.ndarray]:
+        """Purify the pictures of a set one after the other, [H, W, C] uint8 each, in the channels they had."""
+        for picture in self._purify(image_set, png=False):
+            yield np.asarray(picture.data)
+
+    def purify_to_png(self, image_set: ImageSet) -> Iterator[bytes]:
+        """Like `purify_each`, as PNG."""
+        for picture in self._purify(image_set, png=True):
+            yield bytes(picture.data)
+
+    def _purify(self, image_set: ImageSet, *, png: bool) -> Iterator[PurifiedPicture]:
+        if not len(image_set):
+            raise SettingsError(f"{image_set.name} holds no pictures to purify")
+        image_set.check_headers()  # before anything is computed
+        if self.denoiser is None:
+            warn_of(image_set, self.run.settings)
+        work = Work(image_set, self.run, device=str(self.device), purifier=self.purifier)
+        work.prepare()
+        numbers = range(len(work.blocks))
+        modes: Counter[str] = Counter()
+        done = 0
+
+        def on_pictures(count: int) -> None:
+            if self._on_step:
+                self._on_step(StepInfo(done + count, len(image_set)))
+
+        with closing(
+            make_blocks(work, numbers, lambda _, __, block: block, png=png, on_pictures=on_pictures)
+        ) as blocks:
+            for block in blocks:
+                yield from block
+                modes.update(picture.mode for picture in block)
+                done += len(block)
+                on_pictures(0)
+        tell(image_set.name, note_modes(modes))
+
+    def purify_floats(self, images: Tensor, *, ids: Sequence[str] | None = None) -> Tensor:
+        """Purify images that were never 8 bits, and do not round the result to them.
+
+        Args:
+            images: [N, 3, H, W] float32 in [0, 1] on any device.
+            ids: one per image, by which noise is drawn; the row if left out.
+
+        Returns:
+            [N, 3, H, W] float32 in [0, 1] on the same device.
+        """
+        ids = row_ids(len(images)) if ids is None else list(ids)
+        purified = torch.empty_like(images)  # made outside of inference mode, so that the user may train on it
+        height, width = images.shape[2:]
+        purifier = self.purifier
+        if looks_at_set(purifier):
+            shown = ArrayImageSet(to_uint8(images), np.full(len(images), -1), class_names=(), ids=ids)
+            purifier = prepare(purifier, shown, seed=self.run.seed)
+
+        def one_call(tile: Tile, rows: slice, call: int) -> None:
+            batch = images[rows, :, *tile.window].to(self.device)
+            missing = call - len(batch)  # calls of one shape, as for a file: see `purify_pictures`
+            batch = torch.cat([batch, batch[-1:].expand(missing, -1, -1, -1)])
+            noise = Noise(self.run.seed, "purify", [*ids[rows], *ids[rows][-1:] * missing], tile.place)
+            with torch.inference_mode():
+                result = purifier.purify(batch, noise=noise)[: call - missing, :, *tile.inside]
+            purified[rows, :, *tile.core] = refuse_nan(result).clamp(0, 1)
+
+        threads = min(torch.get_num_threads(), available_cores()) if self.device.type == "cpu" else 1
+        with same_bits(self.device), ThreadPoolExecutor(threads) as pool:
+            for tile in tiles(height, width, purifier.halo):
+                call = images_per_call(self.run.microbatch, tile.area)
+                starts = range(0, len(images), call)
+                list(pool.map(lambda start, t=tile, c=call: one_call(t, slice(start, start + c), c), starts))
+        return purified

@@ -1,0 +1,87 @@
+"""Purifiers that look at the whole set once, before any of it is purified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from unpoison.core.documents import read_json
+from unpoison.core.errors import RunError
+from unpoison.core.files import write_json, writing
+from unpoison.core.images import ImageSet
+from unpoison.core.locks import wait_for_lock
+from unpoison.core.noise import generator
+from unpoison.purifiers.chain import Chain
+from unpoison.purifiers.protocol import Purifier
+
+# Such a purifier has, besides what `base.Purifier` lists:
+#   prepare(image_set, *, generator) -> Purifier    looks at the set, and gives the purifier that is made for it
+#   prepared                                        what it has found, fit for JSON; None before
+#   restore(prepared) -> Purifier                   the same purifier, without looking
+
+
+def looks_at_set(purifier: Purifier | Chain) -> bool:
+    """Whether a purifier, or a link of a chain, has to see the whole set first."""
+    return any(_looks(link) for link in _links(purifier))
+
+
+def prepare(purifier: Purifier | Chain, image_set: ImageSet, *, seed: int) -> Purifier | Chain:
+    """Let a purifier, or the links of a chain, look at the set; one that need not is given back as it is.
+
+    Args:
+        purifier: any.
+        image_set: the whole set as it came; links of a chain see it so too.
+        seed: the run's seed.
+    """
+    return _join(
+        purifier,
+        [
+            link.prepare(image_set, generator=generator(seed, f"prepare/{number}")) if _looks(link) else link
+            for number, link in enumerate(_links(purifier))
+        ],
+    )
+
+
+def prepare_in(folder: Path, key: str, purifier: Purifier | Chain, image_set: ImageSet, *, seed: int) -> Any:
+    """Like `prepare`, for all processes that share a folder: the first looks, the others read what it has found.
+
+    Args:
+        folder: lies beside the journal.
+        key: hash of all that decides the result.
+        purifier: as for `prepare`.
+        image_set: as for `prepare`.
+        seed: as for `prepare`.
+    """
+    path = folder / f"prepared-{key[:16]}.json"
+    with writing(folder, kept=True):
+        lock = wait_for_lock(folder / "preparation")
+    with lock:
+        if not path.exists():
+            found = findings(prepare(purifier, image_set, seed=seed))
+            with writing(folder, kept=True):
+                write_json(path, found)
+    links = _links(purifier)
+    try:
+        found = read_json(path)
+        links = [link.restore(found[str(number)]) if _looks(link) else link for number, link in enumerate(links)]
+    except (OSError, ValueError, TypeError, KeyError):
+        raise RunError(f"{path} is damaged; remove it and give the same command again") from None
+    return _join(purifier, links)
+
+
+def findings(purifier: Purifier | Chain) -> dict[str, Any]:
+    """What a purifier has found, by the number of the link; empty if nothing."""
+    links = enumerate(_links(purifier))
+    return {str(number): link.prepared for number, link in links if getattr(link, "prepared", None) is not None}
+
+
+def _links(purifier: Any) -> list[Any]:
+    return list(purifier.links) if isinstance(purifier, Chain) else [purifier]
+
+
+def _looks(link: Any) -> bool:
+    return hasattr(link, "prepare")
+
+
+def _join(purifier: Any, links: list[Any]) -> Purifier | Chain:
+    return Chain(links) if isinstance(purifier, Chain) else links[0]

@@ -1,0 +1,92 @@
+"""A look at what a run would do, on a few pictures, without writing a set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from unpoison.core.images import ImageSet
+from unpoison.runs.blocks import as_rgb, change_255
+from unpoison.runs.work import PurifyRun, Work
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture before and after.
+
+    Args:
+        image_id: its id.
+        class_name: name of its class; empty where unknown.
+        before: [H, W, 3] uint8.
+        after: same shape; as a reader of the written set sees it.
+    """
+
+    image_id: str
+    class_name: str
+    before: np.ndarray
+    after: np.ndarray
+
+    @property
+    def change_255(self) -> float:
+        """Root mean square change, in 8-bit levels."""
+        return change_255(self.before, self.after)
+
+
+def spread_rows(labels: np.ndarray, count: int) -> list[int]:
+    """Some rows spread evenly over a set: every class in turn as long as it has pictures, evenly within each.
+
+    Args:
+        labels: [N] class of each picture.
+        count: how many rows; fewer where the set is smaller.
+
+    Returns:
+        Rows, class by class.
+
+    Example:
+        >>> spread_rows(np.array([0, 0, 0, 0, 1, 2, 2, 2, 2, 2]), 5)
+        [1, 3, 4, 6, 8]
+    """
+    classes = np.unique(labels)
+    if len(classes) > count:
+        classes = classes[_evenly(len(classes), count)]
+    members = [np.flatnonzero(labels == label) for label in classes]
+    shares = [0] * len(members)
+    for _ in range(min(count, sum(map(len, members)))):
+        open_classes = [place for place, rows in enumerate(members) if shares[place] < len(rows)]
+        shares[min(open_classes, key=shares.__getitem__)] += 1
+    return [
+        int(rows[place]) for rows, share in zip(members, shares, strict=True) for place in _evenly(len(rows), share)
+    ]
+
+
+def preview(image_set: ImageSet, run: PurifyRun, *, count: int = 16, device: str = "auto") -> Iterator[Example]:
+    """Purify a few pictures, spread over the set, exactly as the whole run would.
+
+    Args:
+        image_set: what would be purified.
+        run: how.
+        count: how many pictures.
+        device: where to compute.
+
+    Yields:
+        The examples, class by class; large ones come few at a time, so that memory stays bounded.
+
+    Raises:
+        DataError: one of the pictures is broken.
+    """
+    whole = Work(image_set, run, device=device)
+    whole.prepare()  # ranks are those of the whole set
+    chosen = image_set.subset(spread_rows(image_set.labels, count))
+    work = Work(chosen, run, device=device, purifier=whole.purifier)
+    for rows in work.blocks:
+        for row, purified in zip(rows, work.purify_rows(rows, png=False), strict=True):
+            label = chosen.labels[row]
+            class_name = chosen.class_names[label] if label >= 0 else ""
+            yield Example(chosen.ids[row], class_name, chosen.picture(row).rgb, as_rgb(np.asarray(purified.data)))
+
+
+def _evenly(length: int, count: int) -> list[int]:
+    """The middles of `count` equal parts of a row of this length."""
+    return [(2 * part + 1) * length // (2 * count) for part in range(count)]
