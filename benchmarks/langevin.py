@@ -32,7 +32,7 @@ from unpoison.core.errors import RunError
 from unpoison.core.files import write_json, write_text
 from unpoison.core.noise import Noise
 from unpoison.core.threads import available_cores
-from unpoison.data.checkpoints import read_state
+from unpoison.data.safe.checkpoints import read_state
 from unpoison.dynamics.langevin import energy_and_gradient, langevin
 from unpoison.nets.energy import SnganEnergy
 from unpoison.nets.pixel_energy import PixelEnergy

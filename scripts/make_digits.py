@@ -1,6 +1,6 @@
 """Make the digits that the package ships, from scikit-learn's copy. Needs scikit-learn; run once.
 
-    python scripts/make_digits.py src/unpoison/data/digits.npz
+    python scripts/make_digits.py src/unpoison/data/formats/digits.npz
 
 Stores images [1797, 8, 8] uint8, labels, and `order`, a permutation: its first 200 rows hold 20 of each class
 (split `sparse`), the next 1000 are `train`, the other 597 `test`.

@@ -27,7 +27,9 @@ def test_a_folder_and_an_address(run, unet, tmp_path, monkeypatch):
     model = load_model(tmp_path / "a.safetensors")
     assert model.max_index == 249
     assert torch.equal(model.net.unet.state_dict()["conv_in.bias"], unet.state_dict()["conv_in.bias"])
-    monkeypatch.setattr("unpoison.data.hub.fetch_model", lambda address: {"hf://who/puregen-ddpm-x": folder}[address])
+    monkeypatch.setattr(
+        "unpoison.data.formats.hub.fetch_model", lambda address: {"hf://who/puregen-ddpm-x": folder}[address]
+    )
     assert run("models", "import", "hf://who/puregen-ddpm-x", "--out", tmp_path / "b.safetensors")[0] == 0
     assert load_model(tmp_path / "b.safetensors").max_index == 249
 

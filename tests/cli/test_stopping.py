@@ -47,14 +47,31 @@ def test_an_error_of_the_disk_is_one_line(run, monkeypatch):
     assert run("convert", "a", "b") == (2, "", "unpoison: secret/x.png: Permission denied\n")
 
 
+@pytest.fixture
+def start():
+    """Starts Python in a process that hears Ctrl-C, even where the tests run in the background; ends it at last."""
+    begun = []
+
+    def call(*arguments: str, **kwargs) -> subprocess.Popen[str]:
+        def listen() -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+        command = [sys.executable, *arguments]
+        begun.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=listen, **kwargs))
+        return begun[-1]
+
+    yield call
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-def test_ctrl_c_is_answered_at_once(make_set, tmp_path):
+def test_ctrl_c_is_answered_at_once(make_set, start, tmp_path):
     whole = make_set(300)
     write(ArrayImageSet(whole.images, whole.labels, class_names=whole.class_names), tmp_path / "in.npz")
     arguments = ("purify", "in.npz", "out.npz", "--method", "puregen-ebm", "--set", "steps=100000")
-    run = subprocess.Popen(
-        [sys.executable, "-m", "unpoison", *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
+    run = start("-m", "unpoison", *arguments, cwd=tmp_path)
     deadline = time.monotonic() + 60
     while not (tmp_path / "out.npz.partial" / "journal").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -90,8 +107,8 @@ main()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-def test_what_cannot_be_interrupted_is_answered_and_ends_at_the_second_ctrl_c():
-    run = subprocess.Popen([sys.executable, "-c", _DEEP], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_what_cannot_be_interrupted_is_answered_and_ends_at_the_second_ctrl_c(start):
+    run = start("-c", _DEEP, stdout=subprocess.PIPE)
     assert run.stdout.readline() == "begun\n"
     time.sleep(0.2)
     run.send_signal(signal.SIGINT)

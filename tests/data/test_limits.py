@@ -15,7 +15,7 @@ from data.conftest import assert_one_line, png_bytes
 from unpoison.core.errors import DataError, UnsafeFileError
 from unpoison.core.images import ArrayImageSet
 from unpoison.data import read
-from unpoison.data.pictures import decode, measure
+from unpoison.data.pictures.codec import decode, measure
 
 
 def _refused(source, *parts):
@@ -145,7 +145,7 @@ def test_a_flipped_bit_that_only_the_checksum_knows(tmp_path):
     import gzip
     import tarfile
 
-    from unpoison.data.archives import read_tar
+    from unpoison.data.safe.archives import read_tar
 
     inside = io.BytesIO()
     with tarfile.open(fileobj=inside, mode="w") as archive:
@@ -172,8 +172,8 @@ def test_archives_of_torch_do_not_unfold(tmp_path):
 def test_texts_of_numbers_that_are_no_characters(tmp_path):
     import pickle
 
-    from unpoison.data.npy import read_npy
-    from unpoison.data.unpickle import read_pickle
+    from unpoison.data.safe.npy import read_npy
+    from unpoison.data.safe.unpickle import read_pickle
 
     wrong = np.frombuffer(np.array([0x110000, 65], np.uint32).tobytes(), "<U1")
     np.save(tmp_path / "x.npy", wrong)
@@ -211,7 +211,7 @@ def _tar_gz(path, *members):
 def test_members_of_other_kinds_are_refused(tmp_path):
     import tarfile
 
-    from unpoison.data.archives import read_tar
+    from unpoison.data.safe.archives import read_tar
 
     kinds = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.GNUTYPE_SPARSE)
     for kind in kinds:
@@ -224,7 +224,7 @@ def test_members_of_other_kinds_are_refused(tmp_path):
 def test_headers_upon_headers_end(tmp_path):
     import tarfile
 
-    from unpoison.data.archives import read_tar
+    from unpoison.data.safe.archives import read_tar
 
     path = _tar_gz(tmp_path / "x.tar.gz", *[("a", tarfile.GNUTYPE_LONGNAME, b"name\0")] * 5000)
     with pytest.raises(DataError) as caught:

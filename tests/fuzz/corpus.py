@@ -27,9 +27,9 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import Manifest, Step, pack_manifest, read_manifest
 from unpoison.core.records import read_records
 from unpoison.data import read, write
-from unpoison.data.bullseye_pth import MEAN, STD
-from unpoison.data.checkpoints import read_checkpoint
-from unpoison.data.cifar_classes import CIFAR10
+from unpoison.data.official.cifar_classes import CIFAR10
+from unpoison.data.published.bullseye_pth import MEAN, STD
+from unpoison.data.safe.checkpoints import read_checkpoint
 from unpoison.nets.energy import SnganEnergy
 from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.weights import load_any, save_model

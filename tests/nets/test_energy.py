@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from unpoison.cli.main import cli
 from unpoison.core.errors import ModelError, UnsafeFileError
-from unpoison.data.checkpoints import read_state
+from unpoison.data.safe.checkpoints import read_state
 from unpoison.nets.energy import ConvEnergy, SnganEnergy
 from unpoison.nets.pixel_energy import import_energy
 from unpoison.nets.protocols import EnergyModel

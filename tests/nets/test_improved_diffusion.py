@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from unpoison.core.errors import ModelError
-from unpoison.data.checkpoints import read_state
+from unpoison.data.safe.checkpoints import read_state
 from unpoison.nets.improved_diffusion import import_improved_diffusion
 from unpoison.nets.weights import load_any
 

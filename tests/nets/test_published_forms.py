@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from unpoison.core.errors import DataError, ModelError
-from unpoison.data.checkpoints import read_state
+from unpoison.data.safe.checkpoints import read_state
 from unpoison.nets.energy import SnganEnergy
 from unpoison.nets.published import import_published
 from unpoison.nets.weights import load_any

@@ -10,7 +10,7 @@ from torch import nn
 
 from unpoison.core.errors import DataError, ModelError, UnpoisonError, UnsafeFileError
 from unpoison.core.methods import load_method
-from unpoison.data.checkpoints import read_state
+from unpoison.data.safe.checkpoints import read_state
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.methods import METHODS
 from unpoison.nets.pixel_energy import PixelEnergy

@@ -12,7 +12,7 @@ from unpoison.core.methods import load_method
 from unpoison.core.noise import generator
 from unpoison.core.settings import bound_value
 from unpoison.data import read, write
-from unpoison.data.loose_pictures import PictureListSet, from_channels
+from unpoison.data.pictures.loose import PictureListSet, from_channels
 from unpoison.poisons.base import Resources
 from unpoison.poisons.crafting import poison, poison_parts, write_poisoned
 from unpoison.poisons.lsp import LspPoison, LspSettings

@@ -21,8 +21,8 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import read_manifest
 from unpoison.core.notes import DataWarning
 from unpoison.data import read, write
-from unpoison.data.bullseye_pth import MEAN, STD
-from unpoison.data.stl10 import CLASSES as STL10
+from unpoison.data.official.stl10 import CLASSES as STL10
+from unpoison.data.published.bullseye_pth import MEAN, STD
 from unpoison.poisons.base import Trigger
 from unpoison.poisons.crafting import write_poisoned
 from unpoison.poisons.published.alignment import verify_alignment

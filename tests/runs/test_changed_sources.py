@@ -8,8 +8,8 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from runs.conftest import Halt
 
+from runs.conftest import Halt
 from unpoison.core.errors import DataError, RunError
 from unpoison.data import read, write
 from unpoison.runs import to_files
@@ -72,7 +72,7 @@ def test_touched_but_equal_pictures_are_not_done_again(source, jpeg, tmp_path, h
 
 def test_a_resumed_run_trusts_contents_only(source, jpeg, tmp_path, tree, halt_after, monkeypatch):
     """Whatever a disk says of sizes and times, as for files that were unpacked over the old ones."""
-    monkeypatch.setattr("unpoison.data.picture_files.file_stamp", lambda path: "as ever")
+    monkeypatch.setattr("unpoison.data.pictures.files.file_stamp", lambda path: "as ever")
     with pytest.raises(Halt):
         purify_to(read(source), tmp_path / "out", jpeg, on_step=halt_after(1024))
     _repaint(source / "c0" / "00000000.png")

@@ -7,8 +7,8 @@ import shutil
 from contextlib import suppress
 
 import pytest
-from runs.conftest import Halt
 
+from runs.conftest import Halt
 from unpoison.core.device import choose_device, processor
 from unpoison.core.errors import RunError
 from unpoison.core.manifest import manifest_path

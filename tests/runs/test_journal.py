@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs.conftest import Halt
 
+from runs.conftest import Halt
 from unpoison.core.errors import RunError
 from unpoison.data import read
 from unpoison.runs.journal import Journal, read_journal

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-from runs.conftest import Halt
 
+from runs.conftest import Halt
 from unpoison.core.errors import RunError, SettingsError
 from unpoison.data import read
 from unpoison.runs import to_files

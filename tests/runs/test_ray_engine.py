@@ -12,7 +12,6 @@ import pytest
 pytest.importorskip("ray")
 
 from runs.conftest import Halt
-
 from unpoison.core.errors import DataError, RunError
 from unpoison.core.images import ArrayImageSet, Picture
 from unpoison.data import read, write

@@ -10,8 +10,8 @@ import pytest
 from unpoison.bench.suite import Attack, Defence, Suite
 from unpoison.core.errors import DataError
 from unpoison.core.records import Metric, TrialRecord, read_records, write_record
-from unpoison.data.cifar_classes import CIFAR10
-from unpoison.data.stl10 import CLASSES as STL10
+from unpoison.data.official.cifar_classes import CIFAR10
+from unpoison.data.official.stl10 import CLASSES as STL10
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.reporting.grid import make_grid
 from unpoison.reporting.puregen_export import puregen_tables

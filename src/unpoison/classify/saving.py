@@ -20,7 +20,7 @@ from unpoison.classify.training import TrainedClassifier
 from unpoison.core.errors import DataError, ModelError
 from unpoison.core.files import atomic_path, write_json
 from unpoison.core.methods import load_method
-from unpoison.data.checkpoints import read_state
+from unpoison.data.safe.checkpoints import read_state
 
 WEIGHTS = "model.safetensors"
 _KEY = "unpoison.classifier"

@@ -22,7 +22,7 @@ def models() -> None:
 def list_models(folder: Path, as_json: bool) -> None:
     """List the weights that come with unpoison, those in FOLDER, and checkpoints laid out as ECLIPSE's."""
     from unpoison.core.errors import ModelError
-    from unpoison.data.eclipse_tree import list_tree
+    from unpoison.data.published.eclipse_tree import list_tree
     from unpoison.nets.weights import read_header
     from unpoison.purifiers.shipped import SHIPPED, weights_path
 
@@ -68,7 +68,7 @@ def import_model(file: str, out: Path, max_index: int | None, as_json: bool) -> 
     check_paths(None if file.startswith("hf://") else Path(file))
     check_new(out)
     from unpoison.core.hashing import hash_file
-    from unpoison.data.checkpoints import read_state
+    from unpoison.data.safe.checkpoints import read_state
     from unpoison.nets.pipeline_folders import import_pipeline, is_pipeline, published_weights
     from unpoison.nets.published import import_published
     from unpoison.nets.weights import Model, save_model
@@ -94,7 +94,7 @@ def _locate(file: str) -> Path:
     """The file or folder itself, or its copy in the cache of the Hub."""
     if not file.startswith("hf://"):
         return Path(file)
-    from unpoison.data.hub import fetch_file, fetch_model
+    from unpoison.data.formats.hub import fetch_file, fetch_model
 
     whole_repository = file.count("/") == 3  # hf://owner/name
     return fetch_model(file) if whole_repository else fetch_file(file)

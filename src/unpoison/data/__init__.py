@@ -2,8 +2,8 @@
 
 from unpoison.data.bad_pictures import bad_pictures_together, set_bad_aside
 from unpoison.data.delivery import refuse_existing
+from unpoison.data.pictures.resizing import resize
 from unpoison.data.reading import detect_format, read
-from unpoison.data.resizing import resize
 from unpoison.data.sources import read_history
 from unpoison.data.writing import check_writable, default_format, open_writer, stores_png, write
 

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from unpoison.core.errors import DiskError, RunError
 from unpoison.core.files import writing
 from unpoison.core.targets import check_name, check_new
-from unpoison.data.picture_files import OWN_FILES
+from unpoison.data.pictures.files import OWN_FILES
 
 _LOCK = "assembly"
 _ASSEMBLED = "assembled"

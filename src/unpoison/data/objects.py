@@ -23,11 +23,11 @@ def read_object(source: Any) -> ImageSet:
     if isinstance(source, ImageSet):
         return source
     if is_huggingface(source):
-        from unpoison.data.huggingface import HuggingFaceImageSet
+        from unpoison.data.formats.huggingface import HuggingFaceImageSet
 
         return HuggingFaceImageSet(source)
     if isinstance(source, (list, tuple)) and source and all(map(is_picture, source)):
-        from unpoison.data.loose_pictures import list_pictures
+        from unpoison.data.pictures.loose import list_pictures
 
         return list_pictures(source)
     if isinstance(source, Mapping):
@@ -39,7 +39,7 @@ def read_object(source: Any) -> ImageSet:
             f"a {type(source).__name__} is no image set: name a path, or give an object with a length and rows; "
             "what is only iterated over cannot be read twice"
         )
-    from unpoison.data.pair_dataset import PairImageSet
+    from unpoison.data.formats.pair_dataset import PairImageSet
 
     return PairImageSet(source)
 

@@ -12,7 +12,7 @@ from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
 from unpoison.core.notes import Note, tell
-from unpoison.data.formats import Format
+from unpoison.data.format import Format
 from unpoison.data.methods import METHODS
 from unpoison.data.objects import read_object
 from unpoison.data.sources import parse_source
@@ -60,7 +60,7 @@ def read(
         where = error.filename or str(source)
         raise DataError(where, f"it cannot be read ({error.strerror})", "Check it and its permissions") from None
     if labels_from is not None:
-        from unpoison.data.numbered import label_by_number
+        from unpoison.data.formats.numbered import label_by_number
 
         image_set = label_by_number(image_set, labels_from)
     if asked.path.is_dir():

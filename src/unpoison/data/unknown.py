@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unpoison.core.errors import DataError
 from unpoison.data.methods import METHODS
-from unpoison.data.pictures import SUFFIXES
+from unpoison.data.pictures.codec import SUFFIXES
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")  # a Path makes one slash of two
 _PACKED = (".rar", ".7z", ".gz", ".bz2", ".xz", ".zst", ".tbz2", ".txz")

@@ -18,7 +18,7 @@ from unpoison.core.files import is_inside, writing
 from unpoison.core.images import ImageSet
 from unpoison.core.limits import NAME_BYTES, PATH_BYTES
 from unpoison.core.notes import Note, tell
-from unpoison.data.pictures import encode
+from unpoison.data.pictures.codec import encode
 
 
 class Writer(ABC):

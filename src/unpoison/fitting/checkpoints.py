@@ -10,7 +10,7 @@ import torch
 
 from unpoison.core.errors import DataError, RunError
 from unpoison.core.files import atomic_path
-from unpoison.data.checkpoints import read_checkpoint
+from unpoison.data.safe.checkpoints import read_checkpoint
 
 
 def checkpoint_path(out: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 from unpoison.core.documents import read_json
 from unpoison.core.errors import ModelError
-from unpoison.data.checkpoints import read_state
+from unpoison.data.safe.checkpoints import read_state
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.noise_unets import PUREGEN_SCHEDULE, import_described_unet, puregen_max_index
 from unpoison.nets.schedules import Schedule

@@ -16,7 +16,7 @@ from torch import nn
 from unpoison.core.errors import ModelError, SettingsError
 from unpoison.core.files import atomic_path
 from unpoison.core.methods import load_method
-from unpoison.data.checkpoints import read_state
+from unpoison.data.safe.checkpoints import read_state
 from unpoison.nets.counting import parameters_at_most
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.improved_diffusion import check_state

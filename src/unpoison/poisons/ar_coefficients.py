@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unpoison.core.errors import DataError
-from unpoison.data.npy import read_npy
-from unpoison.data.torch_files import read_torch
+from unpoison.data.safe.npy import read_npy
+from unpoison.data.safe.torch_files import read_torch
 
 MARGIN = 4  # rows and columns that are cut off, for the first two are the random start
 _TRIALS = 3

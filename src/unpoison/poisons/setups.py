@@ -12,7 +12,7 @@ import torch
 
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
-from unpoison.data.unpickle import read_pickle
+from unpoison.data.safe.unpickle import read_pickle
 from unpoison.poisons.base import class_number
 
 _KEYS = ("target class", "target index", "base class", "base indices")

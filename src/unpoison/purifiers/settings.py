@@ -18,7 +18,7 @@ from unpoison.core.settings import (
     build_settings,
     read_profile,
 )
-from unpoison.data.puregen_keys import parse_key
+from unpoison.data.published.puregen_keys import parse_key
 from unpoison.purifiers.methods import SETTINGS
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from unpoison.core.records import TrialRecord
-from unpoison.data.cifar_classes import CIFAR10
-from unpoison.data.puregen_keys import compose_key, key_of
-from unpoison.data.stl10 import CLASSES as STL10
+from unpoison.data.official.cifar_classes import CIFAR10
+from unpoison.data.official.stl10 import CLASSES as STL10
+from unpoison.data.published.puregen_keys import compose_key, key_of
 from unpoison.reporting.grid import Grid
 from unpoison.scoring.puregen_csv import ATTACKS, AVAILABILITY, MODELS, PURIFY_TIMES, TARGETED, TRIGGERED
 

@@ -103,7 +103,7 @@ def purify(
 
 
 def _purify_huggingface(dataset: Any, apply: Apply) -> Any:
-    from unpoison.data.huggingface import replace_pictures
+    from unpoison.data.formats.huggingface import replace_pictures
 
     image_set = read(dataset)
     return replace_pictures(dataset, apply().purify_to_png(image_set), image_set.ids)

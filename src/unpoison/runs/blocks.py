@@ -9,7 +9,7 @@ import numpy as np
 
 from unpoison.core.hashing import hash_picture
 from unpoison.core.images import Picture
-from unpoison.data.pictures import encode
+from unpoison.data.pictures.codec import encode
 
 _CHUNK = 2**20  # values compared at a time, so that a large picture does not take eight times its memory
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet, row_ids
-from unpoison.data.loose_pictures import list_pictures, to_pillow
+from unpoison.data.pictures.loose import list_pictures, to_pillow
 from unpoison.runs.in_memory import Application
 
 # Gives what purifies; takes where the pictures lie, if it matters.

@@ -22,7 +22,7 @@ from unpoison.core.notes import tell
 from unpoison.core.pixels import images_per_call, to_uint8
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.core.threads import available_cores
-from unpoison.data.loose_pictures import PictureListSet, from_channels
+from unpoison.data.pictures.loose import PictureListSet, from_channels
 from unpoison.nets.protocols import Denoiser
 from unpoison.purifiers.chain import Chain, build_purifier
 from unpoison.purifiers.methods import METHODS

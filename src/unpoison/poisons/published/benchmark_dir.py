@@ -14,8 +14,8 @@ import torch
 from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Bound, Settings, bound_value
-from unpoison.data.benchmark_dir import BASES, POISONS, TARGET, read_bases, read_poisons, read_target
-from unpoison.data.benchmark_dir import FORMAT as DATA_FORMAT
+from unpoison.data.published.benchmark_dir import BASES, POISONS, TARGET, read_bases, read_poisons, read_target
+from unpoison.data.published.benchmark_dir import FORMAT as DATA_FORMAT
 from unpoison.poisons.base import Target, Trigger
 from unpoison.poisons.published.alignment import verify_alignment
 from unpoison.poisons.published.base import Published, PublishedFormat, check_bases, first_of_each, one_label

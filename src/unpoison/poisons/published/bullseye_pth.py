@@ -15,8 +15,8 @@ from pydantic import Field
 from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Bound, Settings
-from unpoison.data.bullseye_pth import FORMAT as DATA_FORMAT
-from unpoison.data.bullseye_pth import read_bullseye
+from unpoison.data.published.bullseye_pth import FORMAT as DATA_FORMAT
+from unpoison.data.published.bullseye_pth import read_bullseye
 from unpoison.poisons.published.alignment import nearest_rows, verify_alignment
 from unpoison.poisons.published.base import Published, PublishedFormat, one_label, target_at
 from unpoison.poisons.published.benchmark_dir import check_bound

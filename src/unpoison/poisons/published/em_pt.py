@@ -19,10 +19,10 @@ from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
 from unpoison.core.notes import Note, tell
 from unpoison.core.settings import Settings
-from unpoison.data.formats import is_file
-from unpoison.data.opcodes import outline_torch
-from unpoison.data.published_arrays import to_pictures
-from unpoison.data.torch_files import read_torch
+from unpoison.data.format import is_file
+from unpoison.data.published.arrays import to_pictures
+from unpoison.data.safe.opcodes import outline_torch
+from unpoison.data.safe.torch_files import read_torch
 from unpoison.poisons.base import Quantise
 from unpoison.poisons.published.alignment import NEARER, Alignment, compare
 from unpoison.poisons.published.base import Published, PublishedFormat

@@ -22,9 +22,9 @@ from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.files import atomic_path
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Settings
-from unpoison.data.formats import is_file
-from unpoison.data.npy import read_npy
-from unpoison.data.stl10 import CLASSES as STL10
+from unpoison.data.format import is_file
+from unpoison.data.official.stl10 import CLASSES as STL10
+from unpoison.data.safe.npy import read_npy
 from unpoison.poisons.base import Trigger, add_and_quantise, class_number
 from unpoison.poisons.published.base import Published, PublishedFormat
 

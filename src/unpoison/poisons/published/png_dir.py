@@ -13,8 +13,8 @@ import torch
 from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
+from unpoison.data.formats.numbered import read_numbered
 from unpoison.data.methods import METHODS as DATA_FORMATS
-from unpoison.data.numbered import read_numbered
 from unpoison.poisons.published.alignment import verify_alignment
 from unpoison.poisons.published.base import NoSettings, Published, PublishedFormat
 

@@ -10,9 +10,9 @@ from pydantic import Field
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Settings
-from unpoison.data.benchmark_dir import read_target
-from unpoison.data.puregen_pth import FORMAT as DATA_FORMAT
-from unpoison.data.puregen_pth import read_puregen_file
+from unpoison.data.published.benchmark_dir import read_target
+from unpoison.data.published.puregen_pth import FORMAT as DATA_FORMAT
+from unpoison.data.published.puregen_pth import read_puregen_file
 from unpoison.poisons.base import Target, Trigger
 from unpoison.poisons.published.alignment import verify_alignment
 from unpoison.poisons.published.base import (

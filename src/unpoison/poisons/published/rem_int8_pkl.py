@@ -16,9 +16,9 @@ import torch
 
 from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
-from unpoison.data.formats import is_file
-from unpoison.data.opcodes import outline_pickle
-from unpoison.data.unpickle import read_pickle
+from unpoison.data.format import is_file
+from unpoison.data.safe.opcodes import outline_pickle
+from unpoison.data.safe.unpickle import read_pickle
 from unpoison.poisons.published.base import NoSettings, Published, PublishedFormat
 from unpoison.poisons.published.noise import add_noise, noise_by_row
 

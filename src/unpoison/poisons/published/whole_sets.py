@@ -11,13 +11,13 @@ import torch
 from unpoison.core.classes import match_classes
 from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
-from unpoison.data.formats import is_file
+from unpoison.data.format import is_file
+from unpoison.data.formats.npz import FORMAT as NPZ
 from unpoison.data.methods import METHODS as DATA_FORMATS
-from unpoison.data.npz import FORMAT as NPZ
-from unpoison.data.ntga_npy import choose_file
-from unpoison.data.opcodes import outline_pickle
-from unpoison.data.sep_npy import list_parts
-from unpoison.data.tap_npy import LABELS, PICTURES
+from unpoison.data.published.ntga_npy import choose_file
+from unpoison.data.published.sep_npy import list_parts
+from unpoison.data.published.tap_npy import LABELS, PICTURES
+from unpoison.data.safe.opcodes import outline_pickle
 from unpoison.poisons.base import Quantise
 from unpoison.poisons.published.alignment import verify_alignment
 from unpoison.poisons.published.base import NoSettings, Published, PublishedFormat

@@ -1,0 +1,1 @@
+"""The formats of sets that any tool writes."""

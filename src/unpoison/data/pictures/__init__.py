@@ -1,0 +1,1 @@
+"""Pictures: their bytes, their files, their sizes."""

@@ -1,0 +1,1 @@
+"""Poisons and purified sets in the layout of those who publish them."""

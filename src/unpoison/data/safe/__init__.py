@@ -1,0 +1,1 @@
+"""Every reader of a stranger's bytes. No file runs code."""
