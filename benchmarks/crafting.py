@@ -26,9 +26,9 @@ from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.methods import load_method
 from unpoison.core.noise import generator
 from unpoison.data import read
-from unpoison.poisons.base import Resources
 from unpoison.poisons.measuring import achieved_norms
 from unpoison.poisons.methods import METHODS
+from unpoison.poisons.protocol import Resources
 
 ATTACKS = ("urp", "lsp", "ar", "ops", "cuda")
 

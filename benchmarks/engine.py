@@ -27,7 +27,7 @@ from unpoison.classify.classifier import Classifier, build_net
 from unpoison.core.device import choose_device
 from unpoison.core.files import write_json, write_text
 from unpoison.core.pixels import to_float
-from unpoison.poisons.pgd import Descent, DescentSettings, cross_entropy
+from unpoison.poisons.engine.pgd import Descent, DescentSettings, cross_entropy
 
 
 @click.command()

@@ -16,7 +16,7 @@ from unpoison.cli.main import cli
 from unpoison.core.settings import build_settings, parse_assignments
 from unpoison.fitting.settings import EnergySettings, FitSettings
 from unpoison.nets.methods import METHODS as NETS
-from unpoison.poisons.parts import attack_parts
+from unpoison.poisons.mixture import attack_parts
 from unpoison.poisons.published.puregen_tree import PuregenTreeSettings
 from unpoison.purifiers.settings import purifier_settings
 

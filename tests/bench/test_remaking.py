@@ -14,9 +14,9 @@ from unpoison.core.device import choose_device, processor
 from unpoison.core.errors import ModelError, RunError
 from unpoison.core.hashing import hash_file
 from unpoison.data import read, write
-from unpoison.poisons.base import Resources
 from unpoison.poisons.crafting import poison, poison_parts, write_poisoned
-from unpoison.poisons.parts import attack_parts, attack_settings
+from unpoison.poisons.mixture import attack_parts, attack_settings
+from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs.to_files import purify_to
 from unpoison.runs.work import PurifyRun

@@ -13,11 +13,11 @@ from unpoison.core.noise import generator
 from unpoison.core.settings import bound_value
 from unpoison.data import read, write
 from unpoison.data.pictures.loose import PictureListSet, from_channels
-from unpoison.poisons.base import Resources
+from unpoison.poisons.attacks.lsp import LspPoison, LspSettings
 from unpoison.poisons.crafting import poison, poison_parts, write_poisoned
-from unpoison.poisons.lsp import LspPoison, LspSettings
 from unpoison.poisons.methods import METHODS
-from unpoison.poisons.parts import attack_parts, attack_settings
+from unpoison.poisons.mixture import attack_parts, attack_settings
+from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs.work import PurifyRun
 

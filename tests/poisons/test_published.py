@@ -23,8 +23,8 @@ from unpoison.core.notes import DataWarning
 from unpoison.data import read, write
 from unpoison.data.official.stl10 import CLASSES as STL10
 from unpoison.data.published.bullseye_pth import MEAN, STD
-from unpoison.poisons.base import Trigger
 from unpoison.poisons.crafting import write_poisoned
+from unpoison.poisons.protocol import Trigger
 from unpoison.poisons.published.alignment import verify_alignment
 from unpoison.poisons.published.loading import detect_published, load_published, split_source
 from unpoison.poisons.published.methods import METHODS

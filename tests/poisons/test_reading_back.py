@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from unpoison.core.errors import DataError, SettingsError
-from unpoison.poisons.base import Target, Trigger
 from unpoison.poisons.crafting import poison, write_poisoned
+from unpoison.poisons.protocol import Target, Trigger
 from unpoison.poisons.reading_back import read_attack
 
 DELTA = np.random.default_rng(0).uniform(-0.06, 0.06, (16, 16, 3)).astype(np.float32)

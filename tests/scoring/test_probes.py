@@ -9,8 +9,8 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.methods import load_method
 from unpoison.core.noise import generator
-from unpoison.poisons.base import Resources
 from unpoison.poisons.methods import METHODS
+from unpoison.poisons.protocol import Resources
 from unpoison.scoring.probes import linear_separability, perfect_ar_accuracy
 
 

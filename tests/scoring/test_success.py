@@ -14,7 +14,7 @@ from unpoison.classify.training import EpochResult, TrainedClassifier
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.records import Metric
-from unpoison.poisons.base import Target, Trigger
+from unpoison.poisons.protocol import Target, Trigger
 from unpoison.scoring.success import (
     attack_success,
     over_classes,

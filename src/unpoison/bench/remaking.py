@@ -17,9 +17,9 @@ from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Step, manifest_path, read_manifest
 from unpoison.core.progress import OnStep
 from unpoison.data import read, refuse_existing
-from unpoison.poisons.base import Resources
 from unpoison.poisons.crafting import PoisonResult, poison_parts, write_poisoned
-from unpoison.poisons.parts import attack_parts
+from unpoison.poisons.mixture import attack_parts
+from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.shipped import SHIPPED, WEIGHT_FIELDS
 from unpoison.runs.to_files import purify_in_memory, purify_to

@@ -14,7 +14,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.validation import explain
 from unpoison.data import read
 from unpoison.data.pictures.resizing import resize
-from unpoison.poisons.parts import Part, attack_parts
+from unpoison.poisons.mixture import Part, attack_parts
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 

@@ -19,7 +19,7 @@ from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import read_manifest
 from unpoison.core.records import Metric, TrialRecord, read_records, trial_id, write_record
-from unpoison.poisons.base import Resources
+from unpoison.poisons.protocol import Resources
 from unpoison.poisons.reading_back import read_attack
 from unpoison.scoring.accuracy import score
 from unpoison.scoring.success import attack_success, success_rate, targeted_success

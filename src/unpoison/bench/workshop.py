@@ -33,9 +33,9 @@ from unpoison.data import read
 from unpoison.fitting.diffusion import fit
 from unpoison.fitting.energy import fit_energy
 from unpoison.fitting.settings import EnergySettings
-from unpoison.poisons.base import Resources
 from unpoison.poisons.crafting import poison_parts, sets_used, write_poisoned
-from unpoison.poisons.parts import Part
+from unpoison.poisons.mixture import Part
+from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.shipped import WEIGHT_FIELDS, weights_path
 from unpoison.runs.to_files import purify_to

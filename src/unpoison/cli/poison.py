@@ -112,7 +112,7 @@ def poison(
         check_paths(*surrogate)
         refuse_existing(dst)
 
-    from unpoison.poisons.parts import attack_parts
+    from unpoison.poisons.mixture import attack_parts
 
     parts = attack_parts(
         attack, profiles=options.split_profiles(profile), overrides={**shorthands, **parse_assignments(assignments)}
@@ -130,7 +130,7 @@ def poison(
     from unpoison.classify.saving import load_classifier
     from unpoison.core.progress import progress_bar, telling
     from unpoison.data import check_writable, read, read_history
-    from unpoison.poisons.base import Resources
+    from unpoison.poisons.protocol import Resources
 
     with telling(f"reading {src}"):
         source = read(src, format=input_format)

@@ -88,7 +88,7 @@ def convert(
 
 def _part_of_classes(image_set: ImageSet, asked: str) -> ImageSet:
     from unpoison.core.errors import SettingsError
-    from unpoison.poisons.setups import split_classes
+    from unpoison.poisons.engine.setups import split_classes
 
     match = _PER_CLASS.fullmatch(asked)
     if match is None or bool(match[1]) == bool(match[3]):

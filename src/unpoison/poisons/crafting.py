@@ -22,10 +22,10 @@ from unpoison.core.notes import Note, count_notes
 from unpoison.core.progress import bar_in_notebook
 from unpoison.core.settings import Settings
 from unpoison.data import read, write
-from unpoison.poisons.base import PoisonedSet, Resources, Target, Trigger
 from unpoison.poisons.measuring import measure
 from unpoison.poisons.methods import METHODS
-from unpoison.poisons.parts import Part, choose_rows, nearest_profile
+from unpoison.poisons.mixture import Part, choose_rows, nearest_profile
+from unpoison.poisons.protocol import PoisonedSet, Resources, Target, Trigger
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unpoison.poisons.base import PoisonedSet
+from unpoison.poisons.protocol import PoisonedSet
 
 _BLOCK = 1000  # pictures at a time, for memory
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from unpoison.core.classes import match_labels
 from unpoison.core.errors import DataError
 from unpoison.core.manifest import read_manifest
-from unpoison.poisons.base import Target, Trigger
+from unpoison.poisons.protocol import Target, Trigger
 
 # What NumPy raises on a header that is cut short, too long, or claims more than the file holds.
 _BROKEN = (ValueError, TypeError, KeyError, OverflowError, OSError, EOFError, TokenError)

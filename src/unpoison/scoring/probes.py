@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from unpoison.core.errors import SettingsError
 from unpoison.core.pixels import to_float
 from unpoison.core.records import Metric
-from unpoison.poisons.ar_coefficients import ar_filters
+from unpoison.poisons.attacks.ar_coefficients import ar_filters
 from unpoison.scoring.intervals import share
 
 _RIDGE = 1e-2  # of the mean squared length of a perturbation

@@ -14,7 +14,7 @@ from unpoison.classify.training import TrainedClassifier
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.records import Metric
-from unpoison.poisons.base import Target, Trigger
+from unpoison.poisons.protocol import Target, Trigger
 from unpoison.scoring.accuracy import numbered_for, score
 from unpoison.scoring.intervals import share
 

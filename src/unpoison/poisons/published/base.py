@@ -13,7 +13,7 @@ import torch
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Settings
-from unpoison.poisons.base import Kind, Target, Trigger
+from unpoison.poisons.protocol import Kind, Target, Trigger
 
 
 @dataclass(frozen=True)

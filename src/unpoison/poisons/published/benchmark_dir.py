@@ -16,7 +16,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.settings import Bound, Settings, bound_value
 from unpoison.data.published.benchmark_dir import BASES, POISONS, TARGET, read_bases, read_poisons, read_target
 from unpoison.data.published.benchmark_dir import FORMAT as DATA_FORMAT
-from unpoison.poisons.base import Target, Trigger
+from unpoison.poisons.protocol import Target, Trigger
 from unpoison.poisons.published.alignment import verify_alignment
 from unpoison.poisons.published.base import Published, PublishedFormat, check_bases, first_of_each, one_label
 

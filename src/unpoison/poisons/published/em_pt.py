@@ -23,7 +23,7 @@ from unpoison.data.format import is_file
 from unpoison.data.published.arrays import to_pictures
 from unpoison.data.safe.opcodes import outline_torch
 from unpoison.data.safe.torch_files import read_torch
-from unpoison.poisons.base import Quantise
+from unpoison.poisons.protocol import Quantise
 from unpoison.poisons.published.alignment import NEARER, Alignment, compare
 from unpoison.poisons.published.base import Published, PublishedFormat
 from unpoison.poisons.published.noise import add_noise, noise_by_row

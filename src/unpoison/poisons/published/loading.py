@@ -19,9 +19,9 @@ from unpoison.core.manifest import Step
 from unpoison.core.methods import load_method
 from unpoison.core.noise import check_seed, generator
 from unpoison.core.settings import build_settings
-from unpoison.poisons.base import PoisonedSet
 from unpoison.poisons.crafting import PoisonResult
 from unpoison.poisons.measuring import measure
+from unpoison.poisons.protocol import PoisonedSet
 from unpoison.poisons.published.base import Published, PublishedFormat
 from unpoison.poisons.published.methods import METHODS
 

@@ -25,7 +25,7 @@ from unpoison.core.settings import Settings
 from unpoison.data.format import is_file
 from unpoison.data.official.stl10 import CLASSES as STL10
 from unpoison.data.safe.npy import read_npy
-from unpoison.poisons.base import Trigger, add_and_quantise, class_number
+from unpoison.poisons.protocol import Trigger, add_and_quantise, class_number
 from unpoison.poisons.published.base import Published, PublishedFormat
 
 # Where STL-10 numbers a class differently; its monkeys take the trigger of the frogs, as in PureGen.

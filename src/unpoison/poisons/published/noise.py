@@ -9,7 +9,7 @@ import numpy as np
 
 from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
-from unpoison.poisons.base import require_labels
+from unpoison.poisons.protocol import require_labels
 
 _BLOCK = 1000
 

@@ -13,7 +13,7 @@ from unpoison.core.settings import Settings
 from unpoison.data.published.benchmark_dir import read_target
 from unpoison.data.published.puregen_pth import FORMAT as DATA_FORMAT
 from unpoison.data.published.puregen_pth import read_puregen_file
-from unpoison.poisons.base import Target, Trigger
+from unpoison.poisons.protocol import Target, Trigger
 from unpoison.poisons.published.alignment import verify_alignment
 from unpoison.poisons.published.base import (
     Published,

@@ -18,7 +18,7 @@ from unpoison.data.published.ntga_npy import choose_file
 from unpoison.data.published.sep_npy import list_parts
 from unpoison.data.published.tap_npy import LABELS, PICTURES
 from unpoison.data.safe.opcodes import outline_pickle
-from unpoison.poisons.base import Quantise
+from unpoison.poisons.protocol import Quantise
 from unpoison.poisons.published.alignment import verify_alignment
 from unpoison.poisons.published.base import NoSettings, Published, PublishedFormat
 

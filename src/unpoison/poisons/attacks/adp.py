@@ -1,0 +1,106 @@
+"""ADP: ECLIPSE's adaptive poison, and a fair form of it that knows the purification too."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unpoison.core.device import choose_device
+from unpoison.core.images import ImageSet
+from unpoison.core.noise import Noise
+from unpoison.core.settings import Bound
+from unpoison.poisons.engine.bilevel import BilevelSettings, ErrorMinimiser, Show
+from unpoison.poisons.protocol import PoisonedSet, Resources, add_and_quantise, require_labels
+from unpoison.purifiers.chain import Chain, build_purifier
+from unpoison.purifiers.protocol import Purifier
+from unpoison.purifiers.settings import purifier_settings
+
+_LUMA = (0.299, 0.587, 0.114)  # without the rounding of `core.pixels.luma`, through which no gradient would flow
+
+
+class AdpSettings(BilevelSettings):
+    """Settings of ADP. The paper gives neither radius nor steps; those of EM are taken.
+
+    Args:
+        grayscale_probability: chance of an image to be shown in grey.
+        noise_sigma: deviation of the noise it is shown with, in [0, 1] units.
+        through: a purifier that the attacker knows and differentiates through, e.g. `fast`; empty for the paper's
+            attack, which leaves the purification out.
+        through_settings: fields of that purifier.
+        draws: draws of all noise over which a step is averaged.
+    """
+
+    surrogate: str = "unet"
+    steps: int = Field(default=20, ge=1)
+    step_size: Bound = "0.8/255"
+    grayscale_probability: float = Field(default=0.4, ge=0, le=1)
+    noise_sigma: float = Field(default=0.05, ge=0)
+    through: str = ""
+    through_settings: Mapping[str, Any] = {}
+    draws: int = Field(default=1, ge=1)
+
+
+class AdpPoison:
+    """Error-minimising noise for a network that sees what ECLIPSE's training shows it.
+
+    References:
+        Wang et al.: ECLIPSE, ESORICS 2024, section 4.4, https://arxiv.org/abs/2406.15093
+        Averaging over draws: Athalye et al., Synthesizing robust adversarial examples, ICML 2018,
+        https://arxiv.org/abs/1707.07397
+    """
+
+    Settings = AdpSettings
+    chooses = False
+
+    def craft(
+        self, image_set: ImageSet, settings: AdpSettings, *, generator: torch.Generator, resources: Resources
+    ) -> PoisonedSet:
+        require_labels(image_set, "adp")
+        device = choose_device(resources.device)
+        purifier = None
+        if settings.through:
+            fields = purifier_settings(settings.through, overrides=settings.through_settings)
+            purifier = build_purifier(fields, device=device)
+        minimiser = ErrorMinimiser(
+            image_set,
+            settings,
+            show=_defended(image_set, settings, purifier, device=device, generator=generator),
+            draws=settings.draws,
+            generator=generator,
+            resources=resources,
+        )
+        delta, facts = minimiser.run()
+        poisoned = add_and_quantise(image_set.array(), delta.permute(0, 2, 3, 1).numpy(), "round")
+        known = {"purifier_weights": dict(purifier.weights)} if purifier else {}
+        return PoisonedSet(poisoned, image_set.ids, "availability", facts={**facts, **known})
+
+
+def _defended(
+    image_set: ImageSet,
+    settings: AdpSettings,
+    purifier: Purifier | Chain | None,
+    *,
+    device: torch.device,
+    generator: torch.Generator,
+) -> Show:
+    """What the defender's network sees of an image: purified, perhaps grey, noisy; drawn anew at each call."""
+    draws = torch.Generator(device).manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    calls = itertools.count()
+
+    def show(images: Tensor, rows: Tensor) -> Tensor:
+        if purifier:
+            ids = [image_set.ids[row] for row in rows.tolist()]
+            images = purifier.purify(images, noise=Noise(seed, f"adp.{next(calls)}", ids))
+        weights = torch.tensor(_LUMA, device=images.device).view(1, 3, 1, 1)
+        grey = torch.rand(len(images), 1, 1, 1, generator=draws, device=device) < settings.grayscale_probability
+        coloured = torch.where(grey, (images * weights).sum(dim=1, keepdim=True), images)
+        noise = torch.randn(images.shape, generator=draws, device=device)
+        return (coloured + settings.noise_sigma * noise).clamp(0, 1)
+
+    return show

@@ -1,0 +1,167 @@
+"""Which attack poisons which pictures: one attack, or several that share a set."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unpoison.core.errors import SettingsError
+from unpoison.core.hashing import hash_file
+from unpoison.core.images import ImageSet
+from unpoison.core.methods import load_method
+from unpoison.core.precision import resolve
+from unpoison.core.settings import Settings, build_settings, list_profiles, read_profile
+from unpoison.poisons.methods import METHODS
+from unpoison.poisons.protocol import class_number
+
+_ROOM = "unpoison.poisons"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One attack and its share of the set.
+
+    Args:
+        attack: name of the attack.
+        settings: its settings.
+        fraction: share of every class that it poisons, above 0 and up to 1; attacks that choose for themselves take
+            no fraction.
+        classes: names of the classes that it may poison; empty for all.
+    """
+
+    attack: str
+    settings: Settings
+    fraction: float = 1.0
+    classes: tuple[str, ...] = ()
+
+    def resolved(self, device: torch.device) -> Part:
+        """The part with the arithmetic of its networks in place of `auto`."""
+        return replace(self, settings=resolve(self.settings, device))
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON, for manifests and records; files by their names, without the folders of this machine."""
+        only = {"classes": list(self.classes)} if self.classes else {}
+        return {
+            **_map_files(self.settings.model_dump(mode="json"), lambda path: path.name),
+            "fraction": self.fraction,
+            **only,
+        }
+
+    def files(self) -> dict[str, str]:
+        """sha256 of every file that the settings name, by its name."""
+        found: dict[str, str] = {}
+        _map_files(self.settings.model_dump(mode="json"), lambda path: found.update({path.name: hash_file(path)}))
+        return found
+
+
+def attack_settings(
+    attack: str, *, profiles: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Settings of an attack from profiles and single values.
+
+    The shipped profiles have a section for each attack; a user's own file holds the fields themselves.
+
+    Raises:
+        SettingsError: unknown attack, profile or field.
+    """
+    model = load_method(METHODS, attack, kind="attack").Settings
+    values: dict[str, Any] = {}
+    for profile in profiles:
+        values.update(read_profile(profile, _ROOM, section=attack))
+    return build_settings(model, overrides={**values, **(overrides or {})}, of=attack)
+
+
+def nearest_profile(attack: str, settings: Settings) -> dict[str, Any]:
+    """Which shipped profile, or chain of two, the settings are closest to, and the fields in which they differ.
+
+    Precision is none of them: it is the machine's.
+    """
+    shipped = list_profiles(_ROOM, section=attack)
+    chains = [(), *((name,) for name in shipped), *itertools.permutations(shipped, 2)]
+
+    def changed(chain: tuple[str, ...]) -> list[str]:
+        base = attack_settings(attack, profiles=chain)
+        fields = (name for name in type(settings).model_fields if name != "precision")
+        return [name for name in fields if getattr(settings, name) != getattr(base, name)]
+
+    nearest = min(chains, key=lambda chain: len(changed(chain)))
+    return {"profile": ",".join(nearest) or "paper", "changed": changed(nearest)}
+
+
+def attack_parts(
+    attack: str, *, profiles: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+) -> list[Part]:
+    """The parts of `lsp`, or of a mixture like `lsp+tap`.
+
+    Args:
+        attack: an attack, or several joined by `+`; each at most once.
+        profiles: of every attack.
+        overrides: a field of the settings, `fraction` or `classes` to value; in a mixture `attack.field`, and the
+            set is shared out evenly unless fractions are given.
+
+    Raises:
+        SettingsError: an unknown attack, profile or field.
+    """
+    names = attack.split("+")
+    if len(set(names)) < len(names):
+        raise SettingsError(f"'{attack}' names an attack twice")
+    fields: dict[str, dict[str, Any]] = {name: {"fraction": 1 / len(names), "classes": ()} for name in names}
+    for key, value in (overrides or {}).items():
+        part, dot, field = key.rpartition(".")
+        part = part if dot else names[0]
+        if part not in fields or (len(names) > 1 and not dot):
+            raise SettingsError(f"setting '{key}': in '{attack}' write one of {', '.join(f'{n}.field' for n in names)}")
+        fields[part][field] = value
+    return [
+        _part(name, fields[name].pop("fraction"), fields[name].pop("classes"), profiles, fields[name]) for name in names
+    ]
+
+
+def _part(name: str, fraction: Any, classes: Any, profiles: Sequence[str], overrides: Mapping[str, Any]) -> Part:
+    if not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
+        raise SettingsError(f"fraction is {fraction}; it must lie above 0 and not above 1")
+    named = classes if isinstance(classes, (list, tuple)) else str(classes).split(",") if classes != "" else ()
+    return Part(name, attack_settings(name, profiles=profiles, overrides=overrides), fraction, tuple(map(str, named)))
+
+
+def _map_files(value: Any, change: Callable[[Path], Any]) -> Any:
+    """Settings with every path of a file in them changed."""
+    if isinstance(value, dict):
+        return {key: _map_files(inner, change) for key, inner in value.items()}
+    if isinstance(value, str) and "." in value and Path(value).is_file():
+        return change(Path(value))
+    return value
+
+
+def choose_rows(image_set: ImageSet, part: Part, free: np.ndarray, source: torch.Generator) -> np.ndarray:
+    """Rows that a part poisons, ascending: the same share of each of its classes, at least one picture of each.
+
+    Args:
+        image_set: the whole set; the share is of its classes.
+        part: the attack.
+        free: [N] bool, pictures that no earlier part has taken.
+        source: decides which, unless a part takes all.
+
+    Raises:
+        SettingsError: a class has too few pictures left, or there is no such class.
+    """
+    labels = [class_number(image_set, name) for name in part.classes] or np.unique(image_set.labels).tolist()
+    rows = []
+    for label in labels:
+        members = np.flatnonzero(image_set.labels == label)
+        left = members[free[members]]
+        count = max(1, round(part.fraction * len(members)))
+        if count > len(left):
+            raise SettingsError(
+                f"{part.attack} is to poison {count} pictures of one class, and the others leave {len(left)}; "
+                "give the attacks smaller fractions"
+            )
+        drawn = left if count == len(left) else left[torch.randperm(len(left), generator=source)[:count].numpy()]
+        rows.append(drawn)
+    return np.sort(np.concatenate(rows))
