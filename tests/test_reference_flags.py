@@ -16,7 +16,7 @@ from unpoison.cli.main import cli
 from unpoison.core.settings import build_settings, parse_assignments
 from unpoison.fitting.settings import EnergySettings, FitSettings
 from unpoison.nets.methods import METHODS as NETS
-from unpoison.poisons.mixture import attack_parts
+from unpoison.poisons.mixture import read_mixture
 from unpoison.poisons.published.puregen_tree import PuregenTreeSettings
 from unpoison.purifiers.settings import purifier_settings
 
@@ -63,7 +63,7 @@ def _check_settings(path, given):
                 assigned["steps"] = int(given["--steps"][0])
             purifier_settings(given["--method"][0], profiles=profiles, overrides=assigned)
         case ["poison"] if "--attack" in given:
-            attack_parts(given["--attack"][0], profiles=profiles, overrides=assigned)
+            read_mixture(given["--attack"][0], profiles=profiles, overrides=assigned)
         case ["poison"] if given["--from"][0].startswith("hf://"):
             build_settings(PuregenTreeSettings, overrides=assigned)
         case ["fit", kind]:

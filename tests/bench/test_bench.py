@@ -14,9 +14,9 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.manifest import manifest_path
 from unpoison.core.records import read_records
 from unpoison.data import read, write
-from unpoison.reporting.eclipse_export import eclipse_rows
 from unpoison.reporting.grid import read_grid
 from unpoison.reporting.pages import grid_page
+from unpoison.reporting.reference.eclipse_export import eclipse_rows
 from unpoison.reporting.tables import accuracy_table, describe_grid
 
 SUITE = """

@@ -14,8 +14,8 @@ from unpoison.core.device import choose_device, processor
 from unpoison.core.errors import ModelError, RunError
 from unpoison.core.hashing import hash_file
 from unpoison.data import read, write
-from unpoison.poisons.crafting import poison, poison_parts, write_poisoned
-from unpoison.poisons.mixture import attack_parts, attack_settings
+from unpoison.poisons.crafting import poison, poison_mixture, write_poisoned
+from unpoison.poisons.mixture import attack_settings, read_mixture
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs.to_files import purify_to
@@ -85,8 +85,8 @@ def test_an_attack_that_used_a_classifier_and_a_set_is_made_again(make_set, tmp_
 def test_a_mixture_is_made_again(make_set, tmp_path):
     write(make_set(12), tmp_path / "clean.npz")
     clean = read(str(tmp_path / "clean.npz"))
-    parts = attack_parts("urp+lsp", overrides={"lsp.patch": 4, "urp.classes": "c0,c1"})
-    write_poisoned(poison_parts(clean, parts, seed=1), clean, tmp_path / "bad.npz")
+    parts = read_mixture("urp+lsp", overrides={"lsp.patch": 4, "urp.classes": "c0,c1"})
+    write_poisoned(poison_mixture(clean, parts, seed=1), clean, tmp_path / "bad.npz")
     assert remake(tmp_path / "bad.npz.manifest.json", tmp_path / "again.npz").same
 
 
@@ -96,8 +96,8 @@ def test_an_attack_through_a_purifier_with_weights_is_made_again(make_set, tmp_p
     small = {"surrogate": "resnet18", "width": 4, "steps": 1, "rounds": 1, "training_steps": 1}
     through = {"through": "fast", "through_settings": {"model": str(tiny_model), "sigma": "4/255"}}
     overrides = {f"adp.{key}": value for key, value in {**small, **through, "fraction": 0.5}.items()}
-    parts = attack_parts("adp", overrides=overrides)
-    result = poison_parts(clean, parts, seed=1, resources=Resources(device="cpu"))
+    parts = read_mixture("adp", overrides=overrides)
+    result = poison_mixture(clean, parts, seed=1, resources=Resources(device="cpu"))
     assert result.step.settings["through_settings"]["model"] == tiny_model.name
     write_poisoned(result, clean, tmp_path / "bad.npz")
     manifest = tmp_path / "bad.npz.manifest.json"

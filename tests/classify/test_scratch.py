@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from unpoison.classify.architectures.whitening import whitening_filters
 from unpoison.classify.augment import crop_and_flip, cut_out
 from unpoison.classify.classifier import build_net
 from unpoison.classify.lookahead import Lookahead
 from unpoison.classify.scratch import lookahead_share, rate_factor
 from unpoison.classify.settings import ScratchSettings, TrainSettings, scratch_settings
 from unpoison.classify.training import train
-from unpoison.classify.whitening import whitening_filters
 from unpoison.core.errors import SettingsError
 from unpoison.core.pixels import to_float
 

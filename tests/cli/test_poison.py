@@ -43,7 +43,7 @@ def test_a_mixture_counts_all_of_its_attacks(answer):
 
 
 def test_what_cannot_be_written_is_refused_before_the_attack(run, make_set, tmp_path, monkeypatch):
-    monkeypatch.setattr("unpoison.poisons.crafting.poison_parts", lambda *args, **more: pytest.fail("computed"))
+    monkeypatch.setattr("unpoison.poisons.crafting.poison_mixture", lambda *args, **more: pytest.fail("computed"))
     write(make_set(6), tmp_path / "clean")
     code, _, err = run("poison", tmp_path / "clean", tmp_path / "clean" / "bad", "--attack", "lsp")
     assert (code, err.count("\n")) == (2, 1)

@@ -6,7 +6,7 @@ import csv
 import json
 
 from unpoison.core.records import Metric, TrialRecord, read_records, write_record
-from unpoison.scoring.puregen_csv import TRIGGERED, write_table
+from unpoison.reporting.reference.puregen_csv import TRIGGERED, write_table
 
 KEY = "EBMSNGAN32[cinic10_imagenet_nf[128]]_Steps[150]_T[0.0001]"
 

@@ -35,7 +35,7 @@ from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.weights import load_any, save_model
 from unpoison.poisons.published.loading import load_published
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.scoring.puregen_results import read_results
+from unpoison.reporting.reference.puregen_results import read_results
 
 COUNT = 4
 PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 32, 32, 3), np.uint8)

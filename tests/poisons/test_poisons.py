@@ -14,9 +14,9 @@ from unpoison.core.settings import bound_value
 from unpoison.data import read, write
 from unpoison.data.pictures.loose import PictureListSet, from_channels
 from unpoison.poisons.attacks.lsp import LspPoison, LspSettings
-from unpoison.poisons.crafting import poison, poison_parts, write_poisoned
+from unpoison.poisons.crafting import poison, poison_mixture, write_poisoned
 from unpoison.poisons.methods import METHODS
-from unpoison.poisons.mixture import attack_parts, attack_settings
+from unpoison.poisons.mixture import attack_settings, read_mixture
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs.work import PurifyRun
@@ -104,7 +104,7 @@ def test_a_fraction_leaves_the_others_alone(attack, make_set):
 
 def test_a_mixture_poisons_no_picture_twice_and_says_who_is_who(make_set, tmp_path):
     image_set = make_set(60)
-    parts = attack_parts(
+    parts = read_mixture(
         "urp+narcissus+ops",
         overrides={
             "urp.fraction": 0.5,
@@ -113,7 +113,7 @@ def test_a_mixture_poisons_no_picture_twice_and_says_who_is_who(make_set, tmp_pa
             **{f"narcissus.{name}": value for name, value in SMALL["narcissus"].items()},
         },
     )
-    result = poison_parts(image_set, parts, seed=3, resources=_resources(make_set))
+    result = poison_mixture(image_set, parts, seed=3, resources=_resources(make_set))
     sizes = {name: len(part.ids) for name, part in result.parts.items()}
     assert sizes == {"urp": 30, "narcissus": 3, "ops": 8}
     assert len(result.ids) == len(set(result.ids)) == 41
@@ -131,16 +131,16 @@ def test_a_mixture_poisons_no_picture_twice_and_says_who_is_who(make_set, tmp_pa
 
 
 def test_a_mixture_shares_evenly_and_refuses_more_than_there_is(grey):
-    result = poison_parts(grey, attack_parts("urp+lsp"))
+    result = poison_mixture(grey, read_mixture("urp+lsp"))
     assert {name: len(part.ids) for name, part in result.parts.items()} == {"urp": 30, "lsp": 30}
     with pytest.raises(SettingsError, match="the others leave"):
-        poison_parts(grey, attack_parts("urp+lsp", overrides={"urp.fraction": 0.7, "lsp.fraction": 0.5}))
+        poison_mixture(grey, read_mixture("urp+lsp", overrides={"urp.fraction": 0.7, "lsp.fraction": 0.5}))
     with pytest.raises(SettingsError, match=r"write one of urp.field, lsp.field"):
-        attack_parts("urp+lsp", overrides={"fraction": 0.2})
+        read_mixture("urp+lsp", overrides={"fraction": 0.2})
     with pytest.raises(SettingsError, match="names an attack twice"):
-        attack_parts("urp+urp")
+        read_mixture("urp+urp")
     with pytest.raises(SettingsError, match="no class 'cow'"):
-        poison_parts(grey, attack_parts("urp", overrides={"classes": "cow"}))
+        poison_mixture(grey, read_mixture("urp", overrides={"classes": "cow"}))
 
 
 def test_profiles_are_the_attack_s_own():
@@ -151,7 +151,7 @@ def test_profiles_are_the_attack_s_own():
 
 def test_no_path_of_this_machine_in_a_manifest(make_set, tmp_path):
     """A file that the settings name is in the manifest by its name and its hash."""
-    part = attack_parts("ar", overrides={"coefficients": str(tmp_path / "tables.npy")})[0]
+    part = read_mixture("ar", overrides={"coefficients": str(tmp_path / "tables.npy")})[0]
     np.save(tmp_path / "tables.npy", np.zeros(3))
     assert part.describe()["coefficients"] == "tables.npy"
     assert list(part.files()) == ["tables.npy"]

@@ -17,8 +17,8 @@ from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Step, manifest_path, read_manifest
 from unpoison.core.progress import OnStep
 from unpoison.data import read, refuse_existing
-from unpoison.poisons.crafting import PoisonResult, poison_parts, write_poisoned
-from unpoison.poisons.mixture import attack_parts
+from unpoison.poisons.crafting import PoisonResult, poison_mixture, write_poisoned
+from unpoison.poisons.mixture import read_mixture
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.shipped import SHIPPED, WEIGHT_FIELDS
@@ -184,7 +184,7 @@ def _poison(step: Step, image_set: ImageSet, things: _Things) -> PoisonResult:
         target_set=things.image_set(step.facts.get("target_set")),
         device=things.device,
     )
-    return poison_parts(image_set, attack_parts(step.method, overrides=fields), seed=step.seed, resources=resources)
+    return poison_mixture(image_set, read_mixture(step.method, overrides=fields), seed=step.seed, resources=resources)
 
 
 def _name_files(value: Any, paths: Mapping[str, str]) -> Any:

@@ -14,7 +14,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.validation import explain
 from unpoison.data import read
 from unpoison.data.pictures.resizing import resize
-from unpoison.poisons.mixture import Part, attack_parts
+from unpoison.poisons.mixture import Ingredient, read_mixture
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -53,12 +53,12 @@ class Attack(_Part):
         """The field and value of every case; one empty case if there are none."""
         return [{field: value} for field, values in self.cases.items() for value in values] or [{}]
 
-    def parts(self, case: dict[str, Any]) -> list[Part]:
+    def parts(self, case: dict[str, Any]) -> list[Ingredient]:
         """What is done in a case."""
         shares: dict[str, Any] = {}
         if "+" not in self.attack:
             shares = {"fraction": self.fraction, "classes": tuple(self.classes)}
-        return attack_parts(self.attack, profiles=self.profile, overrides={**shares, **self.set, **case})
+        return read_mixture(self.attack, profiles=self.profile, overrides={**shares, **self.set, **case})
 
 
 class Source(_Part):

@@ -33,8 +33,8 @@ from unpoison.data import read
 from unpoison.fitting.diffusion import fit
 from unpoison.fitting.energy import fit_energy
 from unpoison.fitting.settings import EnergySettings
-from unpoison.poisons.crafting import poison_parts, sets_used, write_poisoned
-from unpoison.poisons.mixture import Part
+from unpoison.poisons.crafting import poison_mixture, sets_used, write_poisoned
+from unpoison.poisons.mixture import Ingredient
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.shipped import WEIGHT_FIELDS, weights_path
@@ -151,7 +151,9 @@ class Workshop:
         classifier = load_classifier(path)
         return Made(classifier, hash_classifier(classifier), {**asked, "images": len(train_set)}, seconds)
 
-    def poison(self, parts: Sequence[Part], clean: ImageSet, seed: int, resources: Resources | None = None) -> Made:
+    def poison(
+        self, parts: Sequence[Ingredient], clean: ImageSet, seed: int, resources: Resources | None = None
+    ) -> Made:
         """Poison the training set, or give the clean one back if there are no parts."""
         if not parts:
             return Made(clean, clean.content_hash, {}, 0.0)
@@ -166,7 +168,7 @@ class Workshop:
 
         def make(path: Path) -> None:
             with self.bar(f"poison {name}", "step") as on_step:
-                result = poison_parts(clean, parts, seed=seed, resources=replace(resources, on_step=on_step))
+                result = poison_mixture(clean, parts, seed=seed, resources=replace(resources, on_step=on_step))
             write_poisoned(result, clean, path)
 
         return self._set(asked, clean.content_hash, make)

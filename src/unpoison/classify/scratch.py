@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unpoison.classify.architectures.whitening import WhiteningConv
 from unpoison.classify.augment import crop_and_flip, cut_out
 from unpoison.classify.checks import check_sets
 from unpoison.classify.classifier import Classifier
@@ -33,7 +34,6 @@ from unpoison.classify.training import (
     schedule_factor,
     sgd,
 )
-from unpoison.classify.whitening import WhiteningConv
 from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet

@@ -99,13 +99,13 @@ def report(folder: Path, out: Path | None, as_json: bool) -> None:
         raise SettingsError("--out goes with a Results.csv of PureGen: unpoison report Results.csv --out FOLDER")
     check_paths(folder)
     from unpoison.core.files import write_text
-    from unpoison.reporting.eclipse_export import eclipse_rows
     from unpoison.reporting.grid import read_grid
     from unpoison.reporting.pages import grid_page
-    from unpoison.reporting.puregen_export import puregen_tables
+    from unpoison.reporting.reference.eclipse_csv import write_rows
+    from unpoison.reporting.reference.eclipse_export import eclipse_rows
+    from unpoison.reporting.reference.puregen_csv import write_table
+    from unpoison.reporting.reference.puregen_export import puregen_tables
     from unpoison.reporting.tables import grid_tables
-    from unpoison.scoring.eclipse_csv import write_rows
-    from unpoison.scoring.puregen_csv import write_table
 
     grid = read_grid(folder)
     write_text(folder / "table.md", grid_tables(grid))
@@ -123,8 +123,8 @@ def report(folder: Path, out: Path | None, as_json: bool) -> None:
 def _import_results(path: Path, out: Path, as_json: bool) -> None:
     from unpoison.core.files import write_text
     from unpoison.core.records import write_record
-    from unpoison.reporting.puregen_import import results_table
-    from unpoison.scoring.puregen_results import read_results
+    from unpoison.reporting.reference.puregen_import import results_table
+    from unpoison.reporting.reference.puregen_results import read_results
 
     records = read_results(path)
     table = results_table(records)

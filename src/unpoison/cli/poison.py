@@ -112,9 +112,9 @@ def poison(
         check_paths(*surrogate)
         refuse_existing(dst)
 
-    from unpoison.poisons.mixture import attack_parts
+    from unpoison.poisons.mixture import read_mixture
 
-    parts = attack_parts(
+    parts = read_mixture(
         attack, profiles=options.split_profiles(profile), overrides={**shorthands, **parse_assignments(assignments)}
     )
     settings = options.in_precision({part.attack: part.settings for part in parts}, precision)
@@ -143,7 +143,7 @@ def poison(
             device=device,
             on_step=on_step,
         )
-        result = crafting.poison_parts(source, parts, seed=seed, resources=resources)
+        result = crafting.poison_mixture(source, parts, seed=seed, resources=resources)
     crafting.write_poisoned(result, source, dst, format=output_format, history=read_history(src))
     _report(result, dst, as_json)
 

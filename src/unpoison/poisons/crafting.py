@@ -24,7 +24,7 @@ from unpoison.core.settings import Settings
 from unpoison.data import read, write
 from unpoison.poisons.measuring import measure
 from unpoison.poisons.methods import METHODS
-from unpoison.poisons.mixture import Part, choose_rows, nearest_profile
+from unpoison.poisons.mixture import Ingredient, choose_rows, nearest_profile
 from unpoison.poisons.protocol import PoisonedSet, Resources, Target, Trigger
 
 
@@ -90,11 +90,11 @@ def poison(
     resources = resources or Resources()
     with bar_in_notebook(f"poison {attack}", resources.on_step, unit="step") as on_step:
         resources = replace(resources, on_step=on_step)
-        return poison_parts(read(image_set), [Part(attack, settings, fraction)], seed=seed, resources=resources)
+        return poison_mixture(read(image_set), [Ingredient(attack, settings, fraction)], seed=seed, resources=resources)
 
 
-def poison_parts(
-    image_set: ImageSet, parts: Sequence[Part], *, seed: int = 0, resources: Resources | None = None
+def poison_mixture(
+    image_set: ImageSet, parts: Sequence[Ingredient], *, seed: int = 0, resources: Resources | None = None
 ) -> PoisonResult:
     """Poison a set with one attack or several. No picture is poisoned twice; every surrogate learns from clean ones.
 
@@ -219,7 +219,7 @@ def _pack_attack(result: PoisonResult) -> dict[str, bytes]:
     return files
 
 
-def _poisons_all(part: Part) -> bool:
+def _poisons_all(part: Ingredient) -> bool:
     """Whether an attack takes what it is given; those that choose come before it."""
     return not load_method(METHODS, part.attack, kind="attack").chooses
 

@@ -24,7 +24,7 @@ _ROOM = "unpoison.poisons"
 
 
 @dataclass(frozen=True)
-class Part:
+class Ingredient:
     """One attack and its share of the set.
 
     Args:
@@ -40,7 +40,7 @@ class Part:
     fraction: float = 1.0
     classes: tuple[str, ...] = ()
 
-    def resolved(self, device: torch.device) -> Part:
+    def resolved(self, device: torch.device) -> Ingredient:
         """The part with the arithmetic of its networks in place of `auto`."""
         return replace(self, settings=resolve(self.settings, device))
 
@@ -94,10 +94,10 @@ def nearest_profile(attack: str, settings: Settings) -> dict[str, Any]:
     return {"profile": ",".join(nearest) or "paper", "changed": changed(nearest)}
 
 
-def attack_parts(
+def read_mixture(
     attack: str, *, profiles: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
-) -> list[Part]:
-    """The parts of `lsp`, or of a mixture like `lsp+tap`.
+) -> list[Ingredient]:
+    """The ingredients of `lsp`, or of a mixture like `lsp+tap`.
 
     Args:
         attack: an attack, or several joined by `+`; each at most once.
@@ -119,15 +119,20 @@ def attack_parts(
             raise SettingsError(f"setting '{key}': in '{attack}' write one of {', '.join(f'{n}.field' for n in names)}")
         fields[part][field] = value
     return [
-        _part(name, fields[name].pop("fraction"), fields[name].pop("classes"), profiles, fields[name]) for name in names
+        _ingredient(name, fields[name].pop("fraction"), fields[name].pop("classes"), profiles, fields[name])
+        for name in names
     ]
 
 
-def _part(name: str, fraction: Any, classes: Any, profiles: Sequence[str], overrides: Mapping[str, Any]) -> Part:
+def _ingredient(
+    name: str, fraction: Any, classes: Any, profiles: Sequence[str], overrides: Mapping[str, Any]
+) -> Ingredient:
     if not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
         raise SettingsError(f"fraction is {fraction}; it must lie above 0 and not above 1")
     named = classes if isinstance(classes, (list, tuple)) else str(classes).split(",") if classes != "" else ()
-    return Part(name, attack_settings(name, profiles=profiles, overrides=overrides), fraction, tuple(map(str, named)))
+    return Ingredient(
+        name, attack_settings(name, profiles=profiles, overrides=overrides), fraction, tuple(map(str, named))
+    )
 
 
 def _map_files(value: Any, change: Callable[[Path], Any]) -> Any:
@@ -139,7 +144,7 @@ def _map_files(value: Any, change: Callable[[Path], Any]) -> Any:
     return value
 
 
-def choose_rows(image_set: ImageSet, part: Part, free: np.ndarray, source: torch.Generator) -> np.ndarray:
+def choose_rows(image_set: ImageSet, part: Ingredient, free: np.ndarray, source: torch.Generator) -> np.ndarray:
     """Rows that a part poisons, ascending: the same share of each of its classes, at least one picture of each.
 
     Args:

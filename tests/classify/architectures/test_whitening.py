@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from unpoison.classify.whitening import WhiteningConv, whitening_filters
+from unpoison.classify.architectures.whitening import WhiteningConv, whitening_filters
 
 
 def pictures() -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unpoison.scoring.eclipse_csv import EclipseRow, write_rows
+from unpoison.reporting.reference.eclipse_csv import EclipseRow, write_rows
 
 
 def test_rows_without_header(tmp_path):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unpoison.classify.whitening import WhiteningConv
+from unpoison.classify.architectures.whitening import WhiteningConv
 from unpoison.core.errors import SettingsError
 
 _STEM = 24  # twice the 12 values of a 2x2 patch

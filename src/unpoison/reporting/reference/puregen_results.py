@@ -11,8 +11,8 @@ from typing import Any
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.records import Metric, TrialRecord, trial_id
 from unpoison.data.published.puregen_keys import parse_key
+from unpoison.reporting.reference.puregen_csv import ATTACKS, MODELS
 from unpoison.scoring.intervals import share
-from unpoison.scoring.puregen_csv import ATTACKS, MODELS
 
 _MODES = {"linear_transfer": "linear", "fine_tune_transfer": "fine-tune"}
 _TEST_SETS = {"cifar10": (10_000, 10), "cinic10": (90_000, 10), "stl10": (8_000, 10), "tinyimagenet": (10_000, 200)}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from unpoison.classify.architectures.hlb import BiasNorm, Group
 from unpoison.classify.classifier import build_net
-from unpoison.classify.hlb import BiasNorm, Group
 from unpoison.core.errors import SettingsError
 
 

@@ -14,10 +14,10 @@ from unpoison.data.official.cifar_classes import CIFAR10
 from unpoison.data.official.stl10 import CLASSES as STL10
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.reporting.grid import make_grid
-from unpoison.reporting.puregen_export import puregen_tables
-from unpoison.reporting.puregen_import import results_table
-from unpoison.scoring.puregen_csv import AVAILABILITY, PURIFY_TIMES, TARGETED, TRIGGERED, write_table
-from unpoison.scoring.puregen_results import read_results
+from unpoison.reporting.reference.puregen_csv import AVAILABILITY, PURIFY_TIMES, TARGETED, TRIGGERED, write_table
+from unpoison.reporting.reference.puregen_export import puregen_tables
+from unpoison.reporting.reference.puregen_import import results_table
+from unpoison.reporting.reference.puregen_results import read_results
 
 KEY = "EBMSNGAN32[cinic10_imagenet_nf[128]]_Steps[150]_T[0.0001]"
 ARGS = {

@@ -13,7 +13,7 @@ from unpoison.data.official.cifar_classes import CIFAR10
 from unpoison.data.official.stl10 import CLASSES as STL10
 from unpoison.data.published.puregen_keys import compose_key, key_of
 from unpoison.reporting.grid import Grid
-from unpoison.scoring.puregen_csv import ATTACKS, AVAILABILITY, MODELS, PURIFY_TIMES, TARGETED, TRIGGERED
+from unpoison.reporting.reference.puregen_csv import ATTACKS, AVAILABILITY, MODELS, PURIFY_TIMES, TARGETED, TRIGGERED
 
 _MODELS = {ours: theirs for theirs, ours in reversed(MODELS.items())}
 _ATTACKS = {ours: theirs for theirs, ours in reversed(ATTACKS.items())}

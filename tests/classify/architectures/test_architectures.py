@@ -14,7 +14,7 @@ from unpoison.classify.training import train
 from unpoison.core.errors import SettingsError
 from unpoison.core.methods import load_method
 
-from .toy import toy_set
+from classify.toy import toy_set
 
 
 def on_meta(name: str, classes: int = 10, width: int = 64) -> nn.Module:

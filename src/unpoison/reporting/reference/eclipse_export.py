@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unpoison.core.records import TrialRecord
 from unpoison.reporting.grid import Grid
-from unpoison.scoring.eclipse_csv import EclipseRow
+from unpoison.reporting.reference.eclipse_csv import EclipseRow
 
 
 def eclipse_rows(grid: Grid) -> list[EclipseRow]:

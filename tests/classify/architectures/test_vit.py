@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from unpoison.classify.architectures.vit import Attention, Patches
 from unpoison.classify.classifier import build_net
-from unpoison.classify.vit import Attention, Patches
 from unpoison.core.errors import SettingsError
 
 

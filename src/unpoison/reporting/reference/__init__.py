@@ -1,0 +1,1 @@
+"""The reference systems' own tables and files, written and read."""
