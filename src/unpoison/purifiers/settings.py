@@ -18,8 +18,8 @@ from unpoison.core.settings import (
     build_settings,
     read_profile,
 )
-from unpoison.data.published.puregen_keys import parse_key
 from unpoison.purifiers.methods import SETTINGS
+from unpoison.purifiers.puregen.keys import parse_key
 
 if TYPE_CHECKING:
     import torch

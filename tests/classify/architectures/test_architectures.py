@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from classify.toy import toy_set
 from unpoison.classify.classifier import Classifier, build_net
 from unpoison.classify.features import features, head
 from unpoison.classify.methods import METHODS
@@ -13,8 +14,6 @@ from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import train
 from unpoison.core.errors import SettingsError
 from unpoison.core.methods import load_method
-
-from classify.toy import toy_set
 
 
 def on_meta(name: str, classes: int = 10, width: int = 64) -> nn.Module:

@@ -50,12 +50,11 @@ def test_list(root):
     assert len(found) == 10
     whole = found[f"cifar10/{EBM}"]
     assert (whole.dataset, whole.key, whole.poison, whole.mode, whole.target) == ("cifar10", EBM, "", "", None)
-    assert whole.purification.settings == {"steps": 150, "temperature": 1e-4}
     one = found[f"{NARCISSUS}/9"]
     assert (one.poison, one.mode, one.variant, one.target) == ("Narcissus", "from_scratch", "size=32_eps=8_num=500", 9)
-    assert one.purification == whole.purification
+    assert one.key == EBM
     assert found["cifar10/NTG/EBM[Steps[150]]_DDPM[T[75]]"].poison == "NTG"
-    assert found["cifar10/HF_DDPM[google/ddpm-cifar10-32]_T[50]"].purification.settings == {"t": 50}
+    assert found["cifar10/HF_DDPM[google/ddpm-cifar10-32]_T[50]"].key == "HF_DDPM[google/ddpm-cifar10-32]_T[50]"
     assert found["cifar10/Poisons/from_scratch/GradientMatching/JPEG[75]/0"].variant == ""
     names = list(found)
     assert names.index(f"{NARCISSUS}/9") < names.index(f"{NARCISSUS}/10")

@@ -16,7 +16,6 @@ from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.data.format import Format
 from unpoison.data.official.stl10 import CLASSES as STL10_CLASSES
-from unpoison.data.published.puregen_keys import DataKey, parse_key
 from unpoison.data.published.puregen_pth import read_puregen
 
 DATASETS = ("cifar10", "cinic10", "stl10", "tinyimagenet")
@@ -50,15 +49,6 @@ class PuregenSet:
     mode: str = ""
     variant: str = ""
     target: int | None = None
-
-    @property
-    def purification(self) -> DataKey:
-        """What was done to it.
-
-        Raises:
-            SettingsError: the key follows no known spelling.
-        """
-        return parse_key(self.key)
 
 
 def list_sets(root: Path) -> list[PuregenSet]:

@@ -11,7 +11,7 @@ from typing import Any
 from unpoison.core.records import TrialRecord
 from unpoison.data.official.cifar_classes import CIFAR10
 from unpoison.data.official.stl10 import CLASSES as STL10
-from unpoison.data.published.puregen_keys import compose_key, key_of
+from unpoison.purifiers.puregen.keys import compose_key, key_of
 from unpoison.reporting.grid import Grid
 from unpoison.reporting.reference.puregen_csv import ATTACKS, AVAILABILITY, MODELS, PURIFY_TIMES, TARGETED, TRIGGERED
 

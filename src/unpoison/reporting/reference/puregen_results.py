@@ -10,7 +10,7 @@ from typing import Any
 
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.records import Metric, TrialRecord, trial_id
-from unpoison.data.published.puregen_keys import parse_key
+from unpoison.purifiers.puregen.keys import parse_key
 from unpoison.reporting.reference.puregen_csv import ATTACKS, MODELS
 from unpoison.scoring.intervals import share
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
 from data.conftest import assert_one_line
+
 from unpoison.core.errors import SettingsError
-from unpoison.data.published.puregen_keys import DataKey, compose_key, key_of, parse_key
+from unpoison.purifiers.puregen.keys import DataKey, compose_key, key_of, parse_key
 from unpoison.purifiers.settings import purifier_settings
 
 IMAGENET = "cinic10_imagenet_nf[128]"
