@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
 
@@ -144,6 +145,15 @@ def test_pieces_of_a_block_are_told_one_by_one(make_set, monkeypatch):
     assert told == [64, 128, 192]
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C is heard in the test, even where tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_waits_for_no_network_call(make_set):
     whole = make_set(600)
     image_set = _Slow(whole.images, whole.labels)
@@ -155,7 +165,9 @@ def test_ctrl_c_waits_for_no_network_call(make_set):
 
     threading.Thread(target=interrupt).start()
     started = time.perf_counter()
-    with pytest.raises(KeyboardInterrupt):
-        list(make_blocks(work, range(3), lambda number, stamp, block: number, png=False))
-    assert time.perf_counter() - started < 2
-    image_set.go_on.set()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(make_blocks(work, range(3), lambda number, stamp, block: number, png=False))
+        assert time.perf_counter() - started < 2
+    finally:
+        image_set.go_on.set()
