@@ -8,7 +8,7 @@ from torch import nn
 
 from unpoison.core.errors import ModelError, SettingsError
 from unpoison.core.noise import Noise
-from unpoison.dynamics.samplers import ancestral, ancestral_sigma, ddim, heun, karras_sigmas, one_shot
+from unpoison.dynamics.samplers import ancestral, ancestral_sigma, ddim, heun, karras_sigmas
 from unpoison.nets.denoiser import CallableDenoiser, as_denoiser
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.schedules import Schedule, cosine_abar
@@ -175,12 +175,6 @@ def test_flow_samplers_converge_at_their_order(sampler, ratio, error):
     assert coarse / fine == pytest.approx(ratio, rel=0.25)
 
 
-def test_one_shot_is_the_denoised_noisy_image(x):
-    got = one_shot(x, gaussian_denoiser(), sigma=SIGMA, noise=noise_for())
-    noisy = x + SIGMA * noise_for().normal(x, "forward")
-    assert torch.allclose(got, gaussian_denoiser().denoise(noisy, torch.full((3,), SIGMA)), atol=1e-6)
-
-
 def test_ddim_is_the_written_update(x):
     denoiser = gaussian_denoiser()
     z = x + 0.1 * noise_for().normal(x, "forward")
@@ -193,7 +187,7 @@ def test_ddim_is_the_written_update(x):
 def test_one_ancestral_step_is_a_clamped_one_shot(x):
     model = build()
     sigma = ancestral_sigma(model, t=100)
-    shot = one_shot(x, as_denoiser(model), sigma=sigma, noise=noise_for())
+    shot = ddim(x, as_denoiser(model), sigmas=[sigma], noise=noise_for())
     assert torch.allclose(ancestral(x, model, t=100, steps=1, noise=noise_for()), shot.clamp(0, 1), atol=1e-5)
 
 
@@ -211,7 +205,6 @@ def test_karras_sigmas():
 
 
 SAMPLERS = {
-    "one_shot": lambda x, **options: one_shot(x, as_denoiser(build()), sigma=0.05, **options),
     "ddim": lambda x, **options: ddim(x, as_denoiser(build()), sigmas=[0.05, 0.02, 0.01], **options),
     "heun": lambda x, **options: heun(x, as_denoiser(build()), sigmas=[0.05, 0.02, 0.01], **options),
     "ancestral": lambda x, **options: ancestral(x, build(), t=6, **options),
@@ -219,9 +212,7 @@ SAMPLERS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "calls"), [("one_shot", 1), ("ddim", 3), ("heun", 5), ("ancestral", 6), ("strided", 5)]
-)
+@pytest.mark.parametrize(("name", "calls"), [("ddim", 3), ("heun", 5), ("ancestral", 6), ("strided", 5)])
 class TestContract:
     def test_each_call_is_reported(self, x, name, calls):
         seen = []
@@ -272,7 +263,7 @@ def test_sigmas_that_do_not_fall_are_refused(x, sigmas):
 
 def test_noise_beyond_the_model_is_refused(x):
     with pytest.raises(ModelError, match="outside"):
-        one_shot(x, as_denoiser(build()), sigma=0.5, noise=noise_for())
+        ddim(x, as_denoiser(build()), sigmas=[0.5], noise=noise_for())
 
 
 @pytest.mark.parametrize("t", [1, 2, 3, 7, 100, 150, 499])

@@ -24,7 +24,7 @@ def test_difference_is_grey_where_nothing_changed():
 
 def test_a_row_holds_every_picture_enlarged():
     images = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)
-    row = tile_row(images, zoom=2, gap=1)
+    row = tile_row(images, zoom=2)
     assert row.shape == (8, 2 * (3 * 5 + 2), 3)
     assert np.array_equal(row[::2, 12:22:2], images[1])
     assert (row[:, 10:12] == 255).all()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import stdev
-
 import numpy as np
 import pytest
 import torch
@@ -13,12 +11,9 @@ from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import EpochResult, TrainedClassifier
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet
-from unpoison.core.records import Metric
 from unpoison.poisons.protocol import Target, Trigger
 from unpoison.scoring.success import (
     attack_success,
-    over_classes,
-    over_targets,
     success_rate,
     targeted_success,
 )
@@ -98,23 +93,6 @@ def test_described_in_full():
     )
 
 
-def test_mean_spread_and_maximum_over_classes():
-    to_dark = Trigger(np.full((8, 8, 3), -80 / 255, np.float32), target_class=0)
-    scores = [attack_success(Brightness(), SET, trigger, scales=(1,)) for trigger in (LIFT, to_dark)]
-    result = over_classes(scores)
-    spread = result.success[1]
-    assert spread.mean == pytest.approx((0.2 + 1.0) / 2)
-    assert spread.sd == pytest.approx(stdev([0.2, 1.0])) == pytest.approx(0.8 / 2**0.5)
-    assert (spread.maximum, spread.at) == (1.0, "dark")
-    assert (result.accuracy.mean, result.accuracy.sd) == (7 / 8, 0)
-    assert (result.classes, result.n) == (2, 3)
-    assert result.describe() == (
-        "attack success x1 mean 60.00% (sd 56.57%), maximum 100.00% ('dark') (share of at least 3 test images of "
-        "other classes taken for the target class with the trigger, by its factor; 2 trials, one for each target "
-        "class; sd over them); accuracy mean 87.50% (sd 0.00%)"
-    )
-
-
 def test_targets():
     grey = np.full((8, 8, 3), 100, np.uint8)
     assert targeted_success(Brightness(), Target(grey, true_class=1, intended_class=0))
@@ -122,15 +100,6 @@ def test_targets():
     # Newcombe 1998, table I, method 3: 1 of 29.
     rate = success_rate([True] + 28 * [False])
     assert (rate.n, round(rate.low, 4), round(rate.high, 4)) == (29, 0.0061, 0.1718)
-    accuracies = [Metric(value=value, n=10, low=0, high=1) for value in (0.5, 0.7, 0.9, 0.9)]
-    result = over_targets([True, False, True, True], accuracies)
-    assert (result.success.value, result.accuracy) == (0.75, pytest.approx(0.75))
-    assert result.describe() == (
-        "attack success 75.00% (30.06% to 95.44%) (share of targets taken for their intended class after the last "
-        "epoch; 4 trials, one for each target; 95 % Wilson interval over targets); accuracy 75.00% (mean over 4 "
-        "trainings)"
-    )
-    assert over_targets([False, False], accuracies[:1]).trainings == 1
 
 
 def test_what_cannot_be_scored_is_refused():
@@ -142,12 +111,5 @@ def test_what_cannot_be_scored_is_refused():
         attack_success(Brightness(), SET, Trigger(LIFT.delta, target_class=2))
     with pytest.raises(SettingsError, match="5 of the 5 pictures"):
         attack_success(Brightness(), SET.subset(range(5)), Trigger(LIFT.delta, target_class=0))
-    one = attack_success(Brightness(), SET, LIFT)
-    with pytest.raises(SettingsError, match="at least two, got 1"):
-        over_classes([one])
-    with pytest.raises(SettingsError, match="different scales"):
-        over_classes([one, attack_success(Brightness(), SET, LIFT, scales=(1,))])
     with pytest.raises(SettingsError, match="score at least one"):
         success_rate([])
-    with pytest.raises(SettingsError, match="3 accuracies for 2 targets"):
-        over_targets([True, False], [one.accuracy] * 3)

@@ -88,15 +88,14 @@ def compute_logits(net: nn.Module, images: np.ndarray, *, batch_size: int = 500)
     return torch.cat(logits)
 
 
-def predict(net: nn.Module, images: np.ndarray, *, batch_size: int = 500) -> np.ndarray:
+def predict(net: nn.Module, images: np.ndarray) -> np.ndarray:
     """The class of each stored picture.
 
     Args:
         net: see `compute_logits`.
         images: [N, H, W, 3] uint8.
-        batch_size: images per forward pass.
 
     Returns:
         [N] int64.
     """
-    return compute_logits(net, images, batch_size=batch_size).argmax(dim=1).numpy()
+    return compute_logits(net, images).argmax(dim=1).numpy()

@@ -18,32 +18,13 @@ from unpoison.core.progress import OnStep, StepInfo
 from unpoison.nets.protocols import Denoiser, DiscreteModel
 from unpoison.nets.schedules import abar_to_sigma
 
+_RHO = 7.0  # how strongly levels gather at the small end, as in EDM
+
 
 class DrawsNoise(Protocol):
     """`core.Noise`, or noise of another colour made from it."""
 
     def normal(self, like: Tensor, step: int | str) -> Tensor: ...
-
-
-def one_shot(
-    x: Tensor, denoiser: Denoiser, *, sigma: float, noise: DrawsNoise, on_step: OnStep | None = None
-) -> Tensor:
-    """Noise and denoise in one call: D(x + sigma z; sigma).
-
-    Args:
-        x: [N, C, H, W] float32 in [0, 1]; not changed.
-        denoiser: the network.
-        sigma: noise to add, in [0, 1] pixel units.
-        noise: source of the noise, keyed by image; one draw, `forward`.
-        on_step: called after the call of the network.
-
-    Returns:
-        [N, C, H, W] float32, same device; may leave [0, 1] a little.
-
-    References:
-        Carlini et al., (Certified!!) adversarial robustness for free!, 2023, https://arxiv.org/abs/2206.10550
-    """
-    return ddim(x, denoiser, sigmas=[sigma], noise=noise, on_step=on_step)
 
 
 def ddim(
@@ -109,14 +90,13 @@ def heun(
     return x
 
 
-def karras_sigmas(sigma_max: float, sigma_min: float, steps: int, *, rho: float = 7.0) -> list[float]:
-    """Noise levels from `sigma_max` down to `sigma_min`, even in sigma^(1 / rho).
+def karras_sigmas(sigma_max: float, sigma_min: float, steps: int) -> list[float]:
+    """Noise levels from `sigma_max` down to `sigma_min`, even in sigma^(1 / 7).
 
     Args:
         sigma_max: first level.
         sigma_min: last level; not used if steps is 1.
         steps: how many levels.
-        rho: how strongly they gather at the small end.
 
     Example:
         >>> [round(sigma, 3) for sigma in karras_sigmas(0.1, 0.01, 3)]
@@ -124,8 +104,8 @@ def karras_sigmas(sigma_max: float, sigma_min: float, steps: int, *, rho: float 
     """
     if steps == 1:
         return [sigma_max]
-    high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
-    between = [(high + step / (steps - 1) * (low - high)) ** rho for step in range(1, steps - 1)]
+    high, low = sigma_max ** (1 / _RHO), sigma_min ** (1 / _RHO)
+    between = [(high + step / (steps - 1) * (low - high)) ** _RHO for step in range(1, steps - 1)]
     return [sigma_max, *between, sigma_min]
 
 

@@ -13,6 +13,7 @@ from unpoison.fitting.blow_ups import Rollback
 from unpoison.fitting.charts import new_figure, save_figure
 
 Curve = Sequence[tuple[int, float]]
+_COLUMNS = 8  # pictures of the bank in a row
 
 
 def plot_energies(path: Path, curves: Mapping[str, Curve], gradient: Curve, rollbacks: Sequence[Rollback]) -> None:
@@ -40,19 +41,18 @@ def plot_energies(path: Path, curves: Mapping[str, Curve], gradient: Curve, roll
     save_figure(figure, path)
 
 
-def plot_bank(path: Path, images: Tensor, *, columns: int = 8) -> None:
+def plot_bank(path: Path, images: Tensor) -> None:
     """Draw images that the chains of the bank have reached.
 
     Args:
         path: PNG to write.
         images: [N, C, H, W] in units of [-1, 1].
-        columns: pictures a row.
     """
     pictures = to_uint8((images.float() + 1) / 2)
-    framed = np.pad(pictures, ((0, -len(pictures) % columns), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    framed = np.pad(pictures, ((0, -len(pictures) % _COLUMNS), (1, 1), (1, 1), (0, 0)), constant_values=255)
     height, width = framed.shape[1:3]
-    rows = framed.reshape(-1, columns, height, width, 3)
-    mosaic = rows.transpose(0, 2, 1, 3, 4).reshape(-1, columns * width, 3)
+    rows = framed.reshape(-1, _COLUMNS, height, width, 3)
+    mosaic = rows.transpose(0, 2, 1, 3, 4).reshape(-1, _COLUMNS * width, 3)
     figure = new_figure(6, 6 * mosaic.shape[0] / mosaic.shape[1])
     axes = figure.subplots()
     axes.imshow(mosaic, interpolation="nearest")

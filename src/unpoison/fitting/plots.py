@@ -14,6 +14,8 @@ from unpoison.fitting.charts import new_figure, save_figure
 from unpoison.fitting.inspecting import denoise_once, noise_levels, to_show
 from unpoison.nets.protocols import Denoiser, DiscreteModel
 
+_ROWS = 6  # images that are drawn denoised
+
 
 def plot_losses(path: Path, curve: Sequence[tuple[int, float]]) -> None:
     """Draw the loss over the steps.
@@ -30,9 +32,7 @@ def plot_losses(path: Path, curve: Sequence[tuple[int, float]]) -> None:
     save_figure(figure, path)
 
 
-def plot_denoising(
-    path: Path, model: DiscreteModel | Denoiser, image_set: ImageSet, device: torch.device, *, images: int = 6
-) -> None:
+def plot_denoising(path: Path, model: DiscreteModel | Denoiser, image_set: ImageSet, device: torch.device) -> None:
     """Draw images clean, and noisy and denoised at the noises the model was trained for.
 
     Args:
@@ -40,9 +40,8 @@ def plot_denoising(
         model: on `device`.
         image_set: where the images come from; its first ones are drawn.
         device: where the model computes.
-        images: how many.
     """
-    rows = range(min(images, len(image_set)))
+    rows = range(min(_ROWS, len(image_set)))
     clean = to_show(image_set.subset(rows)).to(device)
     pictures = [("clean", clean)]
     for sigma in noise_levels(model):

@@ -5,18 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 
-def tile_row(images: np.ndarray, *, zoom: int, gap: int = 1) -> np.ndarray:
-    """Images of one size in a row, enlarged without smoothing.
+def tile_row(images: np.ndarray, *, zoom: int) -> np.ndarray:
+    """Images of one size in a row with a white pixel between them, enlarged without smoothing.
 
     Args:
         images: [N, H, W, 3] uint8.
         zoom: screen pixels per pixel.
-        gap: white pixels between them, before enlarging.
 
     Returns:
         [H * zoom, W', 3] uint8.
     """
-    space = np.full((images.shape[1], gap, 3), 255, np.uint8)
+    space = np.full((images.shape[1], 1, 3), 255, np.uint8)
     parts = [part for image in images for part in (image, space)][:-1]
     return np.concatenate(parts, axis=1).repeat(zoom, axis=0).repeat(zoom, axis=1)
 

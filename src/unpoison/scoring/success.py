@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 
 import numpy as np
 from torch import nn
@@ -50,75 +49,6 @@ class TriggeredScore:
         )
 
 
-@dataclass(frozen=True)
-class Spread:
-    """One figure over several target classes.
-
-    Args:
-        mean: over the classes.
-        sd: standard deviation over them, with n - 1 below.
-        maximum: the highest.
-        at: the class that has it.
-    """
-
-    mean: float
-    sd: float
-    maximum: float
-    at: str
-
-
-@dataclass(frozen=True)
-class ClassesScore:
-    """A triggered attack on several target classes, one classifier for each.
-
-    Args:
-        success: by what the trigger was multiplied by.
-        accuracy: on clean test pictures.
-        classes: how many target classes.
-        n: test pictures behind each rate, the smallest over the classes.
-    """
-
-    success: dict[float, Spread]
-    accuracy: Spread
-    classes: int
-    n: int
-
-    def describe(self) -> str:
-        """The score in words: definition, denominator, trials, spread, and the accuracy beside it."""
-        rates = ", ".join(
-            f"x{scale:g} mean {spread.mean:.2%} (sd {spread.sd:.2%}), maximum {spread.maximum:.2%} ('{spread.at}')"
-            for scale, spread in self.success.items()
-        )
-        return (
-            f"attack success {rates} (share of at least {self.n} test images of other classes taken for the target "
-            f"class with the trigger, by its factor; {self.classes} trials, one for each target class; sd over them); "
-            f"accuracy mean {self.accuracy.mean:.2%} (sd {self.accuracy.sd:.2%})"
-        )
-
-
-@dataclass(frozen=True)
-class TargetedScore:
-    """A triggerless attack on several targets.
-
-    Args:
-        success: share of targets taken for their intended class.
-        accuracy: mean share of clean test pictures named correctly.
-        trainings: how many classifiers that mean is over: one for each target, or one that is asked about all.
-    """
-
-    success: Metric
-    accuracy: float
-    trainings: int
-
-    def describe(self) -> str:
-        """The score in words: definition, denominator, trials, interval, and the accuracy beside it."""
-        return (
-            f"attack success {_with_interval(self.success)} (share of targets taken for their intended class after the "
-            f"last epoch; {self.success.n} trials, one for each target; 95 % Wilson interval over targets); accuracy "
-            f"{self.accuracy:.2%} (mean over {self.trainings} trainings)"
-        )
-
-
 def attack_success(
     classifier: TrainedClassifier | nn.Module,
     test_set: ImageSet,
@@ -155,28 +85,6 @@ def attack_success(
     return TriggeredScore(name, success, clean.accuracy, clean.per_class[name])
 
 
-def over_classes(scores: Sequence[TriggeredScore]) -> ClassesScore:
-    """Mean, standard deviation and maximum over target classes.
-
-    Args:
-        scores: one for each target class, at the same scales.
-
-    Raises:
-        SettingsError: fewer than two, which have no spread, or their scales differ.
-    """
-    if len(scores) < 2:
-        raise SettingsError(f"a spread over target classes needs at least two, got {len(scores)}; attack more classes")
-    if len({tuple(one.success) for one in scores}) > 1:
-        raise SettingsError("the scores are at different scales of the trigger; score all classes at the same")
-    names = [one.target_class for one in scores]
-    return ClassesScore(
-        success={scale: _spread([one.success[scale].value for one in scores], names) for scale in scores[0].success},
-        accuracy=_spread([one.accuracy.value for one in scores], names),
-        classes=len(scores),
-        n=min(rate.n for one in scores for rate in one.success.values()),
-    )
-
-
 def targeted_success(classifier: TrainedClassifier | nn.Module, target: Target) -> bool:
     """Whether a classifier takes the target for its intended class; by chance a clean-trained one may, too."""
     net = classifier.net if isinstance(classifier, TrainedClassifier) else classifier
@@ -193,22 +101,6 @@ def success_rate(outcomes: Sequence[bool]) -> Metric:
         SettingsError: there are none.
     """
     return share(sum(outcomes), len(outcomes))
-
-
-def over_targets(outcomes: Sequence[bool], accuracies: Sequence[Metric]) -> TargetedScore:
-    """Success over targets, beside the accuracy.
-
-    Args:
-        outcomes: of `targeted_success`, one for each target.
-        accuracies: on clean test pictures, of each classifier; of a baseline the one that was asked about all targets.
-
-    Raises:
-        SettingsError: there are none, or not as many accuracies as targets nor one for all.
-    """
-    rate = success_rate(outcomes)
-    if len(accuracies) not in (1, len(outcomes)):
-        raise SettingsError(f"{len(accuracies)} accuracies for {len(outcomes)} targets; give one for each, or one")
-    return TargetedScore(rate, fmean(metric.value for metric in accuracies), len(accuracies))
 
 
 def _check(test_set: ImageSet, trigger: Trigger, images: np.ndarray) -> None:
@@ -237,11 +129,6 @@ def _taken_for_target(net: nn.Module, others: np.ndarray, trigger: Trigger, scal
     """How many pictures [N, H, W, 3] uint8 are taken for the target class with the trigger."""
     parts = (others[start : start + _AT_ONCE] for start in range(0, len(others), _AT_ONCE))
     return sum(int((predict(net, trigger.apply(part, scale=scale)) == trigger.target_class).sum()) for part in parts)
-
-
-def _spread(values: Sequence[float], names: Sequence[str]) -> Spread:
-    highest = int(np.argmax(values))
-    return Spread(fmean(values), stdev(values), values[highest], names[highest])
 
 
 def _with_interval(metric: Metric) -> str:

@@ -13,8 +13,6 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.core.noise import generator
 from unpoison.poisons.engine.setups import (
     Setup,
-    benchmark_transfer_rows,
-    bullseye_setup,
     draw_setup,
     read_setups,
     split_classes,
@@ -139,23 +137,8 @@ def test_what_is_asked_for_is_not_drawn(make_set):
         find(train_set, unlabelled)
 
 
-def test_the_benchmarks_victim_sees_every_class_as_often(make_set):
-    train_set = make_set(60)
-    rows = benchmark_transfer_rows(train_set, Setup(0, 0, 1, (58, 1, 40)), per_class=5)
-    assert np.bincount(train_set.labels[rows]).tolist() == [5, 5, 5]
-    assert rows.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 14, 40, 58]  # 1, 40, 58 and the clean 4 and 7
-
-
-def test_bullseyes_own_setups_follow_the_victims_pictures(make_set):
+def test_classes_are_split_at_a_row(make_set):
     labels = make_set(60).labels
     bodies, others = split_classes(labels, 12)
     assert bodies.tolist() == list(range(36))
     assert others.tolist() == list(range(36, 60))
-    rest = make_set(60).subset(others)
-    setup = bullseye_setup(rest, 1, poisons=4, per_class=5, target_class=0, base_class=2)
-    assert setup == Setup(0, 18, 2, (2, 5, 8, 11))  # victims are the first 5 of each class: rows 0 to 14
-    setup.check(rest, rest)
-    with pytest.raises(SettingsError, match="3 targets and 4 pictures to perturb; setup 3"):
-        bullseye_setup(rest, 3, poisons=4, per_class=5, target_class=0, base_class=2)
-    with pytest.raises(SettingsError, match="5 pictures to perturb; setup 0 with 6 poisons"):
-        bullseye_setup(rest, 0, poisons=6, per_class=5, target_class=0, base_class=2)

@@ -144,19 +144,6 @@ def draw_setup(
     return Setup(target_class, target_index, base_class, tuple(np.sort(chosen).tolist()))
 
 
-def benchmark_transfer_rows(train_set: ImageSet, setup: Setup, *, per_class: int = 250) -> np.ndarray:
-    """Rows that the benchmark's victim transfers on, ascending: the poisoned ones, and the first of each class.
-
-    The poisoned class has no more pictures than the others, poisoned ones included.
-    """
-    base = np.array(setup.base_indices)
-    rows = [base]
-    for label in range(len(train_set.class_names)):
-        members = np.setdiff1d(np.flatnonzero(train_set.labels == label), base)
-        rows.append(members[: per_class - len(base) if label == setup.base_class else per_class])
-    return np.sort(np.concatenate(rows))
-
-
 def split_classes(labels: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the first pictures of every class, and all other rows, both ascending: the split of Bullseye Polytope.
 
@@ -166,32 +153,3 @@ def split_classes(labels: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarra
     for label in np.unique(labels):
         taken[np.flatnonzero(labels == label)[:first]] = True
     return np.flatnonzero(taken), np.flatnonzero(~taken)
-
-
-def bullseye_setup(
-    others: ImageSet, number: int, *, poisons: int, per_class: int = 50, target_class: int = 6, base_class: int = 8
-) -> Setup:
-    """One of the setups of Bullseye Polytope and PureGen, in a set that no body was trained on.
-
-    Its victim transfers on the first pictures of every class, of which the first of the base class are perturbed; the
-    targets follow them in theirs. In CIFAR-10 a frog is to become a ship.
-
-    Args:
-        others: the second part of `split_classes`; all rows are rows of this set.
-        number: which target, counted from 0.
-        poisons: pictures to perturb, at most `per_class`.
-        per_class: pictures of each class that the victim transfers on.
-        target_class: what the targets show.
-        base_class: what they are to be taken for.
-
-    Raises:
-        SettingsError: the set has too few pictures.
-    """
-    targets = np.flatnonzero(others.labels == target_class)[per_class:]
-    bases = np.flatnonzero(others.labels == base_class)[: min(poisons, per_class)]
-    if number >= len(targets) or len(bases) < poisons:
-        raise SettingsError(
-            f"{others.name} has {len(targets)} targets and {len(bases)} pictures to perturb; "
-            f"setup {number} with {poisons} poisons needs more"
-        )
-    return Setup(target_class, int(targets[number]), base_class, tuple(bases.tolist()))
