@@ -1,25 +1,21 @@
 """The smallest training of every profile and mode gives the weights that are on record; and settings their hashes.
 
 As with the bytes of `test_same_bytes.py`: a machine of another kind, or with other versions, skips the weights with a
-word. `python tests/classify/test_same_weights.py` adds what the machine at hand gives: for a change that means to
-change weights, and for that alone.
+word. `PYTHONPATH=tests python -m classify.test_same_weights` adds what the machine at hand gives to the record: for a
+change that means to change weights, and for that alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-
-sys.path[:0] = [str(Path(__file__).parents[1])]  # for the command above
-
-from classify.toy import toy_set
 from test_same_bytes import machine
 
+from classify.toy import toy_set
 from unpoison.classify.settings import ROOM, scratch_settings
 from unpoison.classify.training import TrainedClassifier, train
 from unpoison.classify.transfer import TransferSettings, transfer

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unpoison.classify.classifier import predict
-from unpoison.classify.features import features, head
+from unpoison.classify.classifier import features, head, predict
 from unpoison.classify.saving import load_classifier, save_classifier
 from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import train

@@ -1,10 +1,12 @@
-"""Random crop, mirror and cutout, one draw per image, for a whole batch at once."""
+"""Random crop, mirror, cutout and ECLIPSE's compensation, one draw per image, for a whole batch at once."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from unpoison.core.pixels import luma
 
 
 def crop_and_flip(
@@ -55,6 +57,33 @@ def cut_out(images: Tensor, *, side: int, fill: Tensor, generator: torch.Generat
         for length in (height, width)
     ]
     return torch.where(covered[0][:, None, :, None] & covered[1][:, None, None, :], fill, images)
+
+
+def compensate(
+    images: Tensor, *, grayscale_probability: float, noise_sigma: float, generator: torch.Generator
+) -> Tensor:
+    """ECLIPSE's corruption compensation: turn some images grey, add noise to all, and store them in 8 bits again.
+
+    Modules B and C of the paper. The same in law as the paper's code, which does it image by image through PIL.
+
+    Args:
+        images: [N, 3, H, W] float32 in [0, 1], whole 8-bit levels; not changed.
+        grayscale_probability: chance of an image to lose its colour (p of the paper).
+        noise_sigma: deviation of the noise, drawn for each channel, so that grey images get coloured noise.
+        generator: source of both, on the device of `images`.
+
+    Returns:
+        [N, 3, H, W] float32 in [0, 1], whole 8-bit levels.
+
+    References:
+        Wang et al., ECLIPSE: expunging clean-label indiscriminate poisons via sparse diffusion purification,
+        ESORICS 2024, https://arxiv.org/abs/2406.15093
+    """
+    grey = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < grayscale_probability
+    coloured = torch.where(grey, luma(images), images)
+    noise = torch.randn(images.shape, generator=generator, device=images.device)
+    # The paper's code stores by cutting off, not by rounding, so the mean darkens by half a level.
+    return (coloured + noise_sigma * noise).clamp(0, 1).mul(255).floor().div(255)
 
 
 def _covered(length: int, side: int, starts: Tensor) -> Tensor:

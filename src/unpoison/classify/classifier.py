@@ -13,6 +13,12 @@ from unpoison.core.methods import load_method
 from unpoison.core.noise import generator
 from unpoison.core.pixels import to_float
 
+# Mean and deviation that leave the input as it is.
+IDENTITY = [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]
+
+# Those that PureGen and most published weights for CIFAR were trained with.
+CIFAR = [0.4914, 0.4822, 0.4465], [0.2471, 0.2435, 0.2616]
+
 
 class Classifier(nn.Module):
     """Maps pictures in [0, 1] to logits; normalises by itself.
@@ -51,6 +57,51 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map pictures [N, 3, H, W] float32 in [0, 1] to logits [N, classes]."""
         return self.net((images - self.mean) / self.std)
+
+
+def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and deviation of each channel over a whole set.
+
+    Args:
+        images: [N, H, W, 3] uint8.
+
+    Returns:
+        Three means and three deviations, in [0, 1] units.
+    """
+    levels = np.arange(256) / 255
+    means, deviations = [], []
+    for channel in range(3):
+        # Through the histogram: no float copy of the set.
+        shares = np.bincount(images[..., channel].ravel(), minlength=256) / images[..., channel].size
+        mean = float(shares @ levels)
+        means.append(mean)
+        # A set of one colour has no deviation to divide by.
+        deviations.append(max(float(shares @ (levels - mean) ** 2) ** 0.5, 1 / 255))
+    return means, deviations
+
+
+def head(classifier: Classifier) -> nn.Linear:
+    """The last linear layer, which maps features to logits."""
+    return [module for module in classifier.modules() if isinstance(module, nn.Linear)][-1]
+
+
+def features(classifier: Classifier, images: Tensor) -> Tensor:
+    """The penultimate features: what goes into the head. Differentiable.
+
+    Args:
+        classifier: on the device of `images`.
+        images: [N, 3, H, W] float32 in [0, 1].
+
+    Returns:
+        [N, D]; in bf16 under autocast.
+    """
+    caught: list[Tensor] = []
+    hook = head(classifier).register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
+    try:
+        classifier(images)
+    finally:
+        hook.remove()
+    return caught[0]
 
 
 def build_net(architecture: str, *, classes: int, width: int, seed: int) -> nn.Module:

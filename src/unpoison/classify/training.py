@@ -14,11 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
-from unpoison.classify.augment import crop_and_flip
+from unpoison.classify.augment import compensate, crop_and_flip
 from unpoison.classify.checks import check_sets
-from unpoison.classify.classifier import Classifier, build_net, predict
-from unpoison.classify.compensation import compensate
-from unpoison.classify.normalisation import IDENTITY, channel_statistics
+from unpoison.classify.classifier import IDENTITY, Classifier, build_net, channel_statistics, predict
 from unpoison.classify.settings import ScratchSettings, TrainSettings, default_profile, scratch_settings
 from unpoison.core.device import choose_device
 from unpoison.core.errors import RunError

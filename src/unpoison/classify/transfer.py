@@ -11,8 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unpoison.classify.checks import check_sets
-from unpoison.classify.classifier import Classifier
-from unpoison.classify.features import features, head
+from unpoison.classify.classifier import Classifier, features, head
 from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import (
     TrainedClassifier,

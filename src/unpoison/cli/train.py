@@ -102,7 +102,7 @@ def train(
 
     with telling(f"reading {src} and {test_src}"):
         import unpoison.classify.training as training
-        from unpoison.classify.normalisation import CIFAR
+        from unpoison.classify.classifier import CIFAR
         from unpoison.classify.saving import import_classifier, load_classifier, save_classifier
         from unpoison.classify.transfer import Mode, transfer
         from unpoison.data import read

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from classify.toy import toy_set
-from unpoison.classify.classifier import Classifier, build_net
-from unpoison.classify.features import features, head
+from unpoison.classify.classifier import Classifier, build_net, features, head
 from unpoison.classify.methods import METHODS
 from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import train

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from unpoison.classify.classifier import Classifier, build_net, compute_logits, predict
-from unpoison.classify.features import features
+from unpoison.classify.classifier import Classifier, build_net, compute_logits, features, predict
 from unpoison.classify.saving import hash_classifier
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet

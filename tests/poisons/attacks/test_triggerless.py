@@ -8,8 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from unpoison.classify.classifier import Classifier, build_net
-from unpoison.classify.features import features
+from unpoison.classify.classifier import Classifier, build_net, features
 from unpoison.classify.methods import METHODS
 from unpoison.core.errors import SettingsError
 from unpoison.core.pixels import to_float

@@ -11,8 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unpoison.classify.classifier import Classifier
-from unpoison.classify.features import features
+from unpoison.classify.classifier import Classifier, features
 from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet

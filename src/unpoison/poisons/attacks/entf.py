@@ -8,8 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unpoison.classify.classifier import Classifier
-from unpoison.classify.features import features
+from unpoison.classify.classifier import Classifier, features
 from unpoison.classify.training import Perturb
 from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError

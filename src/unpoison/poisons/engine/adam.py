@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from unpoison.classify.normalisation import channel_statistics
+from unpoison.classify.classifier import channel_statistics
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.progress import OnStep, StepInfo

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unpoison.classify.classifier import Classifier
-from unpoison.classify.features import features
+from unpoison.classify.classifier import Classifier, features
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.pixels import to_float
