@@ -27,7 +27,7 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import Manifest, Step, pack_manifest, read_manifest
 from unpoison.core.records import read_records
 from unpoison.data import read, write
-from unpoison.data.official.cifar_classes import CIFAR10
+from unpoison.data.class_names import CIFAR10
 from unpoison.data.published.bullseye_pth import MEAN, STD
 from unpoison.data.safe.checkpoints import read_checkpoint
 from unpoison.nets.energy import SnganEnergy

@@ -20,7 +20,7 @@ from unpoison.core.notes import Note
 from unpoison.core.showing import describe, to_html
 
 if TYPE_CHECKING:
-    from torch.utils.data import Dataset
+    from torch import Tensor
 
 BLOCK_IMAGES = 256
 BLOCK_PIXELS = 64_000_000
@@ -265,11 +265,24 @@ class ImageSet(ABC):
         if start < len(self):
             yield range(start, len(self))
 
-    def as_torch(self) -> Dataset:
-        """A torch Dataset of ([3, H, W] float32 in [0, 1], label)."""
-        from unpoison.core.torch_dataset import TorchImageSet
+    def as_torch(self) -> TensorRows:
+        """The rows as a torch DataLoader takes them: ([3, H, W] float32 in [0, 1], label)."""
+        return TensorRows(self)
 
-        return TorchImageSet(self)
+
+class TensorRows:
+    """A map-style dataset over an image set; only a row needs torch."""
+
+    def __init__(self, image_set: ImageSet):
+        self.image_set = image_set
+
+    def __len__(self) -> int:
+        return len(self.image_set)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        from unpoison.core.pixels import to_float
+
+        return to_float(self.image_set.picture(index).rgb[None])[0], int(self.image_set.labels[index])
 
 
 class ArrayImageSet(ImageSet):

@@ -11,7 +11,7 @@ import numpy as np
 
 from unpoison.core.errors import DataError
 from unpoison.core.notes import Note
-from unpoison.data.class_numbers import name_classes
+from unpoison.data.class_names import name_classes
 
 # What labels are called, the likeliest first.
 LABEL_NAMES = ("labels", "label", "targets", "target", "y", "class", "classes", "cls")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ from unpoison.core.notes import Note, tell
 from unpoison.data.format import Format
 from unpoison.data.methods import METHODS
 from unpoison.data.objects import read_object
+from unpoison.data.pictures.codec import SUFFIXES
 from unpoison.data.sources import parse_source
-from unpoison.data.unknown import explain_unknown
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")  # a Path makes one slash of two
+_PACKED = (".rar", ".7z", ".gz", ".bz2", ".xz", ".zst", ".tbz2", ".txz")
 
 
 def read(
@@ -96,4 +100,27 @@ def detect_format(path: Path) -> str:
                 return name
     except OSError as error:
         raise DataError(path, f"it cannot be read ({error.strerror})", "Check it and its permissions") from None
-    raise explain_unknown(path)
+    raise _unknown(path)
+
+
+def _unknown(path: Path) -> DataError:
+    """What a path is that no format claims, and what to do."""
+    text = str(path)
+    if _ADDRESS.match(text):
+        address = re.sub(":/+", "://", text, count=1)
+        return DataError(
+            address,
+            "this is an address, and nothing is fetched from one",
+            "Download it and name the file, or name a set of the Hub as hf://owner/name",
+        )
+    if not path.exists():
+        return DataError(path, "there is no such file or folder", "Check the spelling")
+    if path.suffix.lower() in SUFFIXES:
+        return DataError(
+            path,
+            "this is one picture, and a set is wanted",
+            "Put it into a folder of its class, and name the folder above",
+        )
+    if path.suffix.lower() in _PACKED:
+        return DataError(path, "of packed files only .zip and .tar.gz are read", "Unpack it, and name its folder")
+    return DataError(path, "this is of no known format", f"Name one with --format: {', '.join(METHODS)}")

@@ -11,7 +11,7 @@ from PIL import Image
 from data.conftest import assert_one_line
 from unpoison.core.errors import DataError, SettingsError, UnsafeFileError
 from unpoison.data import detect_format, read, write
-from unpoison.data.official.cifar_classes import CIFAR10
+from unpoison.data.class_names import CIFAR10
 
 RNG = np.random.default_rng(0)
 WNIDS = ("n02124075", "n01443537", "n04067472")  # as in wnids.txt, not sorted

@@ -12,7 +12,7 @@ from PIL import Image
 from data.conftest import assert_one_line
 from unpoison.core.errors import DataError, SettingsError, UnsafeFileError
 from unpoison.data import detect_format, read
-from unpoison.data.official.cifar_classes import CIFAR10
+from unpoison.data.class_names import CIFAR10
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), np.uint8)
 LABELS = np.arange(12) % 10

@@ -16,7 +16,7 @@ from data.conftest import assert_one_line
 from unpoison.core.errors import DataError, SettingsError, UnpoisonError, UnsafeFileError
 from unpoison.core.images import ArrayImageSet
 from unpoison.data import detect_format, read
-from unpoison.data.official.cifar_classes import CIFAR10
+from unpoison.data.class_names import CIFAR10
 from unpoison.data.published.benchmark_dir import read_bases, read_target
 from unpoison.data.published.bullseye_pth import MEAN, STD
 from unpoison.data.published.puregen_pth import read_puregen_file

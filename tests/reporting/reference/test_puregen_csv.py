@@ -10,7 +10,7 @@ import pytest
 from unpoison.bench.suite import Attack, Defence, Suite
 from unpoison.core.errors import DataError
 from unpoison.core.records import Metric, TrialRecord, read_records, write_record
-from unpoison.data.official.cifar_classes import CIFAR10
+from unpoison.data.class_names import CIFAR10
 from unpoison.data.official.stl10 import CLASSES as STL10
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.reporting.grid import make_grid

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from unpoison.core.errors import DataError, require
 from unpoison.core.images import ImageSet
@@ -34,18 +37,33 @@ def download(repository: str) -> Path:
 
     Returns:
         The folder in the Hub's cache that holds them.
+
+    Raises:
+        DataError: they cannot be downloaded, or there are none.
     """
-    hub = require("huggingface_hub", extra="hub", purpose="reading from the Hub")
-    try:
-        for revision in (None, _PARQUET_BRANCH):
-            folder = Path(
-                hub.snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns="*.parquet")
-            )
-            if any(folder.rglob("*.parquet")):
-                return folder
-    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-        raise _failed(f"hf://{repository}", error) from None
+    for revision in (None, _PARQUET_BRANCH):
+        folder = fetch_files(repository, "*.parquet", revision=revision)
+        if any(folder.rglob("*.parquet")):
+            return folder
     raise DataError(f"hf://{repository}", "it holds no parquet files", "Download it by hand and name the folder")
+
+
+def fetch_files(repository: str, patterns: str | list[str], *, revision: str | None = None) -> Path:
+    """Download the files of a data set whose paths match.
+
+    Args:
+        repository: `owner/name`.
+        patterns: globs such as `GradientMatching/cifar10/7/*`.
+        revision: branch of the repository; its main one if left out.
+
+    Returns:
+        The folder in the Hub's cache that holds them.
+
+    Raises:
+        DataError: they cannot be downloaded.
+    """
+    with _asking(f"hf://{repository}") as hub:
+        return Path(hub.snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=patterns))
 
 
 def fetch_file(address: str) -> Path:
@@ -63,11 +81,8 @@ def fetch_file(address: str) -> Path:
     parts = address.removeprefix("hf://").split("/")
     if len(parts) < 3:
         raise DataError(address, "it names no file of the Hub", "Write hf://owner/name/file")
-    hub = require("huggingface_hub", extra="hub", purpose="reading from the Hub")
-    try:
+    with _asking(address) as hub:
         return Path(hub.hf_hub_download("/".join(parts[:2]), "/".join(parts[2:])))
-    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-        raise _failed(address, error) from None
 
 
 def fetch_model(address: str) -> Path:
@@ -83,19 +98,22 @@ def fetch_model(address: str) -> Path:
         DataError: it cannot be downloaded.
     """
     repository = address.removeprefix("hf://").strip("/")
-    hub = require("huggingface_hub", extra="hub", purpose="reading from the Hub")
-    try:
+    with _asking(address) as hub:
         folder = Path(hub.snapshot_download(repository, allow_patterns=["*.json", "*.safetensors"]))
         if any(folder.rglob("*.safetensors")):
             return folder
         return Path(hub.snapshot_download(repository, allow_patterns=["*.json", "*.bin"]))
+
+
+@contextmanager
+def _asking(address: str) -> Iterator[Any]:
+    """The Hub's library; within, what it cannot download is one error."""
+    hub = require("huggingface_hub", extra="hub", purpose="reading from the Hub")
+    try:
+        yield hub
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-        raise _failed(address, error) from None
-
-
-def _failed(address: str, error: Exception) -> DataError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DataError(address, f"it cannot be downloaded ({reason})", "Check the name and the network")
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(address, f"it cannot be downloaded ({reason})", "Check the name and the network") from error
 
 
 def _repository(path: Path) -> tuple[str, str]:

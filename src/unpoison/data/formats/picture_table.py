@@ -17,7 +17,7 @@ from unpoison.core.files import file_stamp
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture
 from unpoison.core.notes import Note
-from unpoison.data.class_numbers import name_classes
+from unpoison.data.class_names import name_classes
 from unpoison.data.formats.parquet_shards import RowGroup, Tables
 from unpoison.data.formats.table_columns import TableColumns, features
 from unpoison.data.labels import LABEL_NAMES, Labels, read_labels

@@ -10,8 +10,8 @@ import numpy as np
 from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.limits import PICKLE_BYTES
+from unpoison.data.class_names import CIFAR10 as CIFAR10_CLASSES
 from unpoison.data.format import Format, choose_split, is_file, refuse_split
-from unpoison.data.official.cifar_classes import CIFAR10 as CIFAR10_CLASSES
 from unpoison.data.official.cifar_python import planes_to_images
 from unpoison.data.safe.plain_files import read_lines, read_plain
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, ImageSet
+from unpoison.data.class_names import CIFAR10 as CIFAR10_CLASSES
+from unpoison.data.class_names import show_label
 from unpoison.data.format import Format, choose_split
-from unpoison.data.official.cifar_classes import CIFAR10 as CIFAR10_CLASSES
-from unpoison.data.official.cifar_classes import show_label
 from unpoison.data.safe.archives import read_tar
 from unpoison.data.safe.unpickle import read_pickle, unpickle
 

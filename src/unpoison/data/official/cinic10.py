@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 
 from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
+from unpoison.data.class_names import CIFAR10
 from unpoison.data.format import Format, choose_split
 from unpoison.data.formats.folder import read_folder
-from unpoison.data.official.cifar_classes import CIFAR10
 
 _PARTS = ("train", "valid", "test")
 _NAMES = {"imagenet": re.compile(r"n\d{8}_\d+"), "cifar10": re.compile(r"cifar10-(train|test)-\d+")}

@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 
 from unpoison.core.errors import DataError
-from unpoison.data.class_numbers import name_classes
-from unpoison.data.official.cifar_classes import CIFAR10, show_label
+from unpoison.data.class_names import CIFAR10, name_classes, show_label
 
 _REMEDY = "Fetch it again, or name its format with --format"
 _BLOCK = 1000  # pictures at a time: the whole of a float64 file would fill the memory

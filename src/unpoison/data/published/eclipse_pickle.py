@@ -9,8 +9,8 @@ import numpy as np
 
 from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, ImageSet
+from unpoison.data.class_names import CIFAR10, show_label
 from unpoison.data.format import Format, is_file, refuse_split
-from unpoison.data.official.cifar_classes import CIFAR10, show_label
 from unpoison.data.safe.unpickle import read_pickle
 
 _BYTES = 32 * 32 * 3

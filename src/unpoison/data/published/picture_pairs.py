@@ -10,7 +10,7 @@ import numpy as np
 from unpoison.core.errors import DataError
 from unpoison.core.images import Picture
 from unpoison.core.limits import CLASSES
-from unpoison.data.official.cifar_classes import show_label
+from unpoison.data.class_names import show_label
 
 _REMEDY = "Fetch it again, or name its format with --format"
 

@@ -8,7 +8,6 @@ Its sets are read as splits of the folder, by their path in it: `ROOT#cifar10/JP
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.data.format import Format
 from unpoison.data.official.stl10 import CLASSES as STL10_CLASSES
+from unpoison.data.published.names import by_number, list_names
 from unpoison.data.published.puregen_pth import read_puregen
 
 DATASETS = ("cifar10", "cinic10", "stl10", "tinyimagenet")
@@ -55,7 +55,7 @@ def list_sets(root: Path) -> list[PuregenSet]:
     """The sets below `root`, by path; other files and links that lead out of it are left alone. Opens none."""
     found = []
     for dataset in DATASETS:
-        for path in sorted((root / dataset).rglob("*.pt*"), key=_natural):
+        for path in sorted((root / dataset).rglob("*.pt*"), key=lambda path: by_number(path.as_posix())):
             if not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
                 continue
             inside = path.relative_to(root).as_posix()
@@ -80,7 +80,7 @@ def read_sets(root: Path, split: str | None) -> ImageSet:
         raise DataError(root, "it holds no purified sets of PureGen", f"Name a folder with {', '.join(DATASETS)}")
     if split not in sets:
         asked = "name one of its sets" if split is None else f"it has no set '{split}'"
-        raise SettingsError(f"{root} is a folder of PureGen: {asked}, as in {root}#NAME: {_summary(list(sets))}")
+        raise SettingsError(f"{root} is a folder of PureGen: {asked}, as in {root}#NAME: {list_names(sets)}")
     chosen = sets[split]
     image_set = read_puregen(chosen.path, None)
     if chosen.dataset != "stl10":
@@ -88,23 +88,6 @@ def read_sets(root: Path, split: str | None) -> ImageSet:
     renamed = ArrayImageSet(image_set.array(), image_set.labels, class_names=STL10_CLASSES, name=image_set.name)
     renamed.format = image_set.format
     return renamed
-
-
-def _summary(names: list[str]) -> str:
-    """Names, targets as a range: a tree holds hundreds."""
-    groups = defaultdict(list)
-    for name in names:
-        folder, _, last = name.rpartition("/")
-        groups[folder if last.isdigit() else name].append(last)
-    return ", ".join(
-        name if name.endswith(f"/{lasts[0]}") else f"{name}/{lasts[0]}{f' to {lasts[-1]}' if len(lasts) > 1 else ''}"
-        for name, lasts in groups.items()
-    )
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sorts 9 before 10."""
-    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", path.as_posix())]
 
 
 def _claims(path: Path) -> bool:

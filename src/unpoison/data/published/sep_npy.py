@@ -9,18 +9,33 @@ https://arxiv.org/abs/2211.12005.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from unpoison.core.errors import DataError
-from unpoison.core.images import ImageSet
+from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.data.format import Format, refuse_split
 from unpoison.data.published.arrays import to_pictures
-from unpoison.data.published.row_pictures import RowPictures
 from unpoison.data.safe.npy import read_npy
 
 _PART = re.compile(r"eps.*_sp(?P<start>\d{1,9})-\d{1,9}.*\.npy")
+
+
+class RowPictures(ArrayImageSet):
+    """Pictures that stand for the rows of the set that they were made from; without labels, they are -1."""
+
+    @property
+    def numbers(self) -> list[int]:
+        """Per picture the row of that set."""
+        return list(range(len(self)))
+
+    def labelled(self, labels: np.ndarray, class_names: Sequence[str]) -> RowPictures:
+        """The same pictures with labels."""
+        labelled = RowPictures(self.images, labels, class_names=class_names, ids=self.ids, name=self.name)
+        labelled.inherit(self)
+        return labelled
 
 
 def read_sep(path: Path, split: str | None) -> ImageSet:

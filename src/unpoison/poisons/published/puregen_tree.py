@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,8 @@ from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
 from unpoison.core.settings import Bound, Settings, build_settings
-from unpoison.data.hub_files import fetch_files
+from unpoison.data.formats.hub import fetch_files
+from unpoison.data.published.names import by_number, list_names
 from unpoison.poisons.published.base import Published, PublishedFormat
 from unpoison.poisons.published.methods import METHODS
 
@@ -47,7 +47,7 @@ def list_poisons(root: Path) -> dict[str, tuple[str, Path]]:
         root: the folder that holds `GradientMatching`, `Narcissus` and so on, or a folder below it.
     """
     found = dict(_walk(root))
-    return {name: found[name] for name in sorted(found, key=_natural)}
+    return {name: found[name] for name in sorted(found, key=by_number)}
 
 
 def read_tree(
@@ -64,7 +64,7 @@ def read_tree(
         raise DataError(path, "it holds no poisons of PureGen", f"Name a folder with {', '.join(_FAMILIES)}")
     if part is None or part.strip("/") not in poisons:
         asked = "name one of its poisons" if part is None else f"it has no poison '{part}'"
-        raise SettingsError(f"{path} is a folder of PureGen: {asked}, as in {path}#NAME: {_summary(list(poisons))}")
+        raise SettingsError(f"{path} is a folder of PureGen: {asked}, as in {path}#NAME: {list_names(poisons)}")
     name, where = poisons[part.strip("/")]
     method: PublishedFormat = load_method(METHODS, name, kind="published format")
     chosen = {key: value for key, value in settings if value is not None}
@@ -96,23 +96,6 @@ def _walk(root: Path) -> Iterator[tuple[str, tuple[str, Path]]]:
             yield f"{where}/{match[1]}", ("narcissus-npy", file)
         elif file.name == "x_train_cifar10_ntga_cnn_best.npy":
             yield where, ("ntga-npy", file.parent)
-
-
-def _summary(names: list[str]) -> str:
-    """Names with what their last parts run over: a tree holds hundreds."""
-    groups = defaultdict(list)
-    for name in names:
-        folder, _, last = name.rpartition("/")
-        groups[folder].append(last)
-    return ", ".join(
-        "/".join(filter(None, (folder, lasts[0] if len(lasts) == 1 else f"{lasts[0]} to {lasts[-1]}")))
-        for folder, lasts in groups.items()
-    )
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorts 9 before 10."""
-    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", name)]
 
 
 def _claims(path: Path) -> bool:

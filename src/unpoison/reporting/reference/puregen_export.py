@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unpoison.core.records import TrialRecord
-from unpoison.data.official.cifar_classes import CIFAR10
+from unpoison.data.class_names import CIFAR10
 from unpoison.data.official.stl10 import CLASSES as STL10
 from unpoison.purifiers.puregen.keys import compose_key, key_of
 from unpoison.reporting.grid import Grid

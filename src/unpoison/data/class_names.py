@@ -1,13 +1,16 @@
-"""Names of classes that have none."""
+"""Names of classes: those of CIFAR-10, numbers for classes that have none, and labels in messages."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from unpoison.core.errors import DataError
 from unpoison.core.limits import CLASSES
+
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def name_classes(path: Path, labels: np.ndarray) -> list[str]:
@@ -25,3 +28,10 @@ def name_classes(path: Path, labels: np.ndarray) -> list[str]:
         record = int(labels.argmax())
         raise DataError(path, f"label {largest} is no number of a class", "Correct the label", record=record)
     return [str(label) for label in range(largest + 1)]
+
+
+def show_label(label: Any) -> str:
+    """A stranger's label for a message: the number, or its type, as its text may be of any length."""
+    if isinstance(label, (int, np.integer)) and abs(int(label)) < 2**63:  # Python spells no endless numbers out
+        return str(label)
+    return f"({type(label).__name__})"
