@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 from unpoison.bench.checking import check_classes, check_parts
 from unpoison.bench.progress import SuiteProgress
@@ -16,7 +15,7 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.files import write_text
 from unpoison.core.precision import Resolved
 from unpoison.core.progress import OnStep, write_line
-from unpoison.core.records import TrialRecord, read_records
+from unpoison.core.records import Records, TrialRecord
 from unpoison.core.settings import PrecisionOrInt8
 
 _WAIT_SECONDS = 2.0  # between looks at what other processes have finished
@@ -57,30 +56,23 @@ def run_suite(
     """
     suite = read_suite(path)
     check_parts(suite)
-    numbers = {name: _case_numbers(suite, name, targets) for name in suite.attacks}
-    if unknown := set(targets or ()).difference(*numbers.values()):
-        raise SettingsError(
-            f"suite {suite.name} has no case number {min(unknown)}; "
-            f"its attacks have {max(len(attack.each_case()) for attack in suite.attacks.values())} at most, from 0"
-        )
+    cells = list_cells(suite, targets)
     folder = out / suite.name
     write_text(folder / "suite.toml", path.read_text(encoding="utf-8"))
     sets = {name: suite.read_set(name, root) for name in suite.sets}
     check_classes(suite, sets["train"].class_names)
-    known = read_records(folder)
-    about: dict[str, Any] = {"begun": begun_precision(known), "int8": all(record.precision for record in known)}
-    seeds = sorted({*suite.seeds, *(seed for defence in suite.defences.values() for seed in defence.seeds or ())})
-    cells = [
-        Cell(attack, name, seed, number)
-        for seed in seeds
-        for attack in suite.attacks
-        for number in numbers[attack]
-        for name, defence in suite.defences.items()
-        if seed in (suite.seeds if defence.seeds is None else defence.seeds)
-    ]
+    known = Records(folder)
+    begun = known.all()
     progress = SuiteProgress(on_step, len(cells))
-    workshop = Workshop(folder / "cache", device=device, bar=progress.bar, precision=precision, **about)
-    trials = Trials(suite, folder, sets, workshop)
+    workshop = Workshop(
+        folder / "cache",
+        device=device,
+        bar=progress.bar,
+        precision=precision,
+        begun=begun_precision(begun),
+        int8=all(record.precision for record in begun),
+    )
+    trials = Trials(suite, sets, known, workshop)
     records: dict[Cell, TrialRecord] = {}
     in_vain = 0
     while len(records) < len(cells):
@@ -110,6 +102,33 @@ def begun_precision(records: Sequence[TrialRecord]) -> Resolved | None:
     """What `auto` stood for in the records of a suite; None if there are none, or both kinds."""
     found: set[Resolved] = {record.precision or "bf16" for record in records}
     return found.pop() if len(found) == 1 else None
+
+
+def list_cells(suite: Suite, targets: Collection[int] | None = None) -> list[Cell]:
+    """The trials of a suite, in the order in which they are run.
+
+    Args:
+        suite: the grid.
+        targets: as for `run_suite`.
+
+    Raises:
+        SettingsError: none of its attacks has a case with one of the numbers.
+    """
+    numbers = {name: _case_numbers(suite, name, targets) for name in suite.attacks}
+    if unknown := set(targets or ()).difference(*numbers.values()):
+        raise SettingsError(
+            f"suite {suite.name} has no case number {min(unknown)}; "
+            f"its attacks have {max(len(attack.each_case()) for attack in suite.attacks.values())} at most, from 0"
+        )
+    seeds = sorted({*suite.seeds, *(seed for defence in suite.defences.values() for seed in defence.seeds or ())})
+    return [
+        Cell(attack, name, seed, number)
+        for seed in seeds
+        for attack in suite.attacks
+        for number in numbers[attack]
+        for name, defence in suite.defences.items()
+        if seed in (suite.seeds if defence.seeds is None else defence.seeds)
+    ]
 
 
 def _case_numbers(suite: Suite, attack: str, targets: Collection[int] | None) -> list[int]:

@@ -19,11 +19,13 @@ from unpoison.poisons.mixture import Ingredient, read_mixture
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-class _Part(BaseModel):
+class _Section(BaseModel):
+    """A section of the file: its fields and no others."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Attack(_Part):
+class Attack(_Section):
     """One attack of the grid, or none.
 
     Args:
@@ -61,7 +63,7 @@ class Attack(_Part):
         return read_mixture(self.attack, profiles=self.profile, overrides={**shares, **self.set, **case})
 
 
-class Source(_Part):
+class Source(_Section):
     """An image set that is not taken as it comes.
 
     Args:
@@ -73,7 +75,7 @@ class Source(_Part):
     size: int = Field(ge=1, le=10_000)
 
 
-class Model(_Part):
+class Model(_Section):
     """A network that the suite fits on images.
 
     Args:
@@ -91,7 +93,7 @@ class Model(_Part):
     seed: Seed = 0
 
 
-class Defence(_Part):
+class Defence(_Section):
     """One defence of the grid, or none.
 
     Args:
@@ -119,7 +121,7 @@ class Defence(_Part):
         return not self.purify and not self.train_profile
 
 
-class Training(_Part):
+class Training(_Section):
     """How every classifier of the suite is trained.
 
     Args:
@@ -137,7 +139,7 @@ class Training(_Part):
     body: str = ""
 
 
-class ClassifierFit(_Part):
+class ClassifierFit(_Section):
     """A classifier that is trained once: a surrogate that attackers have, or a body for transfer.
 
     Args:
@@ -157,7 +159,7 @@ class ClassifierFit(_Part):
     seed: Seed = 0
 
 
-class Suite(_Part):
+class Suite(_Section):
     """A grid of trials.
 
     Args:

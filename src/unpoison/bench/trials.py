@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unpoison.bench.checking import training_settings
+from unpoison.bench.identity import TrialSettings
 from unpoison.bench.suite import Suite
 from unpoison.bench.workshop import Made, Workshop
 from unpoison.classify.classifier import Classifier
@@ -15,10 +17,9 @@ from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import TrainedClassifier, train
 from unpoison.classify.transfer import transfer
 from unpoison.core.device import choose_device, describe_device, versions
-from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import read_manifest
-from unpoison.core.records import Metric, TrialRecord, read_records, trial_id, write_record
+from unpoison.core.records import Metric, Records, TrialRecord
 from unpoison.poisons.protocol import Resources
 from unpoison.poisons.reading_back import read_attack
 from unpoison.scoring.accuracy import score
@@ -46,51 +47,65 @@ class Cell:
 class _Materials:
     """What a trial is made from."""
 
-    poisoned: Made
-    purified: Made
-    models: dict[str, Made]
-    body: Made | None
+    poisoned: Made[ImageSet]
+    purified: Made[ImageSet]
+    models: dict[str, Made[Path]]
+    body: Made[Classifier] | None
+    test: str  # content hash
 
     def digests(self) -> dict[str, str]:
+        """Hashes of all of it, for the record."""
         return {
             "poisoned": self.poisoned.digest,
             "purified": self.purified.digest,
             **{field: made.digest for field, made in self.models.items()},
             **({"body": self.body.digest} if self.body else {}),
+            "test": self.test,
         }
 
 
-@dataclass(frozen=True)
 class Trials:
-    """A suite with its sets and its workshop.
+    """The trials of a suite.
 
     Args:
         suite: the grid.
-        folder: where its records lie.
         sets: its image sets by name.
+        records: of the suite.
         workshop: makes what trials need.
     """
 
-    suite: Suite
-    folder: Path
-    sets: dict[str, ImageSet]
-    workshop: Workshop
+    def __init__(self, suite: Suite, sets: Mapping[str, ImageSet], records: Records, workshop: Workshop):
+        self.suite, self.sets, self.records, self.workshop = suite, sets, records, workshop
+        self._prepared: dict[Cell, _Materials] = {}
 
     def run(self, cell: Cell) -> TrialRecord:
-        """The record of a cell: found, or made."""
+        """The record of a cell: found, or made.
+
+        Raises:
+            Busy: another process is at it, or at something that it needs.
+        """
         with self.workshop.claim(f"{cell.attack}-{cell.defence}-{cell.seed}-{cell.case}"):
-            materials = self._prepare(cell)
-            settings = self._settings(cell, materials)
-            inputs = {**materials.digests(), "test": self.sets["test"].content_hash}
-            identity = trial_id(settings, inputs)
-            known = {record.id: record for record in read_records(self.folder)}
-            if identity in known:
-                return known[identity]
-            record = self._measure(cell, identity, settings, inputs, materials)
-            write_record(self.folder, record)
-            return record
+            found = self.records.find(self.identify(cell))
+            if found is None:
+                found = self._measure(cell)
+                self.records.add(found)
+            return found
+
+    def identify(self, cell: Cell) -> str:
+        """The id that the record of a cell has or will have; what the trial is made from is made for it.
+
+        Raises:
+            Busy: another process is at something that it needs.
+        """
+        return self._settings(cell).id(self._prepare(cell).digests())
 
     def _prepare(self, cell: Cell) -> _Materials:
+        """What a cell is made from; made, or looked for, once."""
+        if cell not in self._prepared:
+            self._prepared[cell] = self._make_materials(cell)
+        return self._prepared[cell]
+
+    def _make_materials(self, cell: Cell) -> _Materials:
         attack, defence = self.suite.attacks[cell.attack], self.suite.defences[cell.defence]
         parts = attack.parts(attack.each_case()[cell.case]) if attack.attack else []
         resources = Resources(
@@ -105,7 +120,7 @@ class Trials:
         purified = self.workshop.purify(defence, models, poisoned, cell.seed, base=base)
         training = self.suite.train
         body = None if training.mode == "scratch" else self._classifier(training.body)
-        return _Materials(poisoned, purified, models, body)
+        return _Materials(poisoned, purified, models, body, self.sets["test"].content_hash)
 
     def _model(self, name: str) -> Made:
         fitted = self.suite.models[name]
@@ -115,21 +130,21 @@ class Trials:
         fitted = self.suite.classifiers[name]
         return self.workshop.train(fitted, self.sets[fitted.fit], self.sets[fitted.test])
 
-    def _settings(self, cell: Cell, materials: _Materials) -> dict[str, Any]:
-        training = self.suite.train
-        case = self.suite.attacks[cell.attack].each_case()[cell.case]
+    def _settings(self, cell: Cell) -> TrialSettings:
+        materials, training = self._prepare(cell), self.suite.train
+        fits = {field: made.settings for field, made in materials.models.items()}
         mode = {"mode": training.mode, "body": materials.body.settings} if materials.body else {}
-        return {
-            "attack": cell.attack,
-            "defence": cell.defence,
-            "poison": materials.poisoned.settings,
-            "purify": materials.purified.settings,
-            "fit": materials.models["model"].settings if "model" in materials.models else {},
-            **({"fit_energy": materials.models["energy"].settings} if "energy" in materials.models else {}),
-            "train": {"model": training.model, **self._training(cell).model_dump(mode="json"), **mode},
-            "seed": cell.seed,
-            **({"case": case} if case else {}),
-        }
+        return TrialSettings(
+            attack=cell.attack,
+            defence=cell.defence,
+            poison=materials.poisoned.settings,
+            purify=materials.purified.settings,
+            fit=fits.get("model", {}),
+            fit_energy=fits.get("energy"),
+            train={"model": training.model, **self._training(cell).model_dump(mode="json"), **mode},
+            seed=cell.seed,
+            case=self.suite.attacks[cell.attack].each_case()[cell.case] or None,
+        )
 
     def _training(self, cell: Cell) -> TrainSettings:
         return self.workshop.settle(training_settings(self.suite, self.suite.defences[cell.defence]))
@@ -149,10 +164,8 @@ class Trials:
                 return train(materials.purified.value, model=training.model, **common)
             return transfer(materials.body.value, materials.purified.value, mode=training.mode, **common)
 
-    def _measure(
-        self, cell: Cell, identity: str, settings: dict[str, Any], inputs: dict[str, str], materials: _Materials
-    ) -> TrialRecord:
-        test_set = self.sets["test"]
+    def _measure(self, cell: Cell) -> TrialRecord:
+        materials, test_set = self._prepare(cell), self.sets["test"]
         trained = self._train(cell, materials)
         scored = score(trained, test_set)
         if not self.suite.attacks[cell.attack].attack:
@@ -165,10 +178,10 @@ class Trials:
             "train": trained.seconds,
         }
         return TrialRecord(
-            id=identity,
+            id=self.identify(cell),
             suite=self.suite.name,
-            settings=settings,
-            inputs=inputs,
+            settings=self._settings(cell).as_json(),
+            inputs=materials.digests(),
             metrics={"accuracy": scored.accuracy, **success},
             details={
                 "peak_accuracy": scored.peak,
@@ -183,7 +196,7 @@ class Trials:
         )
 
     def _score_attack(
-        self, cell: Cell, trained: TrainedClassifier, poisoned: Made
+        self, cell: Cell, trained: TrainedClassifier, poisoned: Made[ImageSet]
     ) -> tuple[dict[str, Metric], dict[str, Any]]:
         """How often the attack gets what it wants, here and from the control that never saw it; and its facts."""
         if poisoned.manifest is None:
@@ -215,6 +228,4 @@ class Trials:
 
     def _control_folder(self, control: Cell) -> Path:
         """Where the classifier of a clean cell is kept for those that are compared with it."""
-        materials = self._prepare(control)
-        named = hash_json([self._settings(control, materials), materials.digests()])[:16]
-        return self.workshop.folder / "controls" / named
+        return self.workshop.folder / "controls" / self.identify(control)

@@ -11,18 +11,19 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast, get_args
+from typing import Any, Generic, Protocol, TypeVar, cast, get_args
 
 from filelock import FileLock, Timeout
 
 from unpoison.bench.checking import fit_settings, model_field
 from unpoison.bench.sharing import can_share, purify_changed
 from unpoison.bench.suite import ClassifierFit, Defence, Model
+from unpoison.classify.classifier import Classifier
 from unpoison.classify.saving import WEIGHTS, hash_classifier, load_classifier, save_classifier
 from unpoison.classify.settings import scratch_settings
 from unpoison.classify.training import train
 from unpoison.core.device import choose_device
-from unpoison.core.errors import DataError
+from unpoison.core.errors import DataError, RunError
 from unpoison.core.hashing import hash_file, hash_json
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import manifest_path, read_manifest
@@ -42,6 +43,9 @@ from unpoison.runs.to_files import purify_to
 from unpoison.runs.work import PurifyRun
 
 S = TypeVar("S", bound=Settings)
+T = TypeVar("T")
+
+_HELD_SETS = 4  # in memory at once: poisoned, purified, and the clean set purified in the same way
 
 
 class Busy(Exception):
@@ -55,22 +59,27 @@ class Bar(Protocol):
 
 
 @dataclass(frozen=True)
-class Made:
-    """A set or model with what went into it.
+class Made(Generic[T]):
+    """A set, a model's file or a classifier, with what went into it.
 
     Args:
-        value: the image set, the path of the model, or the classifier.
+        get: reads it; what a trial does not look at is never read.
         digest: content hash, or sha256 of the weights.
         settings: every setting that it was made with.
         seconds: time to make it; 0 if it was there.
         manifest: of a set that was made.
     """
 
-    value: Any
+    get: Callable[[], T]
     digest: str
     settings: dict[str, Any]
     seconds: float
     manifest: Path | None = None
+
+    @property
+    def value(self) -> T:
+        """The thing itself."""
+        return self.get()
 
 
 class Workshop:
@@ -97,6 +106,8 @@ class Workshop:
     ):
         self.folder, self.device, self.bar = folder, device, bar
         self._place, self._asked, self._begun, self._int8 = choose_device(device), precision, begun, int8
+        self._digests: dict[Path, str] = {}  # of what this run has made, or found whole, once
+        self._held: dict[Path, ImageSet] = {}  # the sets that were read last
 
     @property
     def precision(self) -> Resolved:
@@ -111,13 +122,13 @@ class Workshop:
         begun = None if self._int8 and settings.prefers_int8(self._place) else self.precision
         return resolve(settings, self._place, begun)
 
-    def fit(self, model: Model, clean: ImageSet) -> Made:
+    def fit(self, model: Model, clean: ImageSet) -> Made[Path]:
         """Fit a network; an interrupted fit goes on from its checkpoint."""
         settings = self.settle(fit_settings(model))
         asked = {**settings.model_dump(mode="json"), "seed": model.seed}
         path = self.folder / "models" / f"{hash_json([clean.content_hash, asked])[:16]}.safetensors"
 
-        def make(path: Path) -> None:
+        def make() -> None:
             with self.bar(f"fit {model.kind}", "it") as on_step:
                 about: dict[str, Any] = {"seed": model.seed, "device": self.device, "on_step": on_step}
                 if isinstance(settings, EnergySettings):
@@ -125,16 +136,19 @@ class Workshop:
                 else:
                     fit(clean, out=path, settings=settings, **about)
 
-        seconds = self._make_once(path, partial(make, path))
-        return Made(path, hash_file(path), {**asked, "images": len(clean)}, seconds)
+        seconds = self._ensure(path, lambda: hash_file(path) if path.exists() else None, make)
+        return Made(lambda: path, self._digests[path], {**asked, "images": len(clean)}, seconds)
 
-    def train(self, fitted: ClassifierFit, train_set: ImageSet, test_set: ImageSet) -> Made:
+    def train(self, fitted: ClassifierFit, train_set: ImageSet, test_set: ImageSet) -> Made[Classifier]:
         """Train a classifier of the suite."""
         settings = self.settle(scratch_settings(profiles=fitted.profile, overrides=fitted.set))
         asked = {"model": fitted.model, **settings.model_dump(mode="json"), "seed": fitted.seed}
         path = self.folder / "classifiers" / hash_json([train_set.content_hash, asked])[:16]
 
-        def make(path: Path) -> None:
+        def find() -> str | None:
+            return hash_classifier(load_classifier(path)) if (path / WEIGHTS).exists() else None
+
+        def make() -> None:
             with self.bar(f"train {fitted.model}", "step") as on_step:
                 trained = train(
                     train_set,
@@ -147,16 +161,17 @@ class Workshop:
                 )
             save_classifier(path, trained)
 
-        seconds = self._make_once(path / WEIGHTS, partial(make, path))
-        classifier = load_classifier(path)
-        return Made(classifier, hash_classifier(classifier), {**asked, "images": len(train_set)}, seconds)
+        seconds = self._ensure(path, find, make)
+        # Loaded anew for each use: nobody need care what another did to his copy.
+        settings_and_size = {**asked, "images": len(train_set)}
+        return Made(partial(load_classifier, path), self._digests[path], settings_and_size, seconds)
 
     def poison(
         self, parts: Sequence[Ingredient], clean: ImageSet, seed: int, resources: Resources | None = None
-    ) -> Made:
+    ) -> Made[ImageSet]:
         """Poison the training set, or give the clean one back if there are no parts."""
         if not parts:
-            return Made(clean, clean.content_hash, {}, 0.0)
+            return Made(lambda: clean, clean.content_hash, {}, 0.0)
         resources = resources or Resources(device=self.device)
         parts = [replace(part, settings=self.settle(part.settings)) for part in parts]
         name = "+".join(part.attack for part in parts)
@@ -174,8 +189,14 @@ class Workshop:
         return self._set(asked, clean.content_hash, make)
 
     def purify(
-        self, defence: Defence, models: Mapping[str, Made], source: Made, seed: int, *, base: Made | None = None
-    ) -> Made:
+        self,
+        defence: Defence,
+        models: Mapping[str, Made[Path]],
+        source: Made[ImageSet],
+        seed: int,
+        *,
+        base: Made[ImageSet] | None = None,
+    ) -> Made[ImageSet]:
         """Purify a set, or give it back.
 
         Args:
@@ -187,46 +208,76 @@ class Workshop:
                 trigger, those are purified once, with the base.
         """
         if not defence.purify:
-            return Made(source.value, source.digest, {}, 0.0)
+            return Made(source.get, source.digest, {}, 0.0)
         fitted = {model_field(defence, field): str(model.value) for field, model in models.items()}
         settings = purifier_settings(defence.purify, overrides={**defence.set, **fitted})
         run = PurifyRun({name: self.settle(link) for name, link in settings.items()}, seed=seed)
         asked = {"method": run.method, "seed": seed, **run.describe()}
         if found := _weights_not_from(models, run):  # other weights may come under the same name
             asked["weights"] = found
-        shared = self.purify(defence, models, base, seed) if base and can_share(source.value, base.value, run) else None
 
         def make(path: Path) -> None:
+            shared = base and can_share(source.value, base.value, run)
+            purified = self.purify(defence, models, base, seed) if base and shared else None
             with self.bar(f"purify {run.method}", "img") as on_step:
                 about: dict[str, Any] = {"device": self.device, "on_step": on_step}
-                if base and shared:
-                    purify_changed(source.value, path, run, base=base.value, purified=shared.value, **about)
+                if base and purified:
+                    purify_changed(source.value, path, run, base=base.value, purified=purified.value, **about)
                 else:
                     purify_to(source.value, path, run, **about)
 
         return self._set(asked, source.digest, make)
 
-    def _set(self, asked: dict[str, Any], source: str, make: Callable[[Path], None]) -> Made:
+    def _set(self, asked: dict[str, Any], source: str, make: Callable[[Path], None]) -> Made[ImageSet]:
         path = self.folder / "sets" / f"{hash_json([source, asked])[:16]}.npz"
+        seconds = self._ensure(path, partial(self._find_set, path), partial(make, path))
+        return Made(partial(self._read, path), self._digests[path], asked, seconds, manifest_path(path))
+
+    def _find_set(self, path: Path) -> str | None:
+        """Content hash of a set that was made before; None if there is none, or not the one of its manifest."""
+        if not path.exists():
+            return None
+        try:
+            found = self._read(path).content_hash
+            if found == read_manifest(manifest_path(path)).steps[-1].result:
+                return found
+        except DataError:
+            pass
+        write_line(f"unpoison: {path} is damaged or was changed, and is made again")
+        self._held.pop(path, None)
+        path.unlink()
+        return None
+
+    def _read(self, path: Path) -> ImageSet:
+        """A set of the folder; several cells in a row need the same ones."""
+        if path not in self._held:
+            self._held[path] = read(path)
+            if len(self._held) > _HELD_SETS:
+                del self._held[next(iter(self._held))]
+        return self._held[path]
+
+    def _ensure(self, path: Path, find: Callable[[], str | None], make: Callable[[], None]) -> float:
+        """Make a thing unless it is there; the seconds that took. Looked for once in a run, and trusted from then on.
+
+        Args:
+            path: where it lies.
+            find: gives its digest, None if it is not there whole.
+            make: puts it there.
+        """
+        if path in self._digests:
+            return 0.0
         seconds = 0.0
         with self.claim(f"{path.parent.name}-{path.stem}"):
-            image_set = _read_intact(path)
-            if image_set is None:
-                path.unlink(missing_ok=True)
+            digest = find()
+            if digest is None:
                 started = time.perf_counter()
-                make(path)
+                make()
                 seconds = time.perf_counter() - started
-                image_set = read(path)
-        return Made(image_set, image_set.content_hash, asked, seconds, manifest_path(path))
-
-    def _make_once(self, path: Path, make: Callable[[], None]) -> float:
-        """Make something unless the file that is written last is there; the seconds that took."""
-        with self.claim(f"{path.parent.name}-{path.stem}"):
-            if path.exists():
-                return 0.0
-            started = time.perf_counter()
-            make()
-            return time.perf_counter() - started
+                digest = find()
+            if digest is None:
+                raise RunError(f"{path} is gone as soon as it was made; is another program clearing {self.folder}?")
+            self._digests[path] = digest
+        return seconds
 
     @contextmanager
     def claim(self, name: str) -> Iterator[None]:
@@ -249,21 +300,7 @@ class Workshop:
             lock.release()
 
 
-def _read_intact(path: Path) -> ImageSet | None:
-    """A set that was made before; None if there is none, or not the one that its manifest tells of."""
-    if not path.exists():
-        return None
-    try:
-        image_set = read(path)
-        if image_set.content_hash == read_manifest(manifest_path(path)).steps[-1].result:
-            return image_set
-    except DataError:
-        pass
-    write_line(f"unpoison: {path} is damaged or was changed, and is made again")
-    return None
-
-
-def _weights_not_from(models: Mapping[str, Made], run: PurifyRun) -> str:
+def _weights_not_from(models: Mapping[str, Made[Path]], run: PurifyRun) -> str:
     """Hashes of the weight files of a run that the suite has not fitted itself, in order."""
     own = {str(model.value) for model in models.values()}
     named = [getattr(settings, field, "") for settings in run.settings.values() for field in WEIGHT_FIELDS]

@@ -79,10 +79,47 @@ def read_records(folder: Path) -> list[TrialRecord]:
     Raises:
         DataError: a file is not a record.
     """
-    records = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            records.append(TrialRecord.model_validate(read_json(path)))
-        except (OSError, ValueError) as error:  # pydantic's is a ValueError too
-            raise DataError(path, f"not a trial record ({str(error).splitlines()[0]})", "Move it away") from None
-    return records
+    return [_read_record(path) for path in sorted(folder.glob("*.json"))]
+
+
+class Records:
+    """The records of a folder, each read once; other processes may write more meanwhile.
+
+    Args:
+        folder: where they lie.
+
+    Raises:
+        DataError: a file there is not a record.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._known = {record.id: record for record in read_records(folder)}
+
+    def all(self) -> list[TrialRecord]:
+        """Those that have been seen."""
+        return list(self._known.values())
+
+    def find(self, identity: str) -> TrialRecord | None:
+        """The record of this id; None if nobody has written it yet.
+
+        Raises:
+            DataError: its file is not a record.
+        """
+        path = self._folder / f"{identity}.json"
+        if identity not in self._known and path.exists():
+            record = _read_record(path)
+            self._known[record.id] = record
+        return self._known.get(identity)
+
+    def add(self, record: TrialRecord) -> None:
+        """Write a record."""
+        write_record(self._folder, record)
+        self._known[record.id] = record
+
+
+def _read_record(path: Path) -> TrialRecord:
+    try:
+        return TrialRecord.model_validate(read_json(path))
+    except (OSError, ValueError) as error:  # pydantic's is a ValueError too
+        raise DataError(path, f"not a trial record ({str(error).splitlines()[0]})", "Move it away") from None

@@ -1,0 +1,55 @@
+"""The identity of a trial: everything that was asked for, whose hash with those of the inputs is the record's id."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from unpoison.core.records import trial_id
+
+
+class TrialSettings(BaseModel):
+    """What was asked for in a trial.
+
+    An id must never change, or every suite would be run again: a field that is added is None where it is not used, and
+    is then left out of what is hashed. What changes the meaning of a field takes another version.
+
+    Args:
+        version: of this form.
+        attack: name of the row.
+        defence: name of the column.
+        poison: attack, seed and every setting of the poison; empty for the clean control.
+        purify: method, seed and every setting of the purifier; empty without one.
+        fit: every setting of the fit of the purifier's model; empty if the suite fits none.
+        fit_energy: the same of its energy model.
+        train: architecture and every setting of the training; of a transfer also `mode`, and the settings of the body.
+        seed: of poison, purification and training.
+        case: field and value of the attack's case.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    attack: str
+    defence: str
+    poison: dict[str, Any]
+    purify: dict[str, Any]
+    fit: dict[str, Any]
+    fit_energy: dict[str, Any] | None = None
+    train: dict[str, Any]
+    seed: int
+    case: dict[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As records keep it and as it is hashed; the first version goes without its number."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields if name != "version"}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def id(self, inputs: dict[str, str]) -> str:
+        """The id of the trial.
+
+        Args:
+            inputs: content hashes of data and weights used.
+        """
+        return trial_id(self.as_json(), inputs)

@@ -1,0 +1,78 @@
+"""A run of a suite reads every set and every record once, and hears of what other processes write meanwhile."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from unpoison.bench import workshop
+from unpoison.bench.running import run_suite
+from unpoison.bench.trials import Trials
+from unpoison.core import records
+from unpoison.data import read, write
+
+SUITE = """
+name = "small"
+[sets]
+train = "train.npz"
+test = "test.npz"
+[attacks.none]
+[attacks.trigger]
+attack = "narcissus"
+auxiliary = "test"
+set = { width = 4, epochs = 1, warmup_epochs = 0, rounds = 1, images = 3 }
+cases = { target_class = ["c0", "c2"] }
+[defences.none]
+[defences.jpeg]
+purify = "jpeg"
+[defences.grey]
+purify = "grayscale"
+[train]
+set = { epochs = 1, width = 4, batch_size = 8 }
+"""
+
+
+@pytest.fixture
+def run(make_set, tmp_path):
+    for seed, name in enumerate(("train", "test")):
+        write(make_set(24, seed=seed), tmp_path / f"{name}.npz")
+    (tmp_path / "suite.toml").write_text(SUITE)
+    return lambda: run_suite(tmp_path / "suite.toml", tmp_path / "out", root=tmp_path)
+
+
+def test_sets_and_records_are_read_once(run, monkeypatch):
+    asked, read_record = Counter(), records._read_record
+    monkeypatch.setattr(workshop, "read", lambda path: asked.update([path.name]) or read(path))
+    monkeypatch.setattr(records, "_read_record", lambda path: asked.update([path.name]) or read_record(path))
+    first = run()
+    assert len(first) == 9
+    assert set(asked.values()) == {1}
+    assert len([name for name in asked if name.endswith(".npz")]) == 2 + 3 * 2  # poisoned; purified in two ways
+    asked.clear()
+    assert run() == first
+    assert set(asked.values()) == {1}
+    assert {f"{record.id}.json" for record in first} <= set(asked)
+
+
+def test_a_record_that_another_process_writes_meanwhile_is_found(run, tmp_path, monkeypatch):
+    first = run()
+    folder, away = tmp_path / "out" / "small", tmp_path / "away"
+    away.mkdir()
+    later = [folder / f"{record.id}.json" for record in first[3:]]
+    for path in later:
+        path.rename(away / path.name)
+    one = Trials.run
+
+    def and_the_other_process_ends(trials, cell):
+        for path in later:
+            if not path.exists():
+                (away / path.name).rename(path)
+        return one(trials, cell)
+
+    def fail(*_, **__):
+        raise AssertionError("a finished trial was run again")
+
+    monkeypatch.setattr(Trials, "run", and_the_other_process_ends)
+    monkeypatch.setattr("unpoison.bench.trials.train", fail)
+    assert run() == first
