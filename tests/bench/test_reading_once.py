@@ -21,8 +21,8 @@ test = "test.npz"
 [attacks.trigger]
 attack = "narcissus"
 auxiliary = "test"
-set = { width = 4, epochs = 1, warmup_epochs = 0, rounds = 1, images = 3 }
-cases = { target_class = ["c0", "c2"] }
+set = { width = 4, epochs = 1, warmup_epochs = 0, rounds = 4, images = 3, step_size = "1" }
+cases = { target_class = ["c2"] }
 [defences.none]
 [defences.jpeg]
 purify = "jpeg"
@@ -47,19 +47,20 @@ def test_sets_and_records_are_read_once(run, monkeypatch):
     monkeypatch.setattr(records, "_read_record", lambda path: asked.update([path.name]) or read_record(path))
     first = run()
     assert len(first) == 9
+    sets = {name: count for name, count in asked.items() if name.endswith(".npz")}
+    assert len(sets) == 1 + 2 * 2  # poisoned, and purified in two ways
     assert set(asked.values()) == {1}
-    assert len([name for name in asked if name.endswith(".npz")]) == 2 + 3 * 2  # poisoned; purified in two ways
     asked.clear()
     assert run() == first
     assert set(asked.values()) == {1}
-    assert {f"{record.id}.json" for record in first} <= set(asked)
+    assert set(asked) == {*sets, *(f"{record.id}.json" for record in first)}
 
 
 def test_a_record_that_another_process_writes_meanwhile_is_found(run, tmp_path, monkeypatch):
     first = run()
     folder, away = tmp_path / "out" / "small", tmp_path / "away"
     away.mkdir()
-    later = [folder / f"{record.id}.json" for record in first[3:]]
+    later = [folder / f"{record.id}.json" for record in first[2:]]
     for path in later:
         path.rename(away / path.name)
     one = Trials.run
