@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
@@ -27,13 +28,38 @@ def test_help_is_fast_and_needs_no_torch():
     assert min(seconds) < 0.5
 
 
-@pytest.mark.parametrize("command", [*cli._COMMANDS, "fit diffusion", "models list", "models import"])
-def test_every_command_has_help_and_is_in_the_readme(run, command):
-    code, out, _ = run(*command.split(), "--help")
+def list_commands() -> dict[str, click.Command]:
+    """Every command by its words, `fit ebm` among them, and the groups."""
+    group, found = cli.cli, {}
+    with click.Context(group) as context:
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            found[name] = command
+            found |= {f"{name} {inner}": one for inner, one in getattr(command, "commands", {}).items()}
+    return found
+
+
+COMMANDS = list_commands()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_is_in_the_readme(run, name):
+    code, out, _ = run(*name.split(), "--help")
     assert code == 0
     assert len(out.splitlines()[2].strip()) > 20
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    assert f"unpoison {command.split()[0]}" in readme
+    assert f"unpoison {name.split()[0]}" in readme
+
+
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not isinstance(command, click.Group)])
+def test_the_help_of_every_command_ends_with_examples_that_it_takes(run, name):
+    examples = run(*name.split(), "--help")[1].rpartition("\n  Examples:\n")[2].splitlines()
+    assert examples
+    for example in examples:
+        words = example.split()
+        start = 1 + len(name.split())
+        assert words[:start] == ["unpoison", *name.split()]
+        COMMANDS[name].make_context(name, words[start:])  # raises where an option is wrong
 
 
 def test_the_whole_way(run, make_set, tmp_path, tiny_model):
@@ -184,7 +210,7 @@ def test_a_job_array(run, make_set, tmp_path):
     assert code == 0, err
     assert json.loads(out.splitlines()[-1])["images"] == 300
     assert run(*arguments, "3/2")[0] == 2
-    assert "leave --engine and --workers away" in run(*arguments, "1/2", "--engine", "ray")[2]
+    assert "omit --engine and --workers" in run(*arguments, "1/2", "--engine", "ray")[2]
     assert (
         "--workers belongs to --engine ray" in run(*arguments[:2], tmp_path / "b", *arguments[3:6], "--workers", 2)[2]
     )

@@ -291,7 +291,7 @@ def test_own_networks_and_functions(images):
     assert abs(by_network.astype(int) - images / 2).max() < 255 * 5 * 10 / 255 / 2
     with pytest.raises(ModelError, match="training mode"):
         unpoison.purify(images, model=Halver())
-    with pytest.raises(ModelError, match="the model lies on meta; leave device= away"):
+    with pytest.raises(ModelError, match="the model lies on meta; omit device="):
         unpoison.purify(images, model=Halver().eval().to("meta"), device="cpu")
     narrow = CallableDenoiser(network, 20 / 255, 30 / 255)
     with pytest.raises(UnpoisonError, match="outside what"):

@@ -33,7 +33,12 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str | Non
     return frozenset(numbers)
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "unpoison bench cifar10-eclipse --root data/ --out results",
+        "unpoison bench suite.toml --out results --targets 0,3-7",
+    )
+)
 @click.argument("suite", shell_complete=completing.suites)
 @click.option("--out", type=options.PATH, required=True, help="Folder for records; the suite gets a folder in it.")
 @click.option("--root", type=options.PATH, help="Folder that the suite's data paths are relative to.")
@@ -80,7 +85,9 @@ def bench(
     )
 
 
-@click.command()
+@click.command(
+    epilog=options.examples("unpoison report results/cifar10-eclipse", "unpoison report Results.csv --out results")
+)
 @click.argument("folder", type=options.PATH)
 @click.option("--out", type=options.PATH, help="Folder for the records of a published Results.csv.")
 @options.as_json

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from unpoison.core.settings import PrecisionOrInt8
 
 
-@click.command()
+@click.command(epilog=options.examples("unpoison demo", "unpoison demo --method puregen-ebm --out demo-ebm"))
 @click.option("--out", type=options.PATH, default=Path("unpoison-demo"), show_default=True, help="Folder for results.")
 @click.option("--method", type=click.Choice(list(METHODS)), default="fast", show_default=True, help="What purifies.")
 @options.together(options.device, options.precision, options.threads, options.as_json)

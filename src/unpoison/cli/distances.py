@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from unpoison.core.settings import PrecisionOrInt8
 
 
-@click.command()
+@click.command(epilog=options.examples("unpoison distances clean/ poisoned/ --method puregen-ebm --out distances.html"))
 @click.argument("clean", shell_complete=completing.files)
 @click.argument("poisoned", shell_complete=completing.files)
 @click.option("--method", required=True, help="puregen-ebm, puregen-ddpm or eclipse.")

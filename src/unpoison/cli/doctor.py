@@ -26,7 +26,7 @@ _LITTLE_DISK_GB, _LITTLE_MEMORY_GB = 2.0, 2.0
 _CPU_TORCH = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
 
 
-@click.command()
+@click.command(epilog=options.examples("unpoison doctor", "unpoison doctor --device cuda"))
 @options.together(options.device, options.threads, options.as_json)
 def doctor(device: str, as_json: bool) -> None:
     """Say what this machine has, what is slow or missing and how to mend it, and purify a few digits as a test."""

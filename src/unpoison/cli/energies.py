@@ -10,7 +10,7 @@ from unpoison.cli import completing, options
 from unpoison.cli.checks import check_sources
 
 
-@click.command()
+@click.command(epilog=options.examples("unpoison energies untrusted/ purified/ --out energies.html"))
 @click.argument("sources", metavar="SRC [SRC2 ...]", nargs=-1, required=True, shell_complete=completing.files)
 @click.option(
     "--model",

@@ -37,7 +37,7 @@ def _sources(command: Callable[..., Any]) -> Callable[..., Any]:
     return options.together(_src, _out, _held_out, options.computing)(command)
 
 
-@fit.command()
+@fit.command(epilog=options.examples("unpoison fit diffusion trusted/ --out net.safetensors"))
 @_sources
 def diffusion(**given: Any) -> None:
     """Fit a diffusion model on the clean set SRC, for `purify --method eclipse` or `--method puregen-ddpm`.
@@ -61,7 +61,7 @@ def diffusion(**given: Any) -> None:
     _fit(FitSettings, **given)
 
 
-@fit.command()
+@fit.command(epilog=options.examples("unpoison fit denoiser clean/ --out mine.safetensors --held-out more/"))
 @_sources
 def denoiser(**given: Any) -> None:
     """Fit a denoiser like `pocket`, which comes with unpoison, on a clean set SRC of your own.
@@ -75,7 +75,7 @@ def denoiser(**given: Any) -> None:
     _fit(DenoiserSettings, **given)
 
 
-@fit.command()
+@fit.command(epilog=options.examples("unpoison fit ebm public/ --out energy.safetensors --profile ebm-small"))
 @options.together(_src, _out, options.computing)
 def ebm(
     *,

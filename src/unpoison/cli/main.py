@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from unpoison import __version__
 from unpoison.cli import interrupts, options
+from unpoison.cli.debugging import logs_as_lines, trace
 from unpoison.core.errors import UnpoisonError, show_control
 from unpoison.core.memory import collect_rarely, keep_memory
 from unpoison.core.methods import load_method
@@ -68,24 +71,29 @@ class _Commands(options.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="unpoison")
-def cli() -> None:
+@click.option("--debug", is_flag=True, help="Show the traceback behind an error; stands before the command.")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
     """Make a labelled image set from an untrusted source safe to train on.
 
     SRC and DST are image folders (class/name.png; SRC also packed as .zip or .tar.gz), flat numbered PNG folders,
     .npz, parquet in the Hub's image layout, CIFAR-10/100, and the published formats of poisoned and purified sets. A
     part of a set is named SRC#test, SRC[:1000] or SRC#test[1000:].
     """
+    context.ensure_object(dict)["debug"] = debug
 
 
 def main() -> None:
     """Run the command line; errors a user can mend are one line and exit code 2."""
     keep_memory()
     collect_rarely()
+    asked = {"debug": False}
     try:
-        with warnings.catch_warnings(), interrupts.answering():
+        with warnings.catch_warnings(), interrupts.answering(), logs_as_lines():
             warnings.simplefilter("always", DataWarning)
             warnings.showwarning = _show_warning
-            cli(standalone_mode=False)
+            with _debugging(asked):
+                cli(standalone_mode=False, obj=asked)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
@@ -103,6 +111,17 @@ def main() -> None:
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         interrupts.stop("give the same command again")
+
+
+@contextmanager
+def _debugging(asked: Mapping[str, bool]) -> Iterator[None]:
+    """Within, an error that becomes a line shows its traceback before, if --debug asks for it."""
+    try:
+        yield
+    except (UnpoisonError, click.ClickException, OSError) as error:
+        if asked["debug"]:
+            click.echo("\n".join(map(show_control, trace(error))), err=True)
+        raise
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:

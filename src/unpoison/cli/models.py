@@ -16,7 +16,7 @@ def models() -> None:
     """Diffusion and energy models: what lies in a folder, and importing published checkpoints."""
 
 
-@models.command("list")
+@models.command("list", epilog=options.examples("unpoison models list checkpoints/"))
 @click.argument("folder", type=options.PATH, default=Path())
 @options.as_json
 def list_models(folder: Path, as_json: bool) -> None:
@@ -45,7 +45,13 @@ def list_models(folder: Path, as_json: bool) -> None:
     options.answer(as_json, "\n".join(lines), {"models": found})
 
 
-@models.command("import")
+@models.command(
+    "import",
+    epilog=options.examples(
+        "unpoison models import ema_0.9999_250000.pt --out eclipse.safetensors",
+        "unpoison models import hf://SunayBhat1/puregen-ebm-cinic10-imagenet --out published.safetensors",
+    ),
+)
 @click.argument("file")
 @click.option("--out", type=options.PATH, required=True, help="Weights to write, .safetensors.")
 @click.option(

@@ -35,6 +35,11 @@ class Group(click.Group):
             formatter.write_dl(rows)
 
 
+def examples(*lines: str) -> str:
+    """An epilog for the help of a command: lines that can be copied, for which no width is too small."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
 seed = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of all randomness."
 )

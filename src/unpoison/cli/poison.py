@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from unpoison.poisons.crafting import PoisonResult
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "unpoison poison clean/ poisoned/ --attack lsp",
+        "unpoison poison clean/ poisoned/ --attack narcissus --auxiliary other/ --set target_class=bird",
+        "unpoison poison clean/ poisoned/ --from perturbation.pt",
+    )
+)
 @click.argument("src", shell_complete=completing.files)
 @click.argument("dst", type=options.PATH)
 @click.option(

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from unpoison.core.settings import PrecisionOrInt8
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "unpoison purify untrusted/ purified/",
+        "unpoison purify untrusted/ --preview 16",
+        "unpoison purify untrusted/ purified/ --method jpeg+eclipse --model net.safetensors",
+    )
+)
 @click.argument("src", shell_complete=completing.files)
 @click.argument("dst", type=options.PATH, required=False)
 @click.option(
@@ -92,7 +98,7 @@ def purify(
     if dst is None and preview is None and not dry_run:
         raise click.UsageError("name DST, the set to make; only --preview and --dry-run go without")
     if part and (engine != "local" or workers):
-        raise click.UsageError("--part shares the work by itself; leave --engine and --workers away")
+        raise click.UsageError("--part shares the work by itself; omit --engine and --workers")
     from unpoison.core.progress import progress_bar, telling, write_line
     from unpoison.core.settings import parse_assignments
     from unpoison.core.targets import check_file, check_place

@@ -10,7 +10,7 @@ from unpoison.cli import options
 from unpoison.cli.checks import check_paths, check_sources
 
 
-@click.command()
+@click.command(epilog=options.examples("unpoison rerun purified/manifest.json --out again/"))
 @click.argument("manifest", type=options.PATH)
 @click.option("--out", type=options.PATH, required=True, help="New folder or file for the set made again.")
 @click.option("--source", help="The set it was made from, or any set earlier in its history.  [default: beside it]")

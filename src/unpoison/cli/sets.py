@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 _PER_CLASS = re.compile(r"(:?)([1-9]\d{0,8})(:?)")
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "unpoison convert pictures/ pictures.npz --size 32",
+        "unpoison convert cifar-10-python.tar.gz#test[:1000] small/",
+    )
+)
 @click.argument("src", shell_complete=completing.files)
 @click.argument("dst", type=options.PATH)
 @click.option("--labels-from", help="A second set that holds the labels of a flat numbered folder.")

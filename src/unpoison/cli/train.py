@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from unpoison.core.settings import PrecisionOrInt8
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "unpoison train purified/ --test held_out/ --out classifier",
+        "unpoison train purified/ --test held_out/ --out moved --init classifier --mode linear",
+    )
+)
 @click.argument("src", shell_complete=completing.files)
 @click.option(
     "--test", "test_src", required=True, shell_complete=completing.files, help="Clean labelled set to test on."
@@ -142,10 +147,10 @@ def _check_architecture(init: Path, found: str, model: str) -> None:
 
     written = click.get_current_context().get_parameter_source("model") is not ParameterSource.DEFAULT
     if written and found != model:
-        raise SettingsError(f"--init {init} is a {found}, not a {model}; leave --model away")
+        raise SettingsError(f"--init {init} is a {found}, not a {model}; omit --model")
 
 
-@click.command()
+@click.command(epilog=options.examples("unpoison score classifier --test held_out/ --manifest poisoned/manifest.json"))
 @click.argument("folder", type=options.PATH)
 @click.option("--test", "test_src", required=True, shell_complete=completing.files, help="Clean labelled set.")
 @click.option(

@@ -138,4 +138,4 @@ def _warn_of_emulation(device_type: str) -> None:
     """Say once that bf16 was asked for where it does not pay."""
     choice = _choose(device_type)
     if choice.precision != "bf16":
-        log.warning("unpoison: precision bf16 is slow here: %s. --precision fp32 is faster", choice.reason)
+        log.warning("precision bf16 is slow here: %s. --precision fp32 is faster", choice.reason)

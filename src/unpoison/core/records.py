@@ -122,4 +122,4 @@ def _read_record(path: Path) -> TrialRecord:
     try:
         return TrialRecord.model_validate(read_json(path))
     except (OSError, ValueError) as error:  # pydantic's is a ValueError too
-        raise DataError(path, f"not a trial record ({str(error).splitlines()[0]})", "Move it away") from None
+        raise DataError(path, f"not a trial record ({str(error).splitlines()[0]})", "Move it elsewhere") from None

@@ -39,7 +39,7 @@ def refuse_split(path: Path, split: str | None) -> None:
         SettingsError: a split was asked for.
     """
     if split is not None:
-        raise SettingsError(f"{path} holds one set and no split '{split}'; leave '#{split}' away")
+        raise SettingsError(f"{path} holds one set and no split '{split}'; omit '#{split}'")
 
 
 def choose_split(path: Path, split: str | None, splits: tuple[str, ...]) -> str:

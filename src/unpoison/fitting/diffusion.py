@@ -116,7 +116,8 @@ def _train(run: FitRun, out: Path, fingerprint: str, shown: ImageSet, on_step: O
     state = load_checkpoint(path, fields=run.state(), fingerprint=fingerprint)
     if state is not None:
         run.restore(state)
-        log.info("going on from step %d of %d", run.done, settings.iterations)
+        if leads:
+            log.info("going on from step %d of %d", run.done, settings.iterations)
     if run.processes.average(torch.tensor(float(run.done), device=run.processes.device)) != run.done:
         raise RunError(f"not every process sees {path}; put the output where all of them can read it")
     start, started = run.done, time.perf_counter()

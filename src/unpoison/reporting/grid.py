@@ -77,7 +77,7 @@ def make_grid(suite: Suite, records: Sequence[TrialRecord]) -> Grid:
         ):
             raise SettingsError(
                 f"the records of {attack} / {defence} in {suite.name} come from different versions of the suite; "
-                "move the old ones away"
+                "move the old ones elsewhere"
             )
     accuracy = {key: _over_seeds([record.metrics["accuracy"] for record in cell]) for key, cell in trials.items()}
     cells = {

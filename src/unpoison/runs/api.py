@@ -119,7 +119,7 @@ def _settings(method: str, profile: str, model: Any, settings: dict[str, Any]) -
             if "model" in load_method(METHODS, name, kind="purifier").Settings.model_fields
         ]
         if not links:
-            raise SettingsError(f"method '{method}' uses no model; leave model= away")
+            raise SettingsError(f"method '{method}' uses no model; omit model=")
         overrides.update({f"{link}.model": str(model) for link in links})
     return purifier_settings(method, profiles=profile.split(",") if profile else (), overrides=overrides)
 
@@ -130,7 +130,7 @@ def _is_path(model: Any) -> bool:
 
 def _purify_into(x: Any, out: Path, run: PurifyRun, device: str, model: Any, on_step: OnStep | None) -> ImageSet:
     if is_picture(x):
-        raise SettingsError(f"out= is for sets with labels; a {type(x).__name__} has none: leave out= away")
+        raise SettingsError(f"out= is for sets with labels; a {type(x).__name__} has none: omit out=")
     if not _is_path(model):
         raise SettingsError("out= needs the model as a file, whose hash the manifest keeps; write what purify returns")
     history = read_history(x) if isinstance(x, (str, PathLike)) else ()

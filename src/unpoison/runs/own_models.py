@@ -56,7 +56,7 @@ def own_device(model: Any, asked: str) -> torch.device | None:
     if parameter is None:
         return None
     if asked != "auto" and torch.device(asked).type != parameter.device.type:
-        raise ModelError(f"the model lies on {parameter.device}; leave device= away, or move it with .to('{asked}')")
+        raise ModelError(f"the model lies on {parameter.device}; omit device=, or move it with .to('{asked}')")
     return parameter.device
 
 

@@ -63,7 +63,7 @@ def decode(data: bytes, file: str | PathLike[str], *, record: object = None) -> 
         image.load()
         return to_picture(image if turn is None else image.transpose(turn))
     except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
-        raise _broken(file, record, error) from None
+        raise _broken(file, record, error) from error
 
 
 def measure(data: bytes, file: str | PathLike[str], *, record: object = None) -> tuple[int, int]:
@@ -160,7 +160,7 @@ def _open(data: bytes, file: str | PathLike[str], record: object) -> tuple[Image
             str(file), f"the picture claims over {PICTURE_PIXELS // 1_000_000} megapixels", "Remove it", record=record
         ) from None
     except Exception as error:  # as in `decode`
-        raise _broken(file, record, error) from None
+        raise _broken(file, record, error) from error
     check_pixels(*image.size, file, record)
     if image.mode.startswith(("I", "F")) or ";16" in depths:
         raise DataError(

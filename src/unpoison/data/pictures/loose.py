@@ -109,7 +109,7 @@ def from_pillow(image: Image.Image) -> Picture:
         turn = find_turn(image)
         return to_picture(image if turn is None else image.transpose(turn))
     except Exception as error:  # Pillow decodes only now, and its decoders raise nearly anything on broken bytes
-        raise ValueError(f"the picture is broken ({error})") from None
+        raise ValueError(f"the picture is broken ({error})") from error
 
 
 def to_pillow(array: np.ndarray) -> Image.Image:

@@ -66,9 +66,9 @@ def read_puregen_poisons(
 
 def _target(clean: ImageSet, settings: PuregenFileSettings, intended: int, *, triggered: bool) -> Target | None:
     if settings.target_from and settings.target_row is not None:
-        raise SettingsError("target_from and target_row both name a target; leave one away")
+        raise SettingsError("target_from and target_row both name a target; omit one")
     if triggered and (settings.target_from or settings.target_row is not None):
-        raise SettingsError("this poison has a trigger and no target; leave target_from and target_row away")
+        raise SettingsError("this poison has a trigger and no target; omit target_from and target_row")
     if settings.target_from:
         found = read_target(Path(settings.target_from))
         return Target(found.image, found.true_class, intended)

@@ -22,7 +22,7 @@ _MAX_LENGTH = 400
 _PURIFIERS = frozenset({"puregen-ebm", "puregen-ddpm", "puregen-naive", "puregen-reps", "puregen-filt"})
 _ARCHITECTURES = {"ebm": "EBM", "diffusion": "DM_UNET"}  # written where only the file of the weights is known
 _NUMBER = r"\d+(?:\.\d+)?(?:e-?\d+)?"
-# Names may hold brackets, and one spelling leaves the bracket after the name away.
+# Names may hold brackets, and one spelling omits the bracket after the name.
 _PARTS = tuple(
     re.compile(pattern)
     for pattern in (
