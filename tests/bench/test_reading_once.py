@@ -46,7 +46,7 @@ def test_sets_and_records_are_read_once(run, monkeypatch):
     monkeypatch.setattr(workshop, "read", lambda path: asked.update([path.name]) or read(path))
     monkeypatch.setattr(records, "_read_record", lambda path: asked.update([path.name]) or read_record(path))
     first = run()
-    assert len(first) == 9
+    assert len(first) == 6
     sets = {name: count for name, count in asked.items() if name.endswith(".npz")}
     assert len(sets) == 1 + 2 * 2  # poisoned, and purified in two ways
     assert set(asked.values()) == {1}
