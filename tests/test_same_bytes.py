@@ -119,7 +119,7 @@ def remake() -> None:
     for name in [*PURIFIERS, "jpeg+fast", *ATTACKS]:
         with tempfile.TemporaryDirectory() as folder:
             made[name] = (poisoned if name in ATTACKS else purified)(name, Path(folder))
-        print(name, made[name][:12])  # noqa: T201
+        print(name, made[name][:12])  # noqa: T201 - for who runs this file by hand
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     RECORD.write_text(json.dumps({**record, machine(): made}, indent=1, sort_keys=True) + "\n")
 

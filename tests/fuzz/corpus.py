@@ -60,7 +60,7 @@ class Case:
     read: Callable[[Path], object]
 
 
-def _read_set(path: Path, format: str | None = None) -> None:  # noqa: A002
+def _read_set(path: Path, format: str | None = None) -> None:
     image_set = read(str(path), format=format)
     rows = range(len(image_set))
     for row in {*rows[:_DECODED], *rows[-2:]}:
@@ -71,11 +71,11 @@ def _read_set(path: Path, format: str | None = None) -> None:  # noqa: A002
     image_set.count_per_class()
 
 
-def _set(name: str, format: str | None = None) -> Callable[[Path], None]:  # noqa: A002
+def _set(name: str, format: str | None = None) -> Callable[[Path], None]:
     return lambda folder: _read_set(folder / name if name else folder, format)
 
 
-def _poison(name: str, format: str, **overrides: int) -> Callable[[Path], object]:  # noqa: A002
+def _poison(name: str, format: str, **overrides: int) -> Callable[[Path], object]:
     return lambda folder: load_published(folder / name, _UNPOISONED, format=format, overrides=overrides)
 
 

@@ -203,7 +203,7 @@ def test_manifest_and_lists_lie_with_the_set(grey, tmp_path):
 
 
 @pytest.mark.parametrize("format", ["numbered", "folder"])
-def test_what_lies_beside_the_pictures_is_not_taken_for_one(make_set, tmp_path, format):  # noqa: A002
+def test_what_lies_beside_the_pictures_is_not_taken_for_one(make_set, tmp_path, format):
     image_set = make_set(12)
     settings = attack_settings("bullseye", overrides=SMALL["bullseye"])
     result = poison(image_set, "bullseye", settings=settings, resources=_resources(make_set))

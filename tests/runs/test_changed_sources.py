@@ -38,7 +38,7 @@ def count_blocks(monkeypatch):
 
 
 @pytest.mark.parametrize("format", ["folder", "parquet", "npz"])
-def test_between_two_runs(source, jpeg, tmp_path, tree, halt_after, count_blocks, format):  # noqa: A002
+def test_between_two_runs(source, jpeg, tmp_path, tree, halt_after, count_blocks, format):
     """The blocks of changed pictures are made again, and only they."""
     target = tmp_path / "out"
     place = {"folder": source, "parquet": tmp_path / "in.parquet", "npz": tmp_path / "in.npz"}[format]

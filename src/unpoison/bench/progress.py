@@ -1,4 +1,4 @@
-"""Where a suite stands: which trial, what is being made for it, and which share of all is done."""
+"""The progress of a suite: which trial, what is being made for it, and which share of all is done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making a set again from its manifest."""
+"""A set made again from its manifest."""
 
 from __future__ import annotations
 

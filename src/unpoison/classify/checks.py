@@ -1,4 +1,4 @@
-"""What a pair of sets must have before a classifier is trained on one and tested on the other."""
+"""Checks of a training set and a test set before a classifier is trained on one and tested on the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command looks at before it imports torch, which takes seconds: names, profiles and sources."""
+"""Checks before a command imports torch, which takes seconds: names, profiles and sources."""
 
 from __future__ import annotations
 

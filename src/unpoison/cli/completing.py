@@ -1,4 +1,4 @@
-"""What a shell may complete: methods, attacks, profiles, models, formats, suites and files."""
+"""Completions of a shell: methods, attacks, profiles, models, formats, suites and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command says beside its answer: the log as lines, and the traceback of an error."""
+"""The log as lines on stderr, and the traceback of an error for --debug."""
 
 from __future__ import annotations
 

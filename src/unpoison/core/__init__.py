@@ -1,1 +1,1 @@
-"""What every room shares: image sets, noise, settings, errors, hashes, records. Knows nothing above it."""
+"""Image sets, noise, settings, errors, hashes, records: shared by every room. Knows nothing above it."""

@@ -1,4 +1,4 @@
-"""Where two sets meet, their classes are matched by name. This is the one place that does it."""
+"""Classes of two sets, matched by name. This is the one place that does it."""
 
 from __future__ import annotations
 

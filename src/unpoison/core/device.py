@@ -1,4 +1,4 @@
-"""Which device computes, what a record says of it, and arithmetic that is the same every time."""
+"""Devices: which one computes, what a record says of it, and arithmetic that is the same every time."""
 
 from __future__ import annotations
 

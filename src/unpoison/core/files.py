@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written is ever found under its final name."""
+"""Atomic writes: nothing half-written is ever found under its final name."""
 
 from __future__ import annotations
 

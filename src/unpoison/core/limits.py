@@ -1,4 +1,4 @@
-"""How much a stranger's file may make us take: one limit for each kind, here and nowhere else.
+"""Limits on what a stranger's file may make us take: one for each kind, here and nowhere else.
 
 Together they keep what a small file can do below 2 GB of memory and a few seconds a picture.
 """

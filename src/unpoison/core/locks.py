@@ -1,4 +1,4 @@
-"""Waiting for other processes, aloud."""
+"""Locks between processes; who waits says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was done to a set, written beside it: enough to do it again, and no path of the machine."""
+"""The manifest beside a set: what was done to it, enough to do it again, and no path of the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How this process deals with memory: large blocks of the C library, and Python's search for cycles."""
+"""Memory settings of this process: large blocks of the C library, and Python's search for cycles."""
 
 from __future__ import annotations
 

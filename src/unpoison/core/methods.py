@@ -1,4 +1,4 @@
-"""Looking a method up by name in a room's table, and importing it only then."""
+"""Methods looked up by name in a room's table, and imported only then."""
 
 from __future__ import annotations
 

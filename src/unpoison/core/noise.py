@@ -1,4 +1,4 @@
-"""All randomness of the project: noise keyed by image, and generators keyed by purpose."""
+"""Noise keyed by image, and generators keyed by purpose: all randomness of the project."""
 
 from __future__ import annotations
 

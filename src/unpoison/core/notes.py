@@ -1,4 +1,4 @@
-"""What happened to a set on its way in or out that must not pass in silence: a line for people, a count for records."""
+"""Notes on what happened to a set on its way in or out: a line for people, a count for records."""
 
 from __future__ import annotations
 

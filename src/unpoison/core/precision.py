@@ -1,4 +1,4 @@
-"""In which arithmetic networks compute: `auto` is bf16 where the processor computes it natively, else fp32."""
+"""Precision of the networks: `auto` is bf16 where the processor computes it natively, else fp32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one hook of every long loop, and what hangs on it: a bar, or the lines of a log."""
+"""Progress of every long loop: one hook, and on it a bar, or the lines of a log."""
 
 from __future__ import annotations
 

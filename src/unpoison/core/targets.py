@@ -1,4 +1,4 @@
-"""Whether a file or folder can be made, asked before anything is computed for it."""
+"""Checks that a file or folder can be made, before anything is computed for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many threads torch computes on: as many as there are free cores, unless somebody says otherwise."""
+"""Threads that torch computes on: as many as there are free cores, unless somebody says otherwise."""
 
 from __future__ import annotations
 

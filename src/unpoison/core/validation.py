@@ -1,4 +1,4 @@
-"""What pydantic found wrong with values that people write, in words that they know."""
+"""Errors of pydantic in words that people who write settings know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a finished set comes to its place: made in `<target>.partial`, and together with the files that belong to it."""
+"""Delivery of a finished set: made in `<target>.partial`, and together with the files that belong to it."""
 
 from __future__ import annotations
 

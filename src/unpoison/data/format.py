@@ -1,4 +1,4 @@
-"""What a format offers: recognising a source, reading it, and perhaps writing it."""
+"""The interface of a format: recognising a source, reading it, and perhaps writing it."""
 
 from __future__ import annotations
 

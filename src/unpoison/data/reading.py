@@ -26,7 +26,7 @@ _PACKED = (".rar", ".7z", ".gz", ".bz2", ".xz", ".zst", ".tbz2", ".txz")
 def read(
     source: Any,
     *,
-    format: str | None = None,  # noqa: A002
+    format: str | None = None,
     labels_from: ImageSet | None = None,
 ) -> ImageSet:
     """Read an image set. Pictures are decoded when they are asked for; nothing in the files is executed.

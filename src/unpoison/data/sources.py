@@ -1,4 +1,4 @@
-"""What a user may write for a source: a path, with `#split` and `[start:stop]` after it."""
+"""Sources as a user writes them: a path, with `#split` and `[start:stop]` after it."""
 
 from __future__ import annotations
 

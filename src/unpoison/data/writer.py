@@ -1,4 +1,4 @@
-"""How every format is written: in order, under a temporary name, renamed when complete."""
+"""The base of all writers: in order, under a temporary name, renamed when complete."""
 
 from __future__ import annotations
 
@@ -136,10 +136,10 @@ class Writer(ABC):
     def _store(self, row: int, picture: Any) -> None:
         """Store one picture: a PNG if the format `stores_png`, else [H, W, C]."""
 
-    def _finish(self) -> None:  # noqa: B027
+    def _finish(self) -> None:  # noqa: B027 - most formats have nothing to do
         """Write what comes after the pictures and close the file."""
 
-    def _release(self) -> None:  # noqa: B027
+    def _release(self) -> None:  # noqa: B027 - most formats have nothing to do
         """Close what is open, without finishing it."""
 
 

@@ -25,7 +25,7 @@ def write(
     image_set: ImageSet,
     target: str | PathLike[str],
     *,
-    format: str | None = None,  # noqa: A002
+    format: str | None = None,
     files: Callable[[Sequence[Note]], Mapping[str, bytes]] | None = None,
     on_step: OnStep | None = None,
 ) -> Sequence[Note]:
@@ -67,7 +67,7 @@ def write(
 
 def open_writer(
     target: str | PathLike[str],
-    format: str | None,  # noqa: A002
+    format: str | None,
     *,
     source: ImageSet,
 ) -> Writer:
@@ -87,7 +87,7 @@ def open_writer(
     return _writer(target, format, source)(target, source)
 
 
-def check_writable(target: Path, format: str | None, *, source: ImageSet) -> None:  # noqa: A002
+def check_writable(target: Path, format: str | None, *, source: ImageSet) -> None:
     """Refuse what `open_writer` would refuse, before anything is computed; nothing is made.
 
     Args:
@@ -102,7 +102,7 @@ def check_writable(target: Path, format: str | None, *, source: ImageSet) -> Non
     _writer(target, format, source).check(target, source)
 
 
-def _writer(target: Path, format: str | None, source: ImageSet) -> type[Writer]:  # noqa: A002
+def _writer(target: Path, format: str | None, source: ImageSet) -> type[Writer]:
     name = format or default_format(source.format, target)
     _check_suffix(target, name)
     if name not in METHODS:
@@ -134,13 +134,13 @@ def default_format(source_format: str, target: Path) -> str:
 def _check_suffix(target: Path, name: str) -> None:
     """Refuse a target whose suffix says another format: nobody could read it under its name."""
     suffix = target.suffix.lower()
-    wanted = next((ending for ending, format in _BY_SUFFIX.items() if format == name), "")  # noqa: A001
+    wanted = next((ending for ending, format in _BY_SUFFIX.items() if format == name), "")
     if suffix != wanted and (suffix in _BY_SUFFIX or suffix in _NOT_WRITTEN):
         better = f"{target.stem}{wanted}" if wanted else target.stem
         raise SettingsError(f"'{target.name}' is no name for the format {name}; call it {better}")
 
 
-def stores_png(format: str) -> bool:  # noqa: A002
+def stores_png(format: str) -> bool:
     """Whether a format that we write stores pictures as PNG."""
     writer = load_method(METHODS, format, kind="format").writer
     return writer is not None and writer.stores_png

@@ -1,4 +1,4 @@
-"""Noticing that the training of an energy model diverges."""
+"""Blow-ups: when the training of an energy model diverges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pictures of a fit are drawn with: matplotlib, if it is there."""
+"""Figures of matplotlib for a fit, if it is there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a fit stands, on disk: enough to go on as if nothing had happened."""
+"""Checkpoints of a fit: enough to go on as if nothing had happened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a fitted model denoises, in figures and in pictures."""
+"""Errors of a fitted model at denoising, and pictures of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a diffusion network is fitted to: the noise, and how sure it may be of it."""
+"""Losses of a diffusion network: of the noise, and of how sure it may be of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network learns: which batches it sees, what its error is, and as what it is used afterwards."""
+"""Objectives of a fit: which batches a network sees, what its error is, and as what it is used afterwards."""
 
 from __future__ import annotations
 

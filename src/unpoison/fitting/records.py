@@ -1,4 +1,4 @@
-"""What a fit is known by, and what it leaves behind: weights, and a record of how they came about."""
+"""Records of a fit: what it is known by, its weights, and how they came about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bound on what is built for a file."""
+"""A limit on the parameters of a network that is built for a file."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def write_poisoned(
     source: ImageSet,
     target: Path,
     *,
-    format: str | None = None,  # noqa: A002
+    format: str | None = None,
     history: Sequence[Step] = (),
 ) -> Manifest:
     """Write a poisoned set with its manifest, list of poisoned ids, trigger and target.

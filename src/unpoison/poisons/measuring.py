@@ -1,4 +1,4 @@
-"""What the manifest says of a poison: kind, size after 8-bit storage, trigger and target."""
+"""Facts of a poison for the manifest: kind, size after 8-bit storage, trigger and target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which attack poisons which pictures: one attack, or several that share a set."""
+"""A mixture of attacks that share a set: which one poisons which pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attack is given, what it gives back, and the arithmetic that most of them end with."""
+"""The interface of an attack: what it is given, what it gives back, and the arithmetic that most end with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a method's name and settings to a purifier; chains such as `jpeg+eclipse` included."""
+"""Purifiers made from a method's name and settings; chains such as `jpeg+eclipse` included."""
 
 from __future__ import annotations
 

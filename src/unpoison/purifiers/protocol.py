@@ -1,4 +1,4 @@
-"""What every purifier is."""
+"""The interface of a purifier."""
 
 from __future__ import annotations
 

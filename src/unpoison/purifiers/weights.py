@@ -1,4 +1,4 @@
-"""Loading the network that a purifier's settings name."""
+"""Networks that a purifier's settings name, loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What triggered and triggerless attacks achieved, over the target classes or targets of a row."""
+"""Success of triggered and triggerless attacks over the target classes or targets of a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the blocks of a finished run to the set."""
+"""Assembly of a set from the blocks of a finished run."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def assemble(
         RunError: a picture was changed after it was purified, a block's file was damaged, or the disk is full.
     """
     image_set = work.image_set
-    format = default_format(image_set.format, target)  # noqa: A001
+    format = default_format(image_set.format, target)
     modes: Counter[str] = Counter()
     source: list[bytes] = []
     result: list[bytes] = []

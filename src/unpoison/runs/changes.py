@@ -1,4 +1,4 @@
-"""How much a run changed the pictures, for its manifest."""
+"""The change of the pictures in a run, for its manifest."""
 
 from __future__ import annotations
 

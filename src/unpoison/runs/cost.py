@@ -1,4 +1,4 @@
-"""What a run will cost, said while it has hardly begun."""
+"""The cost of a run, told while it has hardly begun."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many large pictures are worked on at once: as many as there is memory for, and always one."""
+"""Memory for large pictures: as many are worked on at once as there is room for, and always one."""
 
 from __future__ import annotations
 

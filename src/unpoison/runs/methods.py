@@ -1,4 +1,4 @@
-"""How the blocks of a run come to be made, by name."""
+"""Engines by name: how the blocks of a run come to be made."""
 
 ENGINES = {
     "local": "unpoison.runs.engines:make_locally",

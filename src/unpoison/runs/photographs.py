@@ -1,4 +1,4 @@
-"""Whether pictures are colour photographs, which is all that the denoiser in the package has seen."""
+"""Colour photographs told from other pictures: the denoiser in the package has seen nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A look at what a run would do, on a few pictures, without writing a set."""
+"""A preview of a run on a few pictures, without writing a set."""
 
 from __future__ import annotations
 

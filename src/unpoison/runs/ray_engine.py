@@ -143,7 +143,8 @@ def _connected(ray: Any, workers: int) -> Iterator[None]:
         with ray.init(address="auto", **quiet):
             yield
         return
-    short = "/tmp" if os.path.isdir("/tmp") else None  # Ray makes sockets below it, whose names are limited
+    # Ray makes sockets below it, whose names are limited; the folder itself is new and the user's own.
+    short = "/tmp" if os.path.isdir("/tmp") else None  # noqa: S108 - TemporaryDirectory makes it
     with (
         _on_loopback(ray),
         tempfile.TemporaryDirectory(prefix="unpoison-", dir=short, ignore_cleanup_errors=True) as folder,

@@ -1,4 +1,4 @@
-"""How a large picture is cut into tiles that overlap by what a purifier looks at."""
+"""Tiles of a large picture, which overlap by what a purifier looks at."""
 
 from __future__ import annotations
 

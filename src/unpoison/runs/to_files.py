@@ -210,7 +210,7 @@ def _make_blocks(
     on_step: OnStep | None,
 ) -> None:
     """Make every block of a part that is not yet there in full."""
-    format = default_format(work.image_set.format, target)  # noqa: A001
+    format = default_format(work.image_set.format, target)
     check_writable(target, format, source=work.image_set)
     png = stores_png(format)
     with Store(folder, part, _header(work, target)) as store:

@@ -1,4 +1,4 @@
-"""How much of a clean test set a classifier names correctly."""
+"""Accuracy of a classifier on a clean test set."""
 
 from __future__ import annotations
 

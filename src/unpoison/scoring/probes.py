@@ -1,4 +1,4 @@
-"""Does a perturbation say the class? Two probes of poisoned - clean, or of purified - clean, without a training run.
+"""Two probes that tell whether poisoned - clean, or purified - clean, says the class; no training run.
 
 A poison that a probe reads is a shortcut for a network too; after a good defence the probes are at chance, one in the
 number of classes. The reverse does not hold: a probe at chance proves nothing about poisons it cannot read.

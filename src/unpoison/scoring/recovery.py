@@ -1,4 +1,4 @@
-"""How much of the damage of a poison a defence undoes."""
+"""Recovery: how much of the damage of a poison a defence undoes."""
 
 from __future__ import annotations
 

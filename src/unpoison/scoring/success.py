@@ -1,4 +1,4 @@
-"""How often an attack gets what it wants, beside the accuracy it leaves."""
+"""Success of an attack, beside the accuracy it leaves."""
 
 from __future__ import annotations
 

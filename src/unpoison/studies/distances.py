@@ -1,4 +1,4 @@
-"""How far purified pictures lie from the clean and from the poisoned ones, the further purification goes."""
+"""Distances of purified pictures to the clean and to the poisoned ones, the further purification goes."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from unpoison.core.notes import DataWarning
 from unpoison.data import detect_format, read, set_bad_aside, write
 
 
-def write_tar(path, members, format=tarfile.PAX_FORMAT):  # noqa: A002
+def write_tar(path, members, format=tarfile.PAX_FORMAT):
     """A tar of (name, bytes) pairs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w", format=format) as archive:
@@ -36,7 +36,7 @@ def samples(rows, *, extension="png", label="cls"):
 
 @pytest.mark.parametrize("label", ["cls", "json"])
 @pytest.mark.parametrize("format", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
-def test_one_shard(tmp_path, label, format):  # noqa: A002
+def test_one_shard(tmp_path, label, format):
     write_tar(tmp_path / "s.tar", [*samples(range(5), label=label), ("d/0000.txt", b"hello")], format)
     image_set = read(tmp_path / "s.tar")
     assert (image_set.name, image_set.format) == ("s.tar", "tar")

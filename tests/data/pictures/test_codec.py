@@ -16,7 +16,7 @@ from unpoison.data.pictures.codec import decode, encode, measure
 from unpoison.data.pictures.loose import from_pillow
 
 
-def _save(image: Image.Image, format: str = "PNG", **options) -> bytes:  # noqa: A002
+def _save(image: Image.Image, format: str = "PNG", **options) -> bytes:
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
@@ -84,7 +84,7 @@ def test_colours_of_another_space_become_srgb():
 
 @pytest.mark.parametrize("exif", [b"", b"\x00\x08\x00\x02", b"This is no EXIF", b"II*\x00\xff\xff\x00\x00"])
 def test_broken_exif_turns_nothing(exif):
-    for format, lead in (("JPEG", b"Exif\x00\x00"), ("PNG", b"Exif\x00\x00")):  # noqa: A001
+    for format, lead in (("JPEG", b"Exif\x00\x00"), ("PNG", b"Exif\x00\x00")):
         data = _save(_gradient(), format, exif=lead + exif)
         assert measure(data, "x") == decode(data, "x").rgb.shape[:2] == (4, 6)
         with Image.open(io.BytesIO(data)) as image:
@@ -111,7 +111,7 @@ def test_transparent_pixels_keep_their_colour():
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_and_header_size(format, orientation):  # noqa: A002
+def test_exif_orientation_and_header_size(format, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = _save(_gradient(16, 8), format, exif=exif)
@@ -129,7 +129,7 @@ def test_orientation_turns_the_right_way():
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF"])
-def test_first_frame_of_animation(format):  # noqa: A002
+def test_first_frame_of_animation(format):
     frames = [Image.new("RGB", (3, 3), colour) for colour in ("red", "blue")]
     data = _save(frames[0], format, save_all=True, append_images=frames[1:], lossless=True)
     picture = decode(data, "x")
@@ -168,7 +168,7 @@ def test_bomb_is_refused_from_its_header(size):
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP", "WEBP"])
-def test_truncated_is_refused(format):  # noqa: A002
+def test_truncated_is_refused(format):
     data = _save(Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)), format)
     with pytest.raises(DataError) as caught:
         decode(data[: len(data) // 2], "cut")

@@ -1,4 +1,4 @@
-"""Where in the parquet files of a set a row lies."""
+"""Rows of a set by parquet file and row group."""
 
 from __future__ import annotations
 

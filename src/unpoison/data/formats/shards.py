@@ -1,4 +1,4 @@
-"""Which files make a set that is stored in several, and which of them make a split."""
+"""Shards: which files make a set that is stored in several, and which of them make a split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place where pictures are decoded and encoded."""
+"""Decoding and encoding of pictures, in one place."""
 
 from __future__ import annotations
 

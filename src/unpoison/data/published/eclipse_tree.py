@@ -1,4 +1,4 @@
-"""What lies below a folder that follows ECLIPSE's naming of data and checkpoints.
+"""Folders that follow ECLIPSE's naming of data and checkpoints.
 
 Its sets are read as splits of the folder: `ROOT#EM` is a poisoned set, `ROOT#EM-pure-test2000ps8000-100-250000` is the
 same purified with that sparse set, t and iteration.

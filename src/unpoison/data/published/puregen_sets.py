@@ -1,4 +1,4 @@
-"""What lies below PureGen's folders of purified sets, `PureGen_PoisonDefense` or `PureGen_PurifiedData`.
+"""PureGen's folders of purified sets, `PureGen_PoisonDefense` or `PureGen_PurifiedData`.
 
 Its sets are read as splits of the folder, by their path in it: `ROOT#cifar10/JPEG[75]` is a whole set,
 `ROOT#cifar10/Poisons/from_scratch/Narcissus/size=32_eps=8_num=500/JPEG[75]/3` the poisons of one target alone, which

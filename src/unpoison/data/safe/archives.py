@@ -1,4 +1,4 @@
-"""Reading archives without unpacking them: paths, links and sizes are checked before any data."""
+"""Archives read without unpacking them: paths, links and sizes are checked before any data."""
 
 from __future__ import annotations
 

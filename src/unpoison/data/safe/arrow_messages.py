@@ -1,4 +1,4 @@
-"""Whether an arrow stream is compressed, read from its messages. Arrow would unpack it whole, without asking."""
+"""Messages of an arrow stream, and whether they are compressed. Arrow would unpack them whole, without asking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one reader of checkpoints: weights as `torch.save` or safetensors wrote them. No file runs code."""
+"""Checkpoints: weights as `torch.save` or safetensors wrote them, read in one place. No file runs code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pickle holds, told from its first opcodes. Nothing is built, so this is safe and quick for detection."""
+"""Opcodes of a pickle, which tell what it holds. Nothing is built, so this is safe and quick for detection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages of a parquet file unpack to, read from their headers. Arrow takes that much memory without asking."""
+"""Page headers of a parquet file, and what they unpack to. Arrow takes that much memory without asking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening strangers' files: only what is a file, lies where it should, and is not larger than it may be."""
+"""Strangers' files opened: only what is a file, lies where it should, and is not larger than it may be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the members of an uncompressed tar lie. Nothing is unpacked, and no header is believed."""
+"""Members of an uncompressed tar, and where they lie. Nothing is unpacked, and no header is believed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `torch.save` wrote: tensors become numpy arrays, and the pickle inside goes through our allow-list."""
+"""Files of `torch.save`: tensors become numpy arrays, and the pickle inside goes through our allow-list."""
 
 from __future__ import annotations
 

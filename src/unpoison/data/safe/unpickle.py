@@ -1,4 +1,4 @@
-"""Reading strangers' pickles without running code: an allow-list, and checks before memory is taken."""
+"""Strangers' pickles read without running code: an allow-list, and checks before memory is taken."""
 
 from __future__ import annotations
 

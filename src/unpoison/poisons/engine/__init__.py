@@ -1,1 +1,1 @@
-"""What attacks share: descent on pixels, the bilevel game, surrogates and targets."""
+"""Machinery that attacks share: descent on pixels, the bilevel game, surrogates and targets."""

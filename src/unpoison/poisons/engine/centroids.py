@@ -1,4 +1,4 @@
-"""Where the classes lie among a classifier's features, and how far pictures are from a point there."""
+"""Centroids of the classes among a classifier's features, and how far pictures are from a point there."""
 
 from __future__ import annotations
 

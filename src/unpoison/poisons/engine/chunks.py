@@ -1,4 +1,4 @@
-"""Walking through a set a few pictures at a time, so that a large one needs no more memory than a small one."""
+"""Chunks of a set, a few pictures at a time, so that a large one needs no more memory than a small one."""
 
 from __future__ import annotations
 

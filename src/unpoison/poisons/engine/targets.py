@@ -1,4 +1,4 @@
-"""How a triggerless attack is told its target: by a published setup, by number and class, or from the seed."""
+"""Targets of triggerless attacks: by a published setup, by number and class, or from the seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a published poison stand in the order of the clean set that it is laid over?"""
+"""Alignment of a published poison with the clean set that it is laid over: does it stand in that order?"""
 
 from __future__ import annotations
 

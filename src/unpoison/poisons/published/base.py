@@ -1,4 +1,4 @@
-"""What a published format offers, and what it says of a clean set."""
+"""The interface of a published format, and what one says of a clean set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laying a published poison over the clean set that it was made from."""
+"""Published poisons laid over the clean set that they were made from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load_published(
     source: str | PathLike[str],
     clean: ImageSet,
     *,
-    format: str | None = None,  # noqa: A002
+    format: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> PoisonResult:
