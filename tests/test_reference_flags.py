@@ -10,8 +10,7 @@ import click
 import pytest
 
 from unpoison.classify.methods import METHODS as CLASSIFIERS
-from unpoison.classify.settings import scratch_settings
-from unpoison.classify.transfer import TransferSettings
+from unpoison.classify.settings import scratch_settings, transfer_settings
 from unpoison.cli.main import cli
 from unpoison.core.settings import build_settings, parse_assignments
 from unpoison.fitting.settings import EnergySettings, FitSettings
@@ -74,7 +73,7 @@ def _check_settings(path, given):
             if given.get("--mode", ["scratch"]) == ["scratch"]:
                 scratch_settings(profiles=profiles, overrides=assigned)
             else:
-                build_settings(TransferSettings, profiles=profiles, room="unpoison.classify", overrides=assigned)
+                transfer_settings(given["--mode"][0], profiles=profiles, overrides=assigned)
         case _:
             assert not assigned
             assert not profiles

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from unpoison.classify.lookahead import Lookahead
+from unpoison.classify.optimisers import Lookahead
 
 
 def test_against_a_slow_loop():
     torch_net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
     slow = [value.flatten().tolist() for value in torch_net.state_dict().values()]
-    lookahead = Lookahead(torch_net)
+    lookahead = Lookahead(torch_net, every=1)
     source = torch.Generator().manual_seed(0)
     for keep in (0.3, 0.9, 1.0):
         with torch.no_grad():
@@ -34,7 +34,7 @@ def test_against_a_slow_loop():
 def test_it_starts_from_the_weights_of_the_net():
     net = nn.Linear(2, 1)
     before = net.weight.clone()
-    lookahead = Lookahead(net)
+    lookahead = Lookahead(net, every=1)
     with torch.no_grad():
         net.weight += 1
     lookahead.update(keep=1.0)

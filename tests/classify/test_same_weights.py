@@ -16,11 +16,12 @@ import torch
 from test_same_bytes import machine
 
 from classify.toy import toy_set
-from unpoison.classify.settings import ROOM, scratch_settings
-from unpoison.classify.training import TrainedClassifier, train
-from unpoison.classify.transfer import TransferSettings, transfer
+from unpoison.bench.identity import OF_BODY
+from unpoison.classify.loop import TrainedClassifier
+from unpoison.classify.settings import scratch_settings, transfer_settings
+from unpoison.classify.training import train
+from unpoison.classify.transfer import transfer
 from unpoison.core.hashing import hash_json
-from unpoison.core.settings import build_settings
 
 RECORD = Path(__file__).with_name("same_weights.json")
 SMALL = {"epochs": 2, "batch_size": 16, "precision": "fp32"}
@@ -53,9 +54,7 @@ def scratch_run(profile: str) -> TrainedClassifier:
 def transfer_run(name: str) -> TrainedClassifier:
     """A transfer of a body that was hardly trained."""
     mode, profile, changes = TRANSFER[name]
-    settings = build_settings(
-        TransferSettings, profiles=profile.split(",") if profile else [], room=ROOM, overrides=changes
-    )
+    settings = transfer_settings(mode, profiles=profile.split(",") if profile else [], overrides=changes)
     body = train(
         _pictures(48), test_set=_pictures(9), settings=scratch_settings(overrides={**NARROW, "epochs": 1}), device="cpu"
     )
@@ -95,10 +94,12 @@ def _settings() -> dict[str, str]:
     scratch["one setting more"] = scratch_settings(profiles=["fast"], overrides={"cutout": 0})
     scratch["one setting changed"] = scratch_settings(profiles=["fast"], overrides={"epochs": 3, "width": 8})
     transfers = {
-        name: build_settings(TransferSettings, profiles=profile.split(",") if profile else [], room=ROOM)
-        for name, (_, profile, _) in TRANSFER.items()
+        name: transfer_settings(mode, profiles=profile.split(",") if profile else [])
+        for name, (mode, profile, _) in TRANSFER.items()
     }
-    return {name: hash_json(settings.model_dump(mode="json")) for name, settings in {**scratch, **transfers}.items()}
+    recorded = {name: settings.model_dump(mode="json") for name, settings in scratch.items()}
+    recorded |= {name: {**settings.model_dump(mode="json"), **OF_BODY} for name, settings in transfers.items()}
+    return {name: hash_json(values) for name, values in recorded.items()}
 
 
 def _on_record(name: str) -> str:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from unpoison.classify.classifier import build_net, predict
 from unpoison.classify.saving import import_classifier, load_classifier, save_classifier
-from unpoison.classify.settings import ScratchSettings, TrainSettings
+from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import train
 from unpoison.core.errors import DataError, ModelError
 
@@ -80,7 +80,7 @@ def test_bodies_of_the_transfer_split_are_read(tmp_path):
 
 def test_settings_of_every_kind_are_written_in_full(tmp_path):
     fields = {"schedule": "cosine", "cutout": 3, "decay_epochs": (1,), "precision": "fp32"}
-    settings = ScratchSettings(epochs=1, batch_size=32, width=8, **fields)
+    settings = TrainSettings(epochs=1, batch_size=32, width=8, **fields)
     trained = train(toy_set(60), test_set=toy_set(30), settings=settings, device="cpu")
     save_classifier(tmp_path, trained)
     assert (predict(load_classifier(tmp_path), toy_set(30).array()) == trained.predictions).all()

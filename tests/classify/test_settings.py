@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from unpoison.classify.settings import ScratchSettings, TrainSettings, default_profile, scratch_settings
-from unpoison.classify.transfer import TransferSettings
+from unpoison.classify.settings import (
+    ROOM,
+    TrainSettings,
+    TransferSettings,
+    default_profile,
+    scratch_settings,
+    transfer_settings,
+)
 from unpoison.core.errors import SettingsError
-from unpoison.core.settings import build_settings, list_profiles, read_profile
-
-ROOM = "unpoison.classify"
+from unpoison.core.settings import list_profiles, read_profile
 
 
 def build(*profiles: str, **overrides) -> TrainSettings:
-    return build_settings(TrainSettings, profiles=profiles, room=ROOM, overrides=overrides)
+    return scratch_settings(profiles=profiles, overrides=overrides)
 
 
 def test_eclipse_is_the_papers():
@@ -56,26 +60,33 @@ def test_compensation_chains(first):
 def test_every_profile_is_valid_and_survives_json():
     for name in list_profiles(ROOM):
         transfer = name in ("puregen-linear", "puregen-fine-tune", "puregen-lt-bench")
-        settings = (
-            build_settings(TransferSettings, profiles=[name], room=ROOM)
-            if transfer
-            else scratch_settings(profiles=[name])
-        )
+        settings = transfer_settings("linear", profiles=[name]) if transfer else scratch_settings(profiles=[name])
         assert read_profile(name, ROOM)
         assert type(settings).model_validate_json(settings.model_dump_json()) == settings
 
 
-def test_further_settings_come_only_where_they_are_asked_for():
-    plain = {
-        "fast": scratch_settings(profiles=["fast"]),
-        "compensated": scratch_settings(profiles=["eclipse", "compensation"]),
-        "set": scratch_settings(profiles=["fast"], overrides={"epochs": 3}),
-    }
-    assert {type(settings) for settings in plain.values()} == {TrainSettings}
-    assert plain["set"].epochs == 3
-    cut = scratch_settings(profiles=["fast"], overrides={"cutout": 4})
-    assert isinstance(cut, ScratchSettings)
-    assert cut == ScratchSettings(cutout=4)
+@pytest.mark.parametrize(
+    ("settings", "later"),
+    [
+        (scratch_settings(profiles=["fast"]), set()),
+        (scratch_settings(profiles=["eclipse", "compensation"], overrides={"epochs": 3}), set()),
+        (scratch_settings(overrides={"schedule": "cosine"}), set()),
+        (scratch_settings(overrides={"cutout": 0}), {"cutout", "optimiser", "whitening_epochs"}),
+        (scratch_settings(profiles=["puregen"]), {"cutout", "optimiser", "whitening_epochs"}),
+        (TrainSettings().model_copy(update={"cutout": 4}), {"cutout", "optimiser", "whitening_epochs"}),
+        (TransferSettings(), {"optimiser"}),
+        (TransferSettings(reflect=True), {"cutout", "optimiser"}),
+    ],
+)
+def test_later_settings_are_written_only_where_one_is_named(settings, later):
+    """So that trials from before they came keep their ids."""
+    written = settings.model_dump(mode="json")
+    assert {"cutout", "optimiser", "whitening_epochs"} & written.keys() == later
+    assert type(settings)(**written).model_dump(mode="json") == written
+    assert type(settings)(**written) == settings
+
+
+def test_an_unknown_setting_is_refused_with_what_it_may_have_meant():
     with pytest.raises(
         SettingsError, match=r"has no setting 'cut'; did you mean 'cutout'\? Choose from epochs, .*, cutout"
     ):
@@ -92,8 +103,8 @@ def test_puregens_sections_chain():
     )
     shorter = scratch_settings(profiles=["puregen", "puregen-80-epoch"])
     assert shorter == scratch.model_copy(update={"epochs": 80, "decay_epochs": (30, 50, 70)})
-    body = build_settings(TransferSettings, profiles=["puregen-linear", "puregen-lt-bench"], room=ROOM)
-    linear = build_settings(TransferSettings, profiles=["puregen-linear"], room=ROOM)
+    body = transfer_settings("linear", profiles=["puregen-linear", "puregen-lt-bench"])
+    linear = transfer_settings("linear", profiles=["puregen-linear"])
     assert body == linear.model_copy(update={"learning_rate": 0.01, "decay_epochs": (30,)})
 
 
@@ -116,8 +127,14 @@ def test_rates_are_the_published_ones_per_1024_images(profiles, rate, momentum, 
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"batch_size": 1}, {"width": 3}, {"schedule": "cosine"}, {"flips": True}]
+    "wrong", [{"epochs": 0}, {"batch_size": 1}, {"width": 3}, {"schedule": "sawtooth"}, {"flips": True}]
 )
 def test_wrong_values_are_refused(wrong):
     with pytest.raises(SettingsError):
         build("fast", **wrong)
+
+
+@pytest.mark.parametrize("of_body", [{"width": 8}, {"normalise": False}, {"bias_scaler": 2}, {"whitening_epochs": 1}])
+def test_a_transfer_refuses_what_is_its_bodys(of_body):
+    with pytest.raises(SettingsError, match=f"train --mode fine-tune has no setting '{next(iter(of_body))}'"):
+        transfer_settings("fine-tune", overrides=of_body)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from unpoison.classify.classifier import compute_logits, predict
+from unpoison.classify.optimisers import rate_factor
 from unpoison.classify.settings import TrainSettings
-from unpoison.classify.training import schedule_factor, train
+from unpoison.classify.training import train
 from unpoison.core.errors import RunError, SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.scoring.accuracy import score
@@ -108,12 +109,12 @@ def test_normalisation_is_the_sets_own():
 
 
 def test_one_cycle_rises_then_falls_to_nothing():
-    factors = [schedule_factor("one-cycle", step, 100) for step in range(101)]
+    factors = [rate_factor(TrainSettings(schedule="one-cycle"), step, 100) for step in range(101)]
     assert factors[0] == pytest.approx(0.2)
     assert max(factors) == factors[20] == pytest.approx(1)
     assert factors[60] == pytest.approx(0.5)
     assert factors[100] == 0
-    assert {schedule_factor("constant", step, 100) for step in range(100)} == {1.0}
+    assert {rate_factor(TrainSettings(schedule="constant"), step, 100) for step in range(100)} == {1.0}
 
 
 def test_predictions_do_not_depend_on_the_batch_and_keep_the_mode():

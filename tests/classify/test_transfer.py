@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from unpoison.classify.classifier import features, head, predict
+from unpoison.classify.optimisers import rate_factor
 from unpoison.classify.saving import load_classifier, save_classifier
-from unpoison.classify.settings import TrainSettings
+from unpoison.classify.settings import TrainSettings, TransferSettings, transfer_settings
 from unpoison.classify.training import train
-from unpoison.classify.transfer import TransferSettings, decay_factor, transfer, with_new_head
+from unpoison.classify.transfer import transfer, with_new_head
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.pixels import to_float
-from unpoison.core.settings import build_settings
 
 from .toy import toy_set
 
@@ -92,6 +92,20 @@ def test_one_linear_step_by_hand(body):
     torch.testing.assert_close(head(trained.net).weight, expected)
 
 
+@pytest.mark.parametrize("mode", ["linear", "fine-tune"])
+@pytest.mark.parametrize(
+    "changes",
+    [{"cutout": 3}, {"alternating_flip": True}, {"lookahead": 2}, {"schedule": "cosine"}, {"crop_padding": 2}],
+)
+def test_what_the_loop_can_do_a_transfer_can(body, mode, changes):
+    quick = QUICK.model_copy(update={"epochs": 2})
+    plain, changed = (
+        transfer(body, two_classes(30), test_set=two_classes(30), mode=mode, settings=settings, device="cpu")
+        for settings in (quick, quick.model_copy(update=changes))
+    )
+    assert not torch.equal(head(plain.net).weight, head(changed.net).weight)
+
+
 def test_same_seed_same_head(body):
     first, second, other = (with_new_head(body, ("a", "b", "c", "d"), seed=seed) for seed in (0, 0, 1))
     assert torch.equal(head(first).weight, head(second).weight)
@@ -101,8 +115,8 @@ def test_same_seed_same_head(body):
 
 
 def test_the_rate_falls_after_the_epochs_of_the_recipe():
-    settings = build_settings(TransferSettings, profiles=["puregen-linear"], room="unpoison.classify")
-    factors = [decay_factor(settings, step, 400) for step in range(400)]
+    settings = transfer_settings("linear", profiles=["puregen-linear"])
+    factors = [rate_factor(settings, step, 400) for step in range(400)]
     assert [factors[step] for step in (0, 149, 150, 249, 250, 349, 350)] == pytest.approx(
         [1, 1, 0.1, 0.1, 0.01, 0.01, 1e-3]
     )

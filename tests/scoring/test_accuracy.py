@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from unpoison.classify.classifier import Classifier, build_net
+from unpoison.classify.loop import EpochResult, TrainedClassifier
 from unpoison.classify.settings import TrainSettings
-from unpoison.classify.training import EpochResult, TrainedClassifier
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.scoring.accuracy import score

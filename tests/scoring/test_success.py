@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from unpoison.classify.loop import EpochResult, TrainedClassifier
 from unpoison.classify.settings import TrainSettings
-from unpoison.classify.training import EpochResult, TrainedClassifier
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet
 from unpoison.poisons.protocol import Target, Trigger

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 
 from unpoison.bench.suite import Defence, Model, Suite
 from unpoison.classify.methods import METHODS as CLASSIFIERS
-from unpoison.classify.settings import ROOM, TrainSettings, scratch_settings
-from unpoison.classify.transfer import TransferSettings
+from unpoison.classify.settings import LoopSettings, scratch_settings, transfer_settings
 from unpoison.core.errors import SettingsError, UnpoisonError
 from unpoison.core.methods import check_method
 from unpoison.core.settings import build_settings
@@ -62,14 +61,12 @@ def check_classes(suite: Suite, names: Sequence[str]) -> None:
                 )
 
 
-def training_settings(suite: Suite, defence: Defence) -> TrainSettings:
+def training_settings(suite: Suite, defence: Defence) -> LoopSettings:
     """How a classifier is trained under a defence."""
     profiles = [*suite.train.profile, *defence.train_profile]
     if suite.train.mode == "scratch":
         return scratch_settings(profiles=profiles, overrides=suite.train.set)
-    return build_settings(
-        TransferSettings, profiles=profiles, room=ROOM, overrides=suite.train.set, of=f"train --mode {suite.train.mode}"
-    )
+    return transfer_settings(suite.train.mode, profiles=profiles, overrides=suite.train.set)
 
 
 def fit_settings(model: Model) -> OptimiserSettings:

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from unpoison.core.records import trial_id
 
+# Transfers once had these settings, without a use for them: the ids of their trials are made from them, too.
+OF_BODY = {"normalise": True, "width": 64}
+
 
 class TrialSettings(BaseModel):
     """What was asked for in a trial.

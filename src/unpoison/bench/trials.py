@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from unpoison.bench.checking import training_settings
-from unpoison.bench.identity import TrialSettings
+from unpoison.bench.identity import OF_BODY, TrialSettings
 from unpoison.bench.suite import Suite
 from unpoison.bench.workshop import Made, Workshop
 from unpoison.classify.classifier import Classifier
+from unpoison.classify.loop import TrainedClassifier
 from unpoison.classify.saving import WEIGHTS, load_classifier, save_classifier
-from unpoison.classify.settings import TrainSettings
-from unpoison.classify.training import TrainedClassifier, train
+from unpoison.classify.settings import LoopSettings
+from unpoison.classify.training import train
 from unpoison.classify.transfer import transfer
 from unpoison.core.device import choose_device, describe_device, versions
 from unpoison.core.images import ImageSet
@@ -133,7 +134,7 @@ class Trials:
     def _settings(self, cell: Cell) -> TrialSettings:
         materials, training = self._prepare(cell), self.suite.train
         fits = {field: made.settings for field, made in materials.models.items()}
-        mode = {"mode": training.mode, "body": materials.body.settings} if materials.body else {}
+        mode = {"mode": training.mode, "body": materials.body.settings, **OF_BODY} if materials.body else {}
         return TrialSettings(
             attack=cell.attack,
             defence=cell.defence,
@@ -146,7 +147,7 @@ class Trials:
             case=self.suite.attacks[cell.attack].each_case()[cell.case] or None,
         )
 
-    def _training(self, cell: Cell) -> TrainSettings:
+    def _training(self, cell: Cell) -> LoopSettings:
         return self.workshop.settle(training_settings(self.suite, self.suite.defences[cell.defence]))
 
     def _train(self, cell: Cell, materials: _Materials) -> TrainedClassifier:

@@ -6,7 +6,61 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unpoison.classify.settings import LoopSettings
+from unpoison.core.noise import generator as seeded
 from unpoison.core.pixels import luma
+
+
+class Augmentation:
+    """What a net is shown of stored pictures: cropped, mirrored, compensated and covered, as the settings say.
+
+    Args:
+        settings: which of it.
+        fill: colour of what is covered, broadcast to [N, C, 1, 1], on the device of the pictures.
+        seed: of all draws.
+    """
+
+    def __init__(self, settings: LoopSettings, *, fill: Tensor, seed: int):
+        self._settings, self._fill = settings, fill
+        self._generator = torch.Generator(fill.device).manual_seed(seeded(seed, "classify.augment").initial_seed())
+
+    @property
+    def changes(self) -> bool:
+        """Whether a picture looks different in every epoch."""
+        chosen = self._settings
+        moves = chosen.crop_padding or chosen.flip or chosen.alternating_flip
+        return bool(moves or chosen.grayscale_probability or chosen.noise_sigma or chosen.cutout)
+
+    def begin(self, images: Tensor) -> Tensor:
+        """All pictures [N, C, H, W] as they go into the first epoch: half mirrored, where epochs take turns."""
+        if not self._settings.alternating_flip:
+            return images
+        mirrored = torch.rand(len(images), 1, 1, 1, generator=self._generator, device=images.device) < 0.5
+        return torch.where(mirrored, images.flip(3), images)
+
+    def __call__(self, images: Tensor, epoch: int) -> Tensor:
+        """Augment a batch.
+
+        Args:
+            images: [N, C, H, W] uint8; not changed.
+            epoch: counted from 1.
+
+        Returns:
+            [N, C, H, W] float32 in [0, 1].
+        """
+        chosen, source = self._settings, self._generator
+        cropped = crop_and_flip(
+            images.flip(3) if chosen.alternating_flip and epoch % 2 == 0 else images,
+            padding=chosen.crop_padding,
+            flip=chosen.flip and not chosen.alternating_flip,
+            generator=source,
+            reflect=chosen.reflect,
+        )
+        batch = cropped.float().div_(255)
+        if chosen.grayscale_probability or chosen.noise_sigma:
+            grey, sigma = chosen.grayscale_probability, chosen.noise_sigma
+            batch = compensate(batch, grayscale_probability=grey, noise_sigma=sigma, generator=source)
+        return cut_out(batch, side=chosen.cutout, fill=self._fill, generator=source) if chosen.cutout else batch
 
 
 def crop_and_flip(

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from unpoison.classify.settings import LoopSettings
 from unpoison.core.classes import list_names, match_classes
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 
 
-def check_sets(train_set: ImageSet, test_set: ImageSet) -> ImageSet:
-    """Refuse sets that a classifier cannot be trained or tested on.
+def check_sets(train_set: ImageSet, test_set: ImageSet, settings: LoopSettings) -> ImageSet:
+    """Refuse sets that a classifier cannot be trained or tested on by these settings.
 
     Returns:
         The test set, its classes numbered like those of the training set.
 
     Raises:
         DataError: a picture is broken.
-        SettingsError: pictures, labels or classes are missing, or the two sets do not fit each other.
+        SettingsError: pictures, labels or classes are missing, or the two sets do not fit each other or the settings.
     """
     for image_set in (train_set, test_set):
         if not len(image_set):
@@ -36,4 +37,14 @@ def check_sets(train_set: ImageSet, test_set: ImageSet) -> ImageSet:
         raise SettingsError(
             f"{train_set.name} and {test_set.name} hold pictures of different sizes; resize one of them first"
         )
+    _check_sides(settings, int(train_set.sizes[0].min()))
     return test_set
+
+
+def _check_sides(settings: LoopSettings, side: int) -> None:
+    if settings.cutout > side:
+        raise SettingsError(
+            f"cutout={settings.cutout} is larger than the pictures, whose shorter side is {side} pixels"
+        )
+    if settings.reflect and settings.crop_padding >= side:
+        raise SettingsError(f"crop_padding={settings.crop_padding} cannot mirror pictures of {side} pixels; lower it")

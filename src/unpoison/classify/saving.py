@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from unpoison.classify.classifier import Classifier
+from unpoison.classify.loop import TrainedClassifier
 from unpoison.classify.methods import METHODS
-from unpoison.classify.training import TrainedClassifier
 from unpoison.core.errors import DataError, ModelError
 from unpoison.core.files import atomic_path, write_json
 from unpoison.core.methods import load_method

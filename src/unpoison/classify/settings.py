@@ -3,80 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from unpoison.core.settings import Precision, Settings, build_settings, read_profile
+from unpoison.core.settings import Precision, Settings, build_settings
 
 ROOM = "unpoison.classify"
+# What training from scratch and transfer both got when the trials on record were made already.
+_LATER = frozenset({"reflect", "alternating_flip", "cutout", "lookahead"})
 
 
-class TrainSettings(Settings):
-    """How a classifier is trained. The defaults are those of the profile `fast`.
+class LoopSettings(Settings):
+    """What the loop of every training reads.
 
     Args:
         epochs: passes over the training set.
         batch_size: images per step.
-        learning_rate: of SGD; the peak where the schedule moves it.
+        optimiser: `sgd`, or `adam`, which takes no momentum.
+        learning_rate: the peak where the schedule moves it.
         momentum: of SGD.
         nesterov: look ahead with the momentum.
-        weight_decay: of SGD, on every parameter.
-        schedule: `constant`, or `one-cycle` (rises over a fifth of the steps, then falls to 0, both in a line).
+        weight_decay: on every parameter.
+        schedule: `constant`; `one-cycle` (rises over a fifth of the steps, then falls to 0, both in a line); `triangle`
+            (from 0.2 to 1 over 23 % of the steps, then down to 0.07, as airbench); or `cosine` (from 1 to 0).
+        decay_epochs: epochs after which the learning rate falls to a tenth.
+        lookahead: steps between two updates of the slow weights; 0 for none.
         label_smoothing: share of the target spread over all classes.
         precision: of the forward pass: `fp32`, `bf16`, or `auto` for the faster one of the device. Weights stay fp32.
-        normalise: subtract the training set's channel means and divide by their deviations, inside the net.
-        crop_padding: black pixels added on each side before a random crop; 0 for none.
+        crop_padding: pixels added on each side before a random crop; 0 for none.
+        reflect: crop out of a frame that mirrors the picture, not out of a black one.
         flip: mirror half of the images.
+        alternating_flip: mirror an image in every second epoch, half of them first; in place of by chance.
         grayscale_probability: share of images turned grey, drawn anew each epoch (`p` of ECLIPSE).
         noise_sigma: deviation of the Gaussian noise added to each image, in [0, 1] units (`sigma` of ECLIPSE).
+        cutout: side in pixels of a square that gets the mean colour; 0 for none.
         test_every: epochs between tests; the last epoch is always tested.
-        width: channels of the net's first stage; 64 gives the published nets.
     """
+
+    # Written only where one of them was named: the trials made before they came keep their ids.
+    _later: ClassVar[frozenset[str]] = _LATER
 
     epochs: int = Field(default=15, ge=1)
     batch_size: int = Field(default=128, ge=2)
+    optimiser: Literal["sgd", "adam"] = "sgd"
     learning_rate: float = Field(default=0.2, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = True
     weight_decay: float = Field(default=5e-4, ge=0)
-    schedule: Literal["constant", "one-cycle"] = "one-cycle"
+    schedule: Literal["constant", "one-cycle", "triangle", "cosine"] = "one-cycle"
+    decay_epochs: tuple[int, ...] = ()
+    lookahead: int = Field(default=0, ge=0)
     label_smoothing: float = Field(default=0.2, ge=0, lt=1)
     precision: Precision = "auto"
-    normalise: bool = True
     crop_padding: int = Field(default=4, ge=0)
+    reflect: bool = False
     flip: bool = True
+    alternating_flip: bool = False
     grayscale_probability: float = Field(default=0.0, ge=0, le=1)
     noise_sigma: float = Field(default=0.0, ge=0, le=1)
+    cutout: int = Field(default=0, ge=0)
     test_every: int = Field(default=5, ge=1)
-    width: int = Field(default=64, ge=4, multiple_of=4)
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unnamed = self._later if self._later.isdisjoint(self.model_fields_set) else frozenset()
+        return {name: value for name, value in write(self).items() if name not in unnamed}
 
 
-class ScratchSettings(TrainSettings):
-    """What other papers' trainings from scratch need besides. Each default leaves the training as it is without.
+class TrainSettings(LoopSettings):
+    """How a classifier is trained from scratch. The defaults are those of the profile `fast`.
 
     Args:
-        optimiser: `sgd`, or `adam`, which takes no momentum.
-        schedule: as before; or `triangle` (from 0.2 to 1 over 23 % of the steps, then down to 0.07, as airbench), or
-            `cosine` (from 1 to 0).
-        decay_epochs: epochs after which the learning rate falls to a tenth.
+        normalise: subtract the training set's channel means and divide by their deviations, inside the net.
+        width: channels of the net's first stage; 64 gives the published nets.
         bias_scaler: how many times faster SGD moves the biases of the normalisation layers in HLB nets.
-        reflect: crop out of a frame that mirrors the picture, not out of a black one.
-        alternating_flip: mirror an image in every second epoch, half of them first; in place of by chance.
-        cutout: side in pixels of a square that gets the mean colour; 0 for none.
-        lookahead: steps between two updates of the slow weights; 0 for none.
         whitening_epochs: epochs in which the bias of a whitening layer learns, where the net has such a layer.
     """
 
-    optimiser: Literal["sgd", "adam"] = "sgd"
-    schedule: Literal["constant", "one-cycle", "triangle", "cosine"] = "one-cycle"  # type: ignore[assignment]
-    decay_epochs: tuple[int, ...] = ()
+    _later: ClassVar[frozenset[str]] = _LATER | {"optimiser", "decay_epochs", "bias_scaler", "whitening_epochs"}
+
+    normalise: bool = True
+    width: int = Field(default=64, ge=4, multiple_of=4)
     bias_scaler: float = Field(default=1.0, gt=0)
-    reflect: bool = False
-    alternating_flip: bool = False
-    cutout: int = Field(default=0, ge=0)
-    lookahead: int = Field(default=0, ge=0)
     whitening_epochs: int = Field(default=3, ge=1)
+
+
+class TransferSettings(LoopSettings):
+    """How a body is transferred. The defaults are those of the poisoning benchmark; profiles have PureGen's."""
+
+    epochs: int = Field(default=40, ge=1)
+    learning_rate: float = Field(default=0.01, gt=0)
+    nesterov: bool = False
+    weight_decay: float = Field(default=2e-4, ge=0)
+    schedule: Literal["constant", "one-cycle", "triangle", "cosine"] = "constant"
+    decay_epochs: tuple[int, ...] = (30,)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    test_every: int = Field(default=20, ge=1)
 
 
 def default_profile(model: str) -> str:
@@ -88,7 +111,7 @@ def default_profile(model: str) -> str:
 
 
 def scratch_settings(*, profiles: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> TrainSettings:
-    """Settings of a training from scratch: `ScratchSettings` where something is set that `TrainSettings` lack.
+    """Settings of a training from scratch.
 
     Args:
         profiles: names of profiles of this room, or paths of TOML files.
@@ -97,8 +120,22 @@ def scratch_settings(*, profiles: Sequence[str] = (), overrides: Mapping[str, An
     Raises:
         SettingsError: an unknown profile or field, or a value out of range.
     """
-    named = {
-        field for profile in profiles for field in read_profile(profile, ROOM, model=ScratchSettings, of="train")
-    }.union(overrides or ())
-    model = TrainSettings if named <= TrainSettings.model_fields.keys() else ScratchSettings
-    return build_settings(model, profiles=profiles, room=ROOM, overrides=overrides, of="train")
+    return build_settings(TrainSettings, profiles=profiles, room=ROOM, overrides=overrides, of="train")
+
+
+def transfer_settings(
+    mode: str, *, profiles: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+) -> TransferSettings:
+    """Settings of a transfer.
+
+    Args:
+        mode: `linear` or `fine-tune`, for messages.
+        profiles: names of profiles of this room, or paths of TOML files.
+        overrides: values that win over all profiles.
+
+    Raises:
+        SettingsError: an unknown profile or field, or a value out of range.
+    """
+    return build_settings(
+        TransferSettings, profiles=profiles, room=ROOM, overrides=overrides, of=f"train --mode {mode}"
+    )

@@ -7,21 +7,13 @@ import math
 from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
+from unpoison.classify.augment import Augmentation
 from unpoison.classify.checks import check_sets
 from unpoison.classify.classifier import Classifier, features, head
-from unpoison.classify.settings import TrainSettings
-from unpoison.classify.training import (
-    TrainedClassifier,
-    augment,
-    augmentation_source,
-    fit,
-    on_device,
-    schedule_factor,
-    sgd,
-)
+from unpoison.classify.loop import Lesson, TrainedClassifier, fit, on_device
+from unpoison.classify.settings import TransferSettings
 from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
@@ -30,27 +22,6 @@ from unpoison.core.precision import resolve
 from unpoison.core.progress import OnStep
 
 Mode = Literal["linear", "fine-tune"]
-
-
-class TransferSettings(TrainSettings):
-    """How a body is transferred. The defaults are those of the poisoning benchmark; profiles have PureGen's.
-
-    `width` and `normalise` are the body's own and not looked at here.
-
-    Args:
-        optimiser: `sgd`, or `adam`, which takes no momentum.
-        decay_epochs: epochs after which the learning rate falls to a tenth.
-    """
-
-    optimiser: Literal["sgd", "adam"] = "sgd"
-    decay_epochs: tuple[int, ...] = (30,)
-    epochs: int = Field(default=40, ge=1)
-    learning_rate: float = Field(default=0.01, gt=0)
-    nesterov: bool = False
-    weight_decay: float = Field(default=2e-4, ge=0)
-    schedule: Literal["constant", "one-cycle"] = "constant"
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    test_every: int = Field(default=20, ge=1)
 
 
 def transfer(
@@ -90,50 +61,43 @@ def transfer(
         Bhat et al., PureGen: universal data purification for train-time poison defense, NeurIPS 2024,
         https://arxiv.org/abs/2405.18627
     """
-    test_set = check_sets(train_set, test_set)
+    settings = settings or TransferSettings()
+    test_set = check_sets(train_set, test_set, settings)
     if mode not in ("linear", "fine-tune"):
         raise SettingsError(f"mode is '{mode}'; choose linear or fine-tune")
-    place = choose_device(device)
-    settings = resolve(settings or TransferSettings(), place)
-    net = with_new_head(body, train_set.class_names, seed=seed).to(place).eval()
-    learner: nn.Module = head(net) if mode == "linear" else FixedNorms(net)
-    randomness = augmentation_source(seed, place)
+    torch_device = choose_device(device)
+    settings = resolve(settings, torch_device)
+    net = with_new_head(body, train_set.class_names, seed=seed).to(torch_device).eval()
+    pictures, labels = on_device(train_set, torch_device)
+    augmentation = Augmentation(settings, fill=net.mean, seed=seed)
+    pictures = augmentation.begin(pictures)
+    lesson = (_linear if mode == "linear" else _fine_tune)(net, pictures, labels, augmentation)
+    return fit(lesson, test_set=test_set, settings=settings, seed=seed, on_step=on_step)
 
-    def augmented(batch: Tensor, _: Tensor) -> Tensor:
-        return augment(batch, settings, randomness)
 
-    def body_features(batch: Tensor, labels: Tensor) -> Tensor:
+def _linear(net: Classifier, pictures: Tensor, labels: Tensor, augmentation: Augmentation) -> Lesson:
+    """The head learns alone, from the features of a body that stays."""
+
+    def seen(batch: Tensor, labels: Tensor, epoch: int) -> Tensor:
         with torch.no_grad():
-            return features(net, augmented(batch, labels))
+            return features(net, augmentation(batch, epoch))
 
-    def as_it_is(batch: Tensor, _: Tensor) -> Tensor:
-        return batch
+    learner = head(net)
+    learning = list(learner.parameters())
+    if augmentation.changes:
+        return Lesson(net, learner, learning, pictures, labels, view=seen)
+    # Every epoch would see the same features: once is enough.
+    inputs = torch.cat([seen(batch, labels, 1) for batch in pictures.split(500)])
+    return Lesson(net, learner, learning, inputs, labels, view=lambda batch, labels, epoch: batch)
 
-    inputs, labels = on_device(train_set, place), torch.from_numpy(train_set.labels).to(place)
-    view = augmented if mode == "fine-tune" else body_features
-    if mode == "linear" and not _is_random(settings):
-        # Every epoch would see the same features: once is enough.
-        inputs, view = torch.cat([body_features(batch, labels) for batch in inputs.split(500)]), as_it_is
-    return fit(
-        net,
-        inputs,
-        labels,
-        test_set=test_set,
-        learner=learner,
-        optimiser=_optimiser(learner, settings),
-        factor=lambda step, total: decay_factor(settings, step, total),
-        view=view,
-        settings=settings,
-        seed=seed,
-        on_step=on_step,
+
+def _fine_tune(net: Classifier, pictures: Tensor, labels: Tensor, augmentation: Augmentation) -> Lesson:
+    """Everything learns but the normalisation layers."""
+    learner = FixedNorms(net)
+    learning = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+    return Lesson(
+        net, learner, learning, pictures, labels, view=lambda batch, labels, epoch: augmentation(batch, epoch)
     )
-
-
-def decay_factor(settings: TransferSettings, step: int, total: int) -> float:
-    """What the learning rate is multiplied by after `step` of `total` steps."""
-    epoch = step * settings.epochs // total
-    decays = sum(epoch >= decay for decay in settings.decay_epochs)
-    return schedule_factor(settings.schedule, step, total) * 0.1**decays
 
 
 def with_new_head(body: Classifier, class_names: tuple[str, ...], *, seed: int) -> Classifier:
@@ -176,15 +140,3 @@ class FixedNorms(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map what the net maps."""
         return self.net(images)
-
-
-def _optimiser(learner: nn.Module, settings: TransferSettings) -> torch.optim.Optimizer:
-    learning = [parameter for parameter in learner.parameters() if parameter.requires_grad]
-    if settings.optimiser == "sgd":
-        return sgd(learning, settings)
-    return torch.optim.Adam(learning, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-
-
-def _is_random(settings: TrainSettings) -> bool:
-    """Whether a picture looks different in every epoch."""
-    return bool(settings.crop_padding or settings.flip or settings.grayscale_probability or settings.noise_sigma)

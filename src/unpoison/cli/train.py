@@ -76,9 +76,9 @@ def train(
             "--mode linear and fine-tune start from a classifier, named with --init; scratch has none"
         )
     check_methods(METHODS, model, kind="classifier")
-    from unpoison.classify.settings import ROOM, default_profile, scratch_settings
+    from unpoison.classify.settings import LoopSettings, default_profile, scratch_settings, transfer_settings
     from unpoison.core.progress import progress_bar, telling
-    from unpoison.core.settings import build_settings, parse_assignments, with_precision
+    from unpoison.core.settings import parse_assignments, with_precision
     from unpoison.core.targets import check_new
 
     if not dry_run:
@@ -88,14 +88,11 @@ def train(
     profiles = options.split_profiles(profile) or ([default_profile(model)] if mode == "scratch" else [])
     profiles += ["compensation"] if compensation else []
     overrides = parse_assignments(assignments)
+    settings: LoopSettings
     if mode == "scratch":
         settings = scratch_settings(profiles=profiles, overrides=overrides)
     else:
-        from unpoison.classify.transfer import TransferSettings
-
-        settings = build_settings(
-            TransferSettings, profiles=profiles, room=ROOM, overrides=overrides, of=f"train --mode {mode}"
-        )
+        settings = transfer_settings(mode, profiles=profiles, overrides=overrides)
     settings = with_precision(settings, precision)
     if dry_run:
         from unpoison.core.device import choose_device

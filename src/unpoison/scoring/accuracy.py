@@ -11,8 +11,8 @@ import numpy as np
 from torch import nn
 
 from unpoison.classify.classifier import Classifier, predict
+from unpoison.classify.loop import TrainedClassifier
 from unpoison.classify.saving import load_classifier
-from unpoison.classify.training import TrainedClassifier
 from unpoison.core.classes import match_classes
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet

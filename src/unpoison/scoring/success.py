@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from unpoison.classify.classifier import predict
-from unpoison.classify.training import TrainedClassifier
+from unpoison.classify.loop import TrainedClassifier
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.records import Metric

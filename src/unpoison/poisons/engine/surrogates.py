@@ -8,8 +8,9 @@ import torch
 from pydantic import Field
 
 from unpoison.classify.classifier import Classifier
+from unpoison.classify.loop import OnEpoch
 from unpoison.classify.settings import TrainSettings
-from unpoison.classify.training import OnEpoch, Perturb, train
+from unpoison.classify.training import Perturb, train
 from unpoison.core.classes import list_names
 from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
