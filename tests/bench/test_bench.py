@@ -7,6 +7,7 @@ import os
 import pytest
 
 from unpoison.bench.running import run_suite
+from unpoison.bench.shipped import list_suites
 from unpoison.bench.suite import read_suite
 from unpoison.bench.trials import Trials
 from unpoison.bench.workshop import Busy
@@ -241,3 +242,20 @@ def test_a_suite_goes_on_in_the_precision_it_was_begun_in(processor, root):
     asked = run_suite(root / "suite.toml", root / "out", root=root, precision="fp32")
     assert {record.precision for record in asked} == {"fp32"}
     assert not {record.id for record in asked} & {record.id for record in first}
+
+
+def test_the_copy_beside_the_records_is_the_suite(root):
+    suite = read_suite(root / "suite.toml")
+    assert suite.text() == SUITE
+    changed = suite.model_copy(update={"title": 'Two "words"\n\x7f', "seeds": [0, 3]})
+    assert changed.text() != SUITE
+    (root / "copy.toml").write_text(changed.text())
+    assert read_suite(root / "copy.toml").model_dump() == changed.model_dump()
+
+
+@pytest.mark.parametrize("name", list_suites())
+def test_suites_of_the_package_survive_being_written_anew(name, tmp_path):
+    suite = read_suite(list_suites()[name])
+    changed = suite.model_copy(update={"title": "another"})
+    (tmp_path / "copy.toml").write_text(changed.text())
+    assert read_suite(tmp_path / "copy.toml").model_dump() == changed.model_dump()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from unpoison.bench.running import run_suite
@@ -56,6 +58,23 @@ def test_part_by_part(root):
         run_suite(root / "suite.toml", root / "out", root=root, targets={2, 3})
 
 
+def test_the_command_leaves_a_table_of_all_targets_that_have_records(root, capsys):
+    arguments = ["bench", str(root / "suite.toml"), "--out", str(root / "out"), "--root", str(root), "--json"]
+    for targets, cases in (("0", "1"), ("1,2", "1/3")):
+        cli([*arguments, "--targets", targets], standalone_mode=False)
+        told = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert told["table"] == str(root / "out/several/table.md")
+        assert f"trainings a cell: {cases}." in (root / "out/several/table.md").read_text()
+    cli([*arguments[:-1]], standalone_mode=False)
+    assert capsys.readouterr().out.rstrip() == (root / "out/several/table.md").read_text().rstrip()
+    # Records of another version of the suite: a part cannot say which of them count.
+    (root / "suite.toml").write_text(SUITE.replace("epochs = 1", "epochs = 2"))
+    cli([*arguments, "--targets", "0"], standalone_mode=False)
+    answer = capsys.readouterr()
+    assert json.loads(answer.out.splitlines()[-1])["table"] is None
+    assert "table.md is not written: the records of" in answer.err
+
+
 @pytest.mark.parametrize(
     ("text", "numbers"),
     [
@@ -77,7 +96,7 @@ def test_lists_of_numbers(monkeypatch, tmp_path, text, numbers):
 
     monkeypatch.setattr("unpoison.bench.running.run_suite", record)
     suite = tmp_path / "suite.toml"
-    suite.touch()
+    suite.write_text(SUITE)
     arguments = ["bench", str(suite), "--out", str(tmp_path), "--targets", text]
     with pytest.raises(SettingsError if numbers else Exception, match="enough" if numbers else "no list of numbers"):
         cli(arguments, standalone_mode=False)

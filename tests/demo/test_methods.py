@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from unpoison.bench.suite import read_suite
 from unpoison.bench.workshop import Workshop
 from unpoison.cli.demo import demo
-from unpoison.demo.methods import METHODS
+from unpoison.core.errors import SettingsError
+from unpoison.demo.methods import METHODS, check_names
 from unpoison.demo.pictures import draw_pictures
 
 # So small that nothing is learned: what a demo makes of it still has its shape.
@@ -57,6 +58,17 @@ def test_pictures_show_the_way(method, tmp_path):
     else:
         sigma = {"fast": 128, "puregen-ddpm": 67}[method]
         assert strips[3].caption == f"With the noise that purification adds, sigma {sigma}/255"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_missing_row_or_column_is_named(method):
+    suite = _suite(method)
+    check_names(suite.name, suite.attacks, suite.defences)
+    for section, name in (("attacks", "lsp"), ("defences", "jpeg-10")):
+        tables = {"attacks": dict(suite.attacks), "defences": dict(suite.defences)}
+        del tables[section][name]
+        with pytest.raises(SettingsError, match=rf"\[{section}\] lacks '{name}'"):
+            check_names(suite.name, **tables)
 
 
 def test_unknown_method():

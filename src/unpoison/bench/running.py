@@ -23,8 +23,8 @@ _TOLD_EVERY = 30  # looks in vain
 
 
 def run_suite(
-    path: Path,
-    out: Path,
+    suite: Suite | str | Path,
+    out: str | Path,
     *,
     root: Path | None = None,
     device: str = "auto",
@@ -39,7 +39,7 @@ def run_suite(
     again. Several processes that run the same suite into the same folder share its trials.
 
     Args:
-        path: the suite's TOML file.
+        suite: the grid, or its TOML file.
         out: folder that holds a folder per suite.
         root: folder that the paths of the suite's sets are relative to.
         device: where to compute.
@@ -54,11 +54,12 @@ def run_suite(
     Raises:
         SettingsError: the suite is bad, or none of its attacks has a case with one of the numbers.
     """
-    suite = read_suite(path)
+    suite = suite if isinstance(suite, Suite) else read_suite(Path(suite))
+    suite.check()
     check_parts(suite)
     cells = list_cells(suite, targets)
-    folder = out / suite.name
-    write_text(folder / "suite.toml", path.read_text(encoding="utf-8"))
+    folder = Path(out) / suite.name
+    write_text(folder / "suite.toml", suite.text())
     sets = {name: suite.read_set(name, root) for name in suite.sets}
     check_classes(suite, sets["train"].class_names)
     known = Records(folder)

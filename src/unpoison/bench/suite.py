@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from unpoison.core.documents import read_toml
+from unpoison.core.documents import format_toml, parse_toml, read_text
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.validation import explain
@@ -185,6 +185,17 @@ class Suite(_Section):
     defences: dict[str, Defence]
     train: Training = Training()
 
+    _read_from: str = PrivateAttr("")
+
+    def __eq__(self, other: object) -> bool:  # the words in which it was written do not count
+        return isinstance(other, Suite) and self.__dict__ == other.__dict__
+
+    def text(self) -> str:
+        """The suite as a TOML file: as it was read, or written anew if it was made, or changed, in Python."""
+        if self._read_from and Suite.model_validate(parse_toml(self._read_from)) == self:
+            return self._read_from
+        return format_toml(self.model_dump(mode="json", exclude_defaults=True))
+
     def check(self) -> None:
         """Refuse a suite whose parts do not fit together.
 
@@ -228,12 +239,14 @@ def read_suite(path: Path) -> Suite:
         SettingsError: the file is missing, is not TOML or does not describe a suite.
     """
     try:
-        suite = Suite.model_validate(read_toml(path))
+        text = read_text(path)
+        suite = Suite.model_validate(parse_toml(text))
     except OSError as error:
         raise SettingsError(f"suite {path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         raise SettingsError(explain(error, Suite, of=f"suite {path}")) from None
     except ValueError as error:
         raise SettingsError(f"suite {path} is not valid TOML: {error}") from None
+    suite._read_from = text
     suite.check()
     return suite

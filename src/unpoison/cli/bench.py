@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from unpoison.cli.checks import check_paths
 
 if TYPE_CHECKING:
     from unpoison.core.settings import PrecisionOrInt8
+    from unpoison.reporting.grid import Grid
 
 _MAX_CASES = 100_000  # a slip of the finger would fill the memory
 
@@ -58,7 +59,7 @@ def bench(
     precision: PrecisionOrInt8 | None,
     as_json: bool,
 ) -> None:
-    """Run the grid of trials that SUITE describes, or go on with it.
+    """Run the grid of trials that SUITE describes, or go on with it, and write its table.md.
 
     SUITE is a .toml file, of the form in docs/suites.md, or the name of one that comes with unpoison. A trial that has
     a record is not run again.
@@ -76,13 +77,30 @@ def bench(
         from unpoison.reporting.grid import make_grid
         from unpoison.reporting.tables import grid_tables
 
-        records = run_suite(path, out, root=root, device=device, precision=precision, targets=targets, on_step=on_step)
-    grid = make_grid(read_suite(path), records)
+        grid_of = read_suite(path)
+        about: dict[str, Any] = {"device": device, "precision": precision, "targets": targets}
+        records = run_suite(grid_of, out, root=root, on_step=on_step, **about)
+    grid = make_grid(grid_of, records)
+    table = _write_table(out / grid_of.name, grid, is_whole=targets is None)
     options.answer(
         as_json,
         grid_tables(grid).rstrip(),
-        {"trials": len(records), "records": [record.id for record in records]},
+        {"trials": len(records), "records": [record.id for record in records], "table": table and str(table)},
     )
+
+
+def _write_table(folder: Path, grid: Grid, *, is_whole: bool) -> Path | None:
+    """Write table.md; after a part of the targets, over all that have records, whoever ran them."""
+    from unpoison.core.errors import SettingsError
+    from unpoison.core.progress import write_line
+    from unpoison.reporting.grid import read_grid
+    from unpoison.reporting.tables import write_grid_tables
+
+    try:
+        return write_grid_tables(folder, grid if is_whole else read_grid(folder))
+    except SettingsError as error:  # records of another version of the suite lie there, and the run itself went well
+        write_line(f"unpoison: {folder / 'table.md'} is not written: {error}")
+        return None
 
 
 @click.command(
@@ -112,17 +130,17 @@ def report(folder: Path, out: Path | None, as_json: bool) -> None:
     from unpoison.reporting.reference.eclipse_export import eclipse_rows
     from unpoison.reporting.reference.puregen_csv import write_table
     from unpoison.reporting.reference.puregen_export import puregen_tables
-    from unpoison.reporting.tables import grid_tables
+    from unpoison.reporting.tables import write_grid_tables
 
     grid = read_grid(folder)
-    write_text(folder / "table.md", grid_tables(grid))
+    table = write_grid_tables(folder, grid)
     write_text(folder / "report.html", grid_page(grid))
     write_rows(folder / "results.csv", eclipse_rows(grid))
     for path, table in puregen_tables(grid).items():
         write_table(folder / "puregen" / path, table.columns, table.rows)
     options.answer(
         as_json,
-        f"{folder / 'table.md'}\n{folder / 'report.html'}",
+        f"{table}\n{folder / 'report.html'}",
         {"trials": len(grid.records), "folder": str(folder)},
     )
 

@@ -32,12 +32,7 @@ def demo(out: Path, method: str, device: str, precision: PrecisionOrInt8 | None,
         from unpoison.reporting.tables import accuracy_table, describe_grid
 
         result = run_demo(out, method=method, device=device, precision=precision, on_step=on_step)
-    figures = {
-        "clean": result.percent("none", "none"),
-        "poisoned": result.percent("lsp", "none"),
-        "jpeg": result.percent("lsp", "jpeg-10"),
-        "purified": result.percent("lsp", "purified"),
-    }
+    figures = result.percents()
     text = (
         f"{accuracy_table(result.grid)}\n{describe_grid(result.grid)}\n\n"
         f"trained on clean digits     {figures['clean']:5.1f} %\n"

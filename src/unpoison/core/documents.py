@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def read_json(path: Path) -> Any:
         OSError: the file is missing or cannot be read.
         ValueError: it is no JSON, or beyond the bounds; says in a few words why.
     """
-    return parse_json(_read(path))
+    return parse_json(read_text(path))
 
 
 def parse_json(text: str) -> Any:
@@ -47,7 +48,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         OSError: the file is missing or cannot be read.
         ValueError: it is no TOML, or beyond the bounds; says in a few words why.
     """
-    return parse_toml(_read(path))
+    return parse_toml(read_text(path))
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -65,6 +66,42 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise _beyond(error) from None
     check_plain(value)
     return value
+
+
+def format_toml(table: Mapping[str, Any]) -> str:
+    """TOML of a table; its inner tables down to the second level become sections, what is None is left out.
+
+    >>> print(format_toml({"name": "a", "sets": {"train": "a.npz", "extra": {"size": 32, "ids": [1, 2]}}}))
+    name = "a"
+    <BLANKLINE>
+    [sets]
+    "train" = "a.npz"
+    "extra" = { "size" = 32, "ids" = [1, 2] }
+    <BLANKLINE>
+    """
+    lines = [f"{name} = {_toml_value(value)}" for name, value in table.items() if not isinstance(value, Mapping)]
+    for name, section in table.items():
+        if isinstance(section, Mapping):
+            fields = [
+                f"{_toml_text(key)} = {_toml_value(value)}" for key, value in section.items() if value is not None
+            ]
+            lines += ["", f"[{name}]", *fields]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        pairs = ", ".join(
+            f"{_toml_text(key)} = {_toml_value(inner)}" for key, inner in value.items() if inner is not None
+        )
+        return f"{{ {pairs} }}" if pairs else "{}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return _toml_text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _toml_text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def check_plain(value: Any) -> None:
@@ -94,7 +131,13 @@ def _beyond(error: ValueError | RecursionError) -> ValueError:
     return ValueError(_DEEP if isinstance(error, RecursionError) else _LONG)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text in a file.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        ValueError: it is no UTF-8, or too large; says in a few words why.
+    """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not a file")

@@ -14,7 +14,7 @@ from unpoison.bench.workshop import Workshop
 from unpoison.core.files import write_text
 from unpoison.core.progress import OnStep
 from unpoison.core.settings import PrecisionOrInt8
-from unpoison.demo.methods import METHODS
+from unpoison.demo.methods import CLEAN, JPEG, METHODS, POISONED, PURIFIED, UNDEFENDED, check_names
 from unpoison.demo.pictures import draw_pictures
 from unpoison.reporting.grid import Grid, make_grid
 from unpoison.reporting.pages import Strip, bars, page, strips
@@ -33,9 +33,15 @@ class DemoResult:
     grid: Grid
     page: Path
 
-    def percent(self, attack: str, defence: str) -> float:
-        """Test accuracy of a cell in %."""
-        return round(100 * self.grid.cells[attack, defence].accuracy.value, 1)
+    def percents(self) -> dict[str, float]:
+        """Test accuracies in %."""
+        cells = {
+            "clean": (CLEAN, UNDEFENDED),
+            "poisoned": (POISONED, UNDEFENDED),
+            "jpeg": (POISONED, JPEG),
+            "purified": (POISONED, PURIFIED),
+        }
+        return {name: round(100 * self.grid.cells[cell].accuracy.value, 1) for name, cell in cells.items()}
 
 
 def run_demo(
@@ -58,7 +64,8 @@ def run_demo(
     demo = METHODS[method]
     with resources.as_file(resources.files("unpoison.demo") / demo.suite) as path:
         suite = read_suite(path)
-        records = run_suite(path, out, device=device, precision=precision, on_step=on_step)
+        check_names(suite.name, suite.attacks, suite.defences)
+        records = run_suite(suite, out, device=device, precision=precision, on_step=on_step)
     grid, folder = make_grid(suite, records), out / suite.name
     begun = begun_precision(records)
     workshop = Workshop(folder / "cache", device=device, bar=_no_bar, precision=precision, begun=begun)
@@ -74,12 +81,12 @@ def _no_bar(label: str, unit: str, *, is_trial: bool = False) -> AbstractContext
 
 def _page(grid: Grid, how: str, pictures: list[Strip]) -> str:
     rows = [
-        ("trained on clean digits", grid.cells["none", "none"], "good"),
-        ("trained on poisoned digits", grid.cells["lsp", "none"], "bad"),
-        ("poisoned, then JPEG-10", grid.cells["lsp", "jpeg-10"], ""),
-        ("poisoned, then purified", grid.cells["lsp", "purified"], ""),
-        ("clean, then JPEG-10 (its cost)", grid.cells["none", "jpeg-10"], ""),
-        ("clean, then purified (its cost)", grid.cells["none", "purified"], ""),
+        ("trained on clean digits", grid.cells[CLEAN, UNDEFENDED], "good"),
+        ("trained on poisoned digits", grid.cells[POISONED, UNDEFENDED], "bad"),
+        ("poisoned, then JPEG-10", grid.cells[POISONED, JPEG], ""),
+        ("poisoned, then purified", grid.cells[POISONED, PURIFIED], ""),
+        ("clean, then JPEG-10 (its cost)", grid.cells[CLEAN, JPEG], ""),
+        ("clean, then purified (its cost)", grid.cells[CLEAN, PURIFIED], ""),
     ]
     seconds = sum(sum(record.seconds.values()) for record in grid.records)
     body = [

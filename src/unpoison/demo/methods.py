@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from unpoison.core.errors import SettingsError
+
+# The rows and columns that the page, the pictures and the printed figures speak of; every suite has them.
+CLEAN, POISONED = "none", "lsp"
+UNDEFENDED, JPEG, PURIFIED = "none", "jpeg-10", "purified"
 
 
 @dataclass(frozen=True)
@@ -35,3 +43,23 @@ METHODS = {
         "small model fitted on 200 clean digits, which knows the first 250 of these steps alone.",
     ),
 }
+
+
+def check_names(suite: str, attacks: Mapping[str, Any], defences: Mapping[str, Any]) -> None:
+    """Refuse a suite without the rows and columns of a demo.
+
+    Args:
+        suite: its name.
+        attacks: its rows.
+        defences: its columns.
+
+    Raises:
+        SettingsError: names what is missing.
+    """
+    for section, names, found in (
+        ("attacks", (CLEAN, POISONED), attacks),
+        ("defences", (UNDEFENDED, JPEG, PURIFIED), defences),
+    ):
+        for name in names:
+            if name not in found:
+                raise SettingsError(f"suite {suite} is no demo: [{section}] lacks '{name}'; write [{section}.{name}]")

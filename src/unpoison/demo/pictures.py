@@ -12,6 +12,7 @@ from unpoison.core.device import choose_device
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float, to_uint8
+from unpoison.demo.methods import POISONED, PURIFIED
 from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.reporting.pages import Strip
@@ -30,7 +31,7 @@ def draw_pictures(suite: Suite, workshop: Workshop) -> list[Strip]:
         suite: of the demo; it was run.
         workshop: of that run.
     """
-    attack, defence, seed = suite.attacks["lsp"], suite.defences["purified"], suite.seeds[0]
+    attack, defence, seed = suite.attacks[POISONED], suite.defences[PURIFIED], suite.seeds[0]
     clean = suite.read_set("train", None)
     fits = {field: suite.models[name] for field, name in defence.models().items()}
     models = {field: workshop.fit(fit, suite.read_set(fit.fit, None)) for field, fit in fits.items()}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from unpoison.core.files import write_text
 from unpoison.reporting.grid import Cell, Grid
 from unpoison.reporting.success import describe_success, success_table
 
@@ -16,6 +19,13 @@ def grid_tables(grid: Grid) -> str:
     if table:
         text += f"\n{table}\n{describe_success([success for success in found.values() if success])}\n"
     return text
+
+
+def write_grid_tables(folder: Path, grid: Grid) -> Path:
+    """Write a suite's table.md beside its records."""
+    path = folder / "table.md"
+    write_text(path, grid_tables(grid))
+    return path
 
 
 def accuracy_table(grid: Grid) -> str:
