@@ -133,14 +133,14 @@ def report(folder: Path, out: Path | None, as_json: bool) -> None:
     from unpoison.reporting.tables import write_grid_tables
 
     grid = read_grid(folder)
-    table = write_grid_tables(folder, grid)
+    written = write_grid_tables(folder, grid)
     write_text(folder / "report.html", grid_page(grid))
     write_rows(folder / "results.csv", eclipse_rows(grid))
     for path, table in puregen_tables(grid).items():
         write_table(folder / "puregen" / path, table.columns, table.rows)
     options.answer(
         as_json,
-        f"{table}\n{folder / 'report.html'}",
+        f"{written}\n{folder / 'report.html'}",
         {"trials": len(grid.records), "folder": str(folder)},
     )
 
