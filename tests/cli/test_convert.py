@@ -69,7 +69,7 @@ def test_a_wrong_part(run, make_set, tmp_path, asked, problem):
 def test_a_name_says_what_is_in_it(run, make_set, tmp_path, target, output_format, better):
     write(make_set(4), tmp_path / "in.npz")
     code, _, err = run("convert", tmp_path / "in.npz", tmp_path / target, "--to", output_format)
-    assert (code, err) == (2, f"unpoison: '{target}' is no name for the format {output_format}; call it {better}\n")
+    assert (code, err) == (2, f"unpoison: '{target}' is no name for the format {output_format}; call it {better}.\n")
     assert [path.name for path in tmp_path.iterdir()] == ["in.npz"]
     assert run("convert", tmp_path / "in.npz", tmp_path / better, "--to", output_format)[0] == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_a_fit_says_that_it_goes_on(run, make_set, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(energy, "write_fit", fail)
-        assert run(*command)[::2] == (2, "unpoison: stopped at the end\n")
+        assert run(*command)[::2] == (2, "unpoison: stopped at the end.\n")
     code, _, err = run(*command)
     assert code == 0, err
     assert "unpoison: going on from update 2 of 2\n" in err
@@ -74,3 +75,19 @@ def test_a_library_leaves_logging_to_its_user(run):
     run("doctor", "--nonsense")
     assert (log.level, log.handlers) == before == (logging.NOTSET, [])
     assert not log.isEnabledFor(logging.INFO)
+
+
+def test_messages_end_with_a_stop_except_after_what_is_to_be_copied(run, tmp_path, monkeypatch):
+    for command in (
+        ("convert", tmp_path / "nothing", tmp_path / "out"),
+        ("purify", "digits", "out", "--method", "nonsense"),
+        ("train", "digits"),
+        ("purify", "in", "out", "--threads", "many"),
+        ("purify", "in", "out", "--nonsense"),
+    ):
+        err = run(*command)[2]
+        assert err.rstrip("\n").endswith((".", "?")), err
+        assert not err.endswith("..\n")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    assert run("convert", tmp_path / "x.parquet", tmp_path / "out")[2].endswith("pip install 'unpoison[parquet]'\n")

@@ -44,7 +44,7 @@ def test_an_error_of_the_disk_is_one_line(run, monkeypatch):
         raise PermissionError(13, "Permission denied", "secret/x.png")
 
     monkeypatch.setattr(cli.cli.get_command(None, "convert"), "make_context", fail)
-    assert run("convert", "a", "b") == (2, "", "unpoison: secret/x.png: Permission denied\n")
+    assert run("convert", "a", "b") == (2, "", "unpoison: secret/x.png: Permission denied.\n")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from unpoison.core.images import ArrayImageSet
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.runs.photographs import describe_strangeness, warn_of_strangeness
+from unpoison.runs.photographs import describe_strangeness, strangeness_warning
 
 
 def _colour(rng) -> np.ndarray:
@@ -53,10 +53,10 @@ def test_photographs_and_nothing_are_not_strange():
 def test_a_line_for_the_denoiser_in_the_package_alone(tiny_model):
     rng = np.random.default_rng(0)
     image_set = ArrayImageSet(np.stack([_grey(rng) for _ in range(9)]), np.arange(9) % 2, name="scans")
-    warning = warn_of_strangeness(image_set, purifier_settings("fast"))
+    warning = strangeness_warning(image_set, purifier_settings("fast"))
     assert "scans are grey" in warning
     assert "--preview" in warning
-    assert warn_of_strangeness(image_set, purifier_settings("jpeg+fast")) == warning
-    assert warn_of_strangeness(image_set, purifier_settings("jpeg")) is None
+    assert strangeness_warning(image_set, purifier_settings("jpeg+fast")) == warning
+    assert strangeness_warning(image_set, purifier_settings("jpeg")) is None
     own = purifier_settings("fast", overrides={"model": str(tiny_model)})
-    assert warn_of_strangeness(image_set, own) is None
+    assert strangeness_warning(image_set, own) is None

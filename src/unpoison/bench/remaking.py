@@ -90,16 +90,16 @@ def remake(
     refuse_existing(target)
     image_set = read(source or str(_beside(made, manifest.name)))
     steps = _steps_from(image_set, manifest.steps, manifest.name)
-    things = _Things([*made.parent.glob("*.safetensors"), *models], [read(other) for other in others], device)
+    materials = _Materials([*made.parent.glob("*.safetensors"), *models], [read(other) for other in others], device)
     for step in steps[:-1]:
-        image_set = _do(step, image_set, things)
+        image_set = _do(step, image_set, materials)
     history = manifest.steps[: len(manifest.steps) - len(steps)] + steps[:-1]
     last = steps[-1]
     if last.action == "poison":
-        result = _poison(last, image_set, things)
+        result = _poison(last, image_set, materials)
         write_poisoned(result, image_set, target, history=history)
     else:
-        purify_to(image_set, target, _run(last, things), device=device, history=history, on_step=on_step)
+        purify_to(image_set, target, _run(last, materials), device=device, history=history, on_step=on_step)
     return _compare(read(str(target)), read_manifest(manifest_path(target)).steps[-1], last, made)
 
 
@@ -122,7 +122,7 @@ def _steps_from(image_set: ImageSet, steps: list[Step], name: str) -> list[Step]
 
 
 @dataclass(frozen=True)
-class _Things:
+class _Materials:
     """What the steps may have used besides their source.
 
     Args:
@@ -161,13 +161,13 @@ class _Things:
         raise RunError(f"the attack used the set '{used['name']}' too; name it with --with")
 
 
-def _do(step: Step, image_set: ImageSet, things: _Things) -> ImageSet:
+def _do(step: Step, image_set: ImageSet, materials: _Materials) -> ImageSet:
     if step.action == "poison":
-        return _poison(step, image_set, things).image_set
-    return purify_in_memory(image_set, _run(step, things), device=things.device)[0]
+        return _poison(step, image_set, materials).image_set
+    return purify_in_memory(image_set, _run(step, materials), device=materials.device)[0]
 
 
-def _poison(step: Step, image_set: ImageSet, things: _Things) -> PoisonResult:
+def _poison(step: Step, image_set: ImageSet, materials: _Materials) -> PoisonResult:
     if step.method.startswith("published:"):
         raise RunError(
             f"the set was read from a published file ({step.method}); apply that file again with `poison --from`"
@@ -176,13 +176,13 @@ def _poison(step: Step, image_set: ImageSet, things: _Things) -> PoisonResult:
     if "+" in step.method:
         parts = step.method.split("+")
         fields = {f"{part}.{name}": value for part in parts for name, value in _settings_of(part, step).items()}
-    files = {name: things.file(name, digest) for name, digest in step.weights.items() if "surrogate-" not in name}
+    files = {name: materials.file(name, digest) for name, digest in step.weights.items() if "surrogate-" not in name}
     fields = _name_files(fields, files)
     resources = Resources(
-        surrogates=[things.classifier(digest) for name, digest in step.weights.items() if "surrogate-" in name],
-        auxiliary=things.image_set(step.facts.get("auxiliary")),
-        target_set=things.image_set(step.facts.get("target_set")),
-        device=things.device,
+        surrogates=[materials.classifier(digest) for name, digest in step.weights.items() if "surrogate-" in name],
+        auxiliary=materials.image_set(step.facts.get("auxiliary")),
+        target_set=materials.image_set(step.facts.get("target_set")),
+        device=materials.device,
     )
     return poison_mixture(image_set, read_mixture(step.method, overrides=fields), seed=step.seed, resources=resources)
 
@@ -194,7 +194,7 @@ def _name_files(value: Any, paths: Mapping[str, str]) -> Any:
     return paths.get(value, value) if isinstance(value, str) else value
 
 
-def _run(step: Step, things: _Things) -> PurifyRun:
+def _run(step: Step, materials: _Materials) -> PurifyRun:
     overrides: dict[str, Any] = {}
     for link in step.method.split("+"):
         fields = dict(_settings_of(link, step))
@@ -203,7 +203,7 @@ def _run(step: Step, things: _Things) -> PurifyRun:
             if not isinstance(name, str):  # there is none, or the settings will refuse it
                 continue
             if name in step.weights:
-                fields[field] = things.file(name, step.weights[name])
+                fields[field] = materials.file(name, step.weights[name])
             elif name not in SHIPPED:  # else the manifest of a stranger chose which file of ours is opened
                 raise RunError(f"the manifest does not tell the hash of the weights '{name}' that {link} used")
         prefix = f"{link}." if "+" in step.method else ""

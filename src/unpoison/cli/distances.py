@@ -72,9 +72,9 @@ def distances(
 
     field = strength_field(method)
     run = PurifyRun(settings, seed=seed).resolved(choose_device(device))
-    about = {"method": method, "seed": seed, "settings": run.describe()}
+    described = {"method": method, "seed": seed, "settings": run.describe()}
     if dry_run:
-        options.answer(True, "", about)
+        options.answer(True, "", described)
         return
     before, after = pair_up(read(clean, format=input_format), read(poisoned, format=input_format), count=count)
     with progress_bar(f"distances {after.name}", unit="station") as on_step:
@@ -87,7 +87,7 @@ def distances(
         text += f"\n-> {out}"
     found = crossing(stations)
     facts = {
-        **about,
+        **described,
         "weights": {weights.name: hash_file(weights)},
         "pictures": len(after),
         "field": field,

@@ -97,20 +97,28 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
+        error.message = _sentence(error.message)  # type: ignore[misc]  # final only to type checkers
         error.show()
         sys.exit(2)
     except UnpoisonError as error:
-        click.echo(f"unpoison: {error}", err=True)
+        click.echo(f"unpoison: {_sentence(str(error))}", err=True)
         sys.exit(2)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(show_control(f"unpoison: {where}{error.strerror or type(error).__name__}"), err=True)
+        click.echo(show_control(_sentence(f"unpoison: {where}{error.strerror or type(error).__name__}")), err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         interrupts.stop("give the same command again")
+
+
+def _sentence(text: str) -> str:
+    """A message with its full stop, which errors leave to who shows them; none after a line to copy, set off by two
+    spaces.
+    """
+    return text if not text or text[-1] in ".!?" or "  " in text else f"{text}."
 
 
 @contextmanager

@@ -81,12 +81,12 @@ def import_model(file: str, out: Path, max_index: int | None, as_json: bool) -> 
 
     path = _locate(file)
     weights = published_weights(path) if path.is_dir() else path
-    about: dict[str, Any] = {"name": Path(file).name, "max_index": max_index}
+    arguments: dict[str, Any] = {"name": Path(file).name, "max_index": max_index}
     try:
         if path.is_dir() and is_pipeline(path):
-            imported: tuple[Model, str, dict[str, Any]] = import_pipeline(path, **about)
+            imported: tuple[Model, str, dict[str, Any]] = import_pipeline(path, **arguments)
         else:
-            imported = import_published(read_state(weights), **about)
+            imported = import_published(read_state(weights), **arguments)
     except ModelError as error:
         raise ModelError(f"{weights}: {str(error).removeprefix(f'{weights}: ')}") from None
     model, architecture, arguments = imported

@@ -126,7 +126,7 @@ def purify(
         from unpoison.core.manifest import manifest_path
         from unpoison.data import bad_pictures_together, read_history
         from unpoison.runs.cost import announce_cost
-        from unpoison.runs.photographs import warn_of_strangeness
+        from unpoison.runs.photographs import strangeness_warning
         from unpoison.runs.to_files import purify_to
         from unpoison.runs.work import PurifyRun
 
@@ -137,7 +137,7 @@ def purify(
             return
         kind = choose_device(device).type
         image_set, skipped = _read_source(src, input_format, labels_from, skip_bad)
-    if warning := warn_of_strangeness(image_set, settings):
+    if warning := strangeness_warning(image_set, settings):
         write_line(f"unpoison: {warning}")
     named = bad_pictures_together(image_set, remedy="Remove or replace what is broken, or set it aside with --skip-bad")
     if preview is not None:
@@ -147,7 +147,7 @@ def purify(
         options.answer(as_json, text, shown)
         return
     assert dst is not None  # checked above
-    about: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "device": device,
         "batch_size": batch_size,
         "history": read_history(src),
@@ -157,8 +157,8 @@ def purify(
         "draw": draw_changes,
     }
     with named, progress_bar(f"purify {image_set.name}", unit="img") as bar:
-        about["on_step"] = announce_cost(bar, write_line, device=kind)
-        outcome = purify_to(image_set, dst, run, engine=engine, workers=workers, **about)
+        arguments["on_step"] = announce_cost(bar, write_line, device=kind)
+        outcome = purify_to(image_set, dst, run, engine=engine, workers=workers, **arguments)
     manifest = outcome.manifest
     if manifest is None:
         text = f"part {part} done; blocks that other parts have still to do: {outcome.missing}"

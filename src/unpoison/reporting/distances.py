@@ -136,11 +136,11 @@ def chart(stations: Sequence[Station], curves: Sequence[_Curve], *, field: str, 
         ),
     ]
     if found := crossing(stations):
-        place = x(found.strength)
-        aside, anchor = (-6, "end") if place > _WIDTH / 2 else (6, "start")
+        across = x(found.strength)
+        aside, anchor = (-6, "end") if across > _WIDTH / 2 else (6, "start")
         drawn.append(
-            f'<line class="crossing" x1="{place:.1f}" y1="8" x2="{place:.1f}" y2="{_HEIGHT + 8}" stroke="#1c2430" '
-            f'stroke-dasharray="5 4"/>{_text(place + aside, _HEIGHT, f"from {found.strength} on", anchor)}'
+            f'<line class="crossing" x1="{across:.1f}" y1="8" x2="{across:.1f}" y2="{_HEIGHT + 8}" stroke="#1c2430" '
+            f'stroke-dasharray="5 4"/>{_text(across + aside, _HEIGHT, f"from {found.strength} on", anchor)}'
         )
     if unit.exponent:
         drawn.append(_text(_LEFT + 8, 18, unit.words.strip(), "start"))

@@ -180,12 +180,12 @@ def _class_rows(sets: Sequence[SetEnergies], show: Callable[[float], str]) -> It
 
 def _html_table(rows: Iterable[list[str]]) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in ("set", "class", *_HEAD))
-    body = "".join(f"<tr>{''.join(_cell(text, place) for place, text in enumerate(row))}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(_cell(text, column) for column, text in enumerate(row))}</tr>" for row in rows)
     return f'<div class="scroll"><table class="figures"><tr>{head}</tr>{body}</table></div>'
 
 
-def _cell(text: str, place: int) -> str:
-    return f"<td>{escape(text)}</td>" if place < 2 else f'<td class="number">{text}</td>'
+def _cell(text: str, column: int) -> str:
+    return f"<td>{escape(text)}</td>" if column < 2 else f'<td class="number">{text}</td>'
 
 
 def _cells(energies: np.ndarray, show: Callable[[float], str]) -> list[str]:

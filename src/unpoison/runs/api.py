@@ -23,7 +23,7 @@ from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs.forms import Apply, purify_array, purify_list, purify_tensor
 from unpoison.runs.in_memory import Application
 from unpoison.runs.own_models import own_denoiser, own_device
-from unpoison.runs.photographs import warn_of
+from unpoison.runs.photographs import warn_if_strange
 from unpoison.runs.to_files import purify_to
 from unpoison.runs.work import PurifyRun
 
@@ -135,6 +135,6 @@ def _purify_into(x: Any, out: Path, run: PurifyRun, device: str, model: Any, on_
         raise SettingsError("out= needs the model as a file, whose hash the manifest keeps; write what purify returns")
     history = read_history(x) if isinstance(x, (str, PathLike)) else ()
     image_set = read(x)
-    warn_of(image_set, run.settings)
+    warn_if_strange(image_set, run.settings)
     purify_to(image_set, out, run, device=device, history=history, on_step=on_step)
     return read(out)

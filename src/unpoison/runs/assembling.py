@@ -128,12 +128,12 @@ def assemble(
 def _read_fresh(work: Work, store: Store, sources: Sources, number: int) -> Block:
     block = store.read(number)
     if block is None:
-        store.forget(number)
+        store.discard(number)
         raise RunError(f"{store.folder}: the file of block {number} was damaged; give the same command again")
     changed = sources.changed(number, block)
     if not changed:
         return block
-    store.forget(number)
+    store.discard(number)
     more = f" and {len(changed) - 1} more beside it were" if len(changed) > 1 else " was"
     raise RunError(
         f"{work.image_set.name}: the picture '{changed[0]}'{more} changed during the run; give the same command again, "

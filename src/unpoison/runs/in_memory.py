@@ -29,7 +29,7 @@ from unpoison.purifiers.methods import METHODS
 from unpoison.purifiers.protocol import Purifier
 from unpoison.runs.blocks import PurifiedPicture
 from unpoison.runs.calls import refuse_nan
-from unpoison.runs.photographs import warn_of
+from unpoison.runs.photographs import warn_if_strange
 from unpoison.runs.pipeline import make_blocks
 from unpoison.runs.preparing import looks_at_set, prepare
 from unpoison.runs.tiling import Tile, tiles
@@ -99,7 +99,7 @@ class Application:
             raise SettingsError(f"{image_set.name} holds no pictures to purify")
         image_set.check_headers()  # before anything is computed
         if self.denoiser is None:
-            warn_of(image_set, self.run.settings)
+            warn_if_strange(image_set, self.run.settings)
         work = Work(image_set, self.run, device=str(self.device), purifier=self.purifier)
         work.prepare()
         numbers = range(len(work.blocks))

@@ -19,13 +19,13 @@ class StrangePicturesWarning(UserWarning):
     """Pictures are unlike those that the denoiser in the package has seen."""
 
 
-def warn_of(image_set: ImageSet, settings: Mapping[str, Settings]) -> None:
-    """Warn as `warn_of_strangeness` says."""
-    if text := warn_of_strangeness(image_set, settings):
+def warn_if_strange(image_set: ImageSet, settings: Mapping[str, Settings]) -> None:
+    """Warn as `strangeness_warning` says."""
+    if text := strangeness_warning(image_set, settings):
         warnings.warn(text, StrangePicturesWarning, stacklevel=3)
 
 
-def warn_of_strangeness(image_set: ImageSet, settings: Mapping[str, Settings]) -> str | None:
+def strangeness_warning(image_set: ImageSet, settings: Mapping[str, Settings]) -> str | None:
     """A line to warn with, if a run with the denoiser in the package meets pictures unlike those it has seen.
 
     Args:

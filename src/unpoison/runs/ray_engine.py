@@ -99,7 +99,7 @@ def _drive(
                 waiting.extendleft([number] for number in reversed(batch))  # one by one: which of them was it?
                 continue
             for entry in saved:
-                store.adopt(entry)
+                store.record_written(entry)
                 on_saved(entry)
             if error:
                 raise error

@@ -106,7 +106,7 @@ class Store:
             self._journal.append(asdict(saved))
         self._saved[saved.block].append(saved)
 
-    def adopt(self, saved: Saved) -> None:
+    def record_written(self, saved: Saved) -> None:
         """Journal a block that a worker has written elsewhere, once its file is seen to be what the worker says.
 
         Raises:
@@ -131,7 +131,7 @@ class Store:
         # A block that was made again is in the journals twice; the file says which entry holds.
         return unpack(packed) if any(saved.sha256 == digest for saved in self._saved[number]) else None
 
-    def forget(self, number: int) -> None:
+    def discard(self, number: int) -> None:
         """Remove a block's file, so that any run, whole or in parts, makes it again."""
         with writing(self.folder, kept=True):
             _block_file(self.folder, number).unlink(missing_ok=True)
