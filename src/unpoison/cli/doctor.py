@@ -23,6 +23,7 @@ _EXTRAS = {
 
 
 _LITTLE_DISK_GB, _LITTLE_MEMORY_GB = 2.0, 2.0
+_TERMS = "The weights that come with unpoison are for research and teaching; NOTICE says why."
 _CPU_TORCH = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
 
 
@@ -66,10 +67,11 @@ def doctor(device: str, as_json: bool) -> None:
     }
     has_driver = chosen.type == "cpu" and device == "auto" and shutil.which("nvidia-smi") is not None
     facts["advice"] = advise(facts, has_driver=has_driver)
-    lines = [f"{name:17} {value}" for name, value in facts.items() if name not in ("missing_extras", "advice")]
+    facts["terms"] = _TERMS
+    lines = [f"{name:17} {value}" for name, value in facts.items() if name not in ("missing_extras", "advice", "terms")]
     for extra, (_, purpose) in _EXTRAS.items():
         lines.append(f"extra {extra:11} {'missing' if extra in facts['missing_extras'] else 'there'} ({purpose})")
-    lines += ["", *(facts["advice"] or ["Nothing is missing."])]
+    lines += ["", *(facts["advice"] or ["Nothing is missing."]), _TERMS]
     options.answer(as_json, "\n".join(lines), facts)
     if facts["self_test"] == "failed":
         raise click.exceptions.Exit(1)

@@ -98,7 +98,7 @@ def karras_sigmas(sigma_max: float, sigma_min: float, steps: int) -> list[float]
         sigma_min: last level; not used if steps is 1.
         steps: how many levels.
 
-    Example:
+    Examples:
         >>> [round(sigma, 3) for sigma in karras_sigmas(0.1, 0.01, 3)]
         [0.1, 0.035, 0.01]
     """

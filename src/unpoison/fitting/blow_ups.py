@@ -75,7 +75,7 @@ def is_out_of_bounds(values: Sequence[float], *, factor: float, steps: int, wind
         steps: how many of the last values are looked at.
         window: how many before them make the median.
 
-    Example:
+    Examples:
         >>> is_out_of_bounds([1, 2, 1, 30, 40], factor=10, steps=2, window=3)
         True
         >>> is_out_of_bounds([1, 2, 1, 30, 1], factor=10, steps=2, window=3)

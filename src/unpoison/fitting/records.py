@@ -101,7 +101,7 @@ def write_fit(
 def thin_curve(values: Sequence[float], points: int = _CURVE_POINTS) -> list[tuple[int, float]]:
     """A long curve in few points: (step, mean since the point before).
 
-    Example:
+    Examples:
         >>> thin_curve([4.0, 2.0, 1.0], points=2)
         [(2, 3.0), (3, 1.0)]
     """

@@ -33,7 +33,7 @@ class Schedule:
     Raises:
         ModelError: an unknown name, or a number of steps out of range.
 
-    Example:
+    Examples:
         >>> round(Schedule("cosine", 4000).abar()[99].item(), 6)
         0.997513
     """
@@ -87,7 +87,7 @@ def sigma_to_abar(sigma: Level) -> Level:
 def abar_to_sigma(abar: Level) -> Level:
     """Share of variance that is image to the noise on [0, 1] images; floats and tensors.
 
-    Example:
+    Examples:
         >>> round(255 * abar_to_sigma(float(cosine_abar()[99])), 1)
         6.4
     """

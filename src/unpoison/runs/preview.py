@@ -44,7 +44,7 @@ def spread_rows(labels: np.ndarray, count: int) -> list[int]:
     Returns:
         Rows, class by class.
 
-    Example:
+    Examples:
         >>> spread_rows(np.array([0, 0, 0, 0, 1, 2, 2, 2, 2, 2]), 5)
         [1, 3, 4, 6, 8]
     """

@@ -15,7 +15,7 @@ def by_number(name: str) -> list[tuple[int, str]]:
 def list_names(names: Iterable[str]) -> str:
     """Names in a line, numbers at their end as a range.
 
-    Example:
+    Examples:
         >>> list_names(["a/1", "a/2", "a/10", "b/1", "c"])
         'a/1 to 10, b/1, c'
     """
