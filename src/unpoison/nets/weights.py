@@ -17,14 +17,13 @@ from unpoison.core.errors import ModelError, SettingsError
 from unpoison.core.files import atomic_path
 from unpoison.core.methods import load_method
 from unpoison.data.safe.checkpoints import read_state
-from unpoison.nets.counting import parameters_at_most
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.improved_diffusion import check_state
 from unpoison.nets.methods import METHODS
 from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.published import import_published
-from unpoison.nets.rebuilding import build_unfilled
+from unpoison.nets.rebuilding import build_unfilled, parameters_at_most
 from unpoison.nets.schedules import Schedule
 
 _KEY = "unpoison"  # our one entry in the metadata of a safetensors file

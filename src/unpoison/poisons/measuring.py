@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from unpoison.core.chunks import slices
 from unpoison.poisons.protocol import PoisonedSet
-
-_BLOCK = 1000  # pictures at a time, for memory
 
 
 def measure(poisoned: PoisonedSet, clean: np.ndarray) -> dict[str, Any]:
@@ -50,8 +49,7 @@ def achieved_norms(clean: np.ndarray, stored: np.ndarray) -> dict[str, float]:
     """
     largest = 0
     l2, l0 = np.zeros(len(clean)), np.zeros(len(clean), np.int64)
-    for start in range(0, len(clean), _BLOCK):
-        rows = slice(start, start + _BLOCK)
+    for rows in slices(len(clean), clean.shape[1:]):
         delta = stored[rows].astype(np.int16) - clean[rows]
         largest = max(largest, int(np.abs(delta).max()))
         l2[rows] = np.sqrt((delta.astype(np.float64) ** 2).sum(axis=(1, 2, 3))) / 255

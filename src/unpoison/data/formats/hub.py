@@ -1,4 +1,4 @@
-"""Image sets of the Hugging Face Hub: downloaded into the Hub's cache, then read as parquet."""
+"""The Hugging Face Hub: image sets, read as parquet, and weights, downloaded into its cache."""
 
 from __future__ import annotations
 

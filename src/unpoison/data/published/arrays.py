@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
+from unpoison.core.chunks import slices
 from unpoison.core.errors import DataError
 from unpoison.data.class_names import CIFAR10, name_classes, show_label
 
 _REMEDY = "Fetch it again, or name its format with --format"
-_BLOCK = 1000  # pictures at a time: the whole of a float64 file would fill the memory
 
 
 def to_pictures(
@@ -47,15 +47,15 @@ def to_pictures(
     if channels_first:
         values = values.transpose(0, 2, 3, 1)
     pictures = np.empty(values.shape, np.uint8)
-    for start in range(0, len(values), _BLOCK):
-        block = values[start : start + _BLOCK]
+    for rows in slices(len(values), values.shape[1:]):
+        block = values[rows]
         # Written so that NaN is refused too. A level more or less is arithmetic of the publisher.
         fine = ((block >= -unit / 255) & (block <= unit * 256 / 255)).all(axis=(1, 2, 3))
         if not fine.all():
-            row = start + int(fine.argmin())
+            row = rows.start + int(fine.argmin())
             raise DataError(path, f"a value is not a number from 0 to {unit:g}", _REMEDY, record=row)
         levels = (block * values.dtype.type(255 / unit)).clip(0, 255)
-        pictures[start : start + _BLOCK] = np.rint(levels) if quantise == "round" else levels
+        pictures[rows] = np.rint(levels) if quantise == "round" else levels
     return pictures
 
 

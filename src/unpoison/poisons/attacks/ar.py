@@ -10,12 +10,12 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
+from unpoison.core.chunks import class_chunks
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Length, Settings, bound_value
 from unpoison.poisons.attacks.ar_coefficients import SearchNorm, ar_noise, read_tables, search_tables
-from unpoison.poisons.engine.chunks import class_chunks
 from unpoison.poisons.protocol import PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
 
 

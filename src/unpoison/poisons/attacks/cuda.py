@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from unpoison.core.chunks import class_chunks
 from unpoison.core.images import ImageSet
 from unpoison.core.pixels import to_float
 from unpoison.core.settings import Settings
-from unpoison.poisons.engine.chunks import class_chunks
 from unpoison.poisons.protocol import PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
 
 

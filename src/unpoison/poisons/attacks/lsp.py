@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from unpoison.core.chunks import slices
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Bound, Settings, bound_value
-from unpoison.poisons.engine.chunks import slices
 from unpoison.poisons.protocol import PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
 
 _SEPARATION = 10.0  # half the side of the hypercube whose corners are the class centres

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unpoison.core.chunks import class_chunks, slices
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Bound, Settings, bound_value
-from unpoison.poisons.engine.chunks import class_chunks, slices
 from unpoison.poisons.protocol import PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
 
 

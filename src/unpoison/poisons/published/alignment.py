@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unpoison.core.chunks import slices
 from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
 
@@ -15,7 +16,6 @@ from unpoison.core.images import ImageSet
 # clean copy is a JPEG; in a shuffled file half of them are. Measured on CIFAR-10: 0.996 for CUDA, which darkens and
 # blurs, 1.000 for LSP, AR, noise up to 64/255 and JPEG of quality 10.
 NEARER = 0.95
-_BLOCK = 1000
 _PROBES = 64  # pictures whose place is looked for when a file does not fit
 _CLEARLY = 0.7  # of the distance to the second nearest
 
@@ -103,7 +103,7 @@ def nearest_rows(
         [M] int64 rows, and [M] bool: whether it resembles that one clearly more than the second.
     """
     among = np.arange(len(originals)) if among is None else among
-    small = np.concatenate([_thumbnails(originals[among[at : at + _BLOCK]]) for at in range(0, len(among), _BLOCK)])
+    small = np.concatenate([_thumbnails(originals[among[part]]) for part in slices(len(among), originals.shape[1:])])
     rows, clear = np.empty(len(images), np.int64), np.empty(len(images), bool)
     for number, wanted in enumerate(_thumbnails(images)):
         distances = ((small - wanted) ** 2).sum(axis=1)
@@ -127,8 +127,7 @@ def compare(originals: np.ndarray, images: np.ndarray, rows: np.ndarray, labels:
     others = (rows + shift) % count
     histograms = np.zeros((2, 256), np.int64)
     nearer = 0
-    for start in range(0, len(rows), _BLOCK):
-        block = slice(start, start + _BLOCK)
+    for block in slices(len(rows), images.shape[1:]):
         means = []
         for which, partner in enumerate((rows[block], others[block])):
             change = np.abs(images[block].astype(np.int16) - originals[partner])

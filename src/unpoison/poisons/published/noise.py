@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from unpoison.core.chunks import slices
 from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
 from unpoison.poisons.protocol import require_labels
-
-_BLOCK = 1000
 
 
 def noise_by_row(file: Path, noise: np.ndarray, clean: ImageSet) -> tuple[np.ndarray, str]:
@@ -68,7 +67,7 @@ def add_noise(
     nonzero = np.array([bool(one.any()) for one in noise])
     rows = np.flatnonzero(nonzero[which])
     images = np.empty((len(rows), *originals.shape[1:]), np.uint8)
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        images[start : start + _BLOCK] = add(originals[block], noise[which[block]].transpose(0, 2, 3, 1))
+    for part in slices(len(rows), originals.shape[1:]):
+        block = rows[part]
+        images[part] = add(originals[block], noise[which[block]].transpose(0, 2, 3, 1))
     return rows, images

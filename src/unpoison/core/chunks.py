@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-_VALUES = 8_000_000  # pixels times channels at once: 32 MB as float32, and an attack holds a handful of such arrays
+_VALUES = 8_000_000  # pixels times channels at once: 32 MB as float32, and who walks holds a handful of such arrays
 
 
 def slices(count: int, picture: tuple[int, ...]) -> Iterator[slice]:
