@@ -53,7 +53,7 @@ def test_wrong_flags_have_a_traceback_only_on_demand(run):
     assert "Traceback" in run("--debug", "purify", "--nonsense")[2]
 
 
-def test_a_fit_says_that_it_goes_on(run, make_set, tmp_path, monkeypatch):
+def test_a_fit_says_that_it_goes_on_and_draws_nothing(run, make_set, tmp_path, monkeypatch):
     write(make_set(12, side=32), tmp_path / "in.npz")
     command = ["fit", "ebm", tmp_path / "in.npz", "--out", tmp_path / "net.safetensors", *NETWORK]
     command += [word for setting in SHORT for word in ("--set", setting)]
@@ -64,9 +64,11 @@ def test_a_fit_says_that_it_goes_on(run, make_set, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(energy, "write_fit", fail)
         assert run(*command)[::2] == (2, "unpoison: stopped at the end.\n")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, _, err = run(*command)
     assert code == 0, err
     assert "unpoison: going on from update 2 of 2\n" in err
+    assert "unpoison: no plots are drawn: matplotlib is missing" in err
 
 
 def test_a_library_leaves_logging_to_its_user(run):
