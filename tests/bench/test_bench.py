@@ -17,7 +17,7 @@ from unpoison.core.records import read_records
 from unpoison.data import read, write
 from unpoison.reporting.grid import read_grid
 from unpoison.reporting.pages import grid_page
-from unpoison.reporting.reference.eclipse_export import eclipse_rows
+from unpoison.reporting.reference.eclipse_csv import eclipse_rows
 from unpoison.reporting.tables import accuracy_table, describe_grid
 
 SUITE = """

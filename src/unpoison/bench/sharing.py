@@ -35,7 +35,7 @@ def can_share(image_set: ImageSet, base: ImageSet, run: PurifyRun) -> bool:
 
 
 def changed_rows(image_set: ImageSet, base: ImageSet) -> np.ndarray:
-    """Rows in which two sets of the same ids differ."""
+    """[n] rows, ascending, in which two sets of the same ids differ."""
     return np.flatnonzero((image_set.array() != base.array()).any(axis=(1, 2, 3)))
 
 

@@ -126,8 +126,7 @@ def report(folder: Path, out: Path | None, as_json: bool) -> None:
     from unpoison.core.files import write_text
     from unpoison.reporting.grid import read_grid
     from unpoison.reporting.pages import grid_page
-    from unpoison.reporting.reference.eclipse_csv import write_rows
-    from unpoison.reporting.reference.eclipse_export import eclipse_rows
+    from unpoison.reporting.reference.eclipse_csv import eclipse_rows, write_rows
     from unpoison.reporting.reference.puregen_csv import write_table
     from unpoison.reporting.reference.puregen_export import puregen_tables
     from unpoison.reporting.tables import write_grid_tables
@@ -148,8 +147,7 @@ def report(folder: Path, out: Path | None, as_json: bool) -> None:
 def _import_results(path: Path, out: Path, as_json: bool) -> None:
     from unpoison.core.files import write_text
     from unpoison.core.records import write_record
-    from unpoison.reporting.reference.puregen_import import results_table
-    from unpoison.reporting.reference.puregen_results import read_results
+    from unpoison.reporting.reference.puregen_results import read_results, results_table
 
     records = read_results(path)
     table = results_table(records)

@@ -84,7 +84,7 @@ class Columns(Protocol):
     def names(self) -> list[str]: ...
 
     def take(self, rows: np.ndarray) -> Columns:
-        """The same of some rows."""
+        """The same of some rows, [n] whole numbers."""
         ...
 
     def schema(self, picture: Any) -> Any:
@@ -250,7 +250,7 @@ class ImageSet(ABC):
         return dict(zip(self.distinct_names, counts.tolist(), strict=True))
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> ImageSet:
-        """Some of the pictures, under their own ids."""
+        """Some of the pictures, [n] rows in any order, under their own ids."""
         return _Subset(self, np.asarray(indices, dtype=np.int64))
 
     def blocks(self) -> Iterator[range]:

@@ -45,7 +45,7 @@ def to_html(image_set: ImageSet) -> str:
 
 
 def data_uri(image: np.ndarray) -> str:
-    """A picture as a `data:` address, so that a page is one file."""
+    """A picture, [H, W, 3] uint8, as a `data:` address, so that a page is one file."""
     from PIL import Image
 
     buffer = io.BytesIO()

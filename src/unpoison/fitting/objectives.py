@@ -37,7 +37,7 @@ class Objective(Protocol):
         ...
 
     def loss(self, net: nn.Module, batch: Any) -> Tensor:
-        """Mean error of the network on a batch."""
+        """Mean error of the network on a batch, a scalar tensor."""
         ...
 
     def wrap(self, net: nn.Module) -> DiffusionModel:

@@ -33,7 +33,7 @@ class Processes:
         return self.rank == 0
 
     def average(self, values: Tensor) -> Tensor:
-        """The mean of a tensor over all processes."""
+        """The mean of a tensor of any shape over all processes."""
         if self.count == 1:
             return values
         total = values.clone()

@@ -81,7 +81,7 @@ def as_denoiser(model: DiscreteModel | Denoiser) -> Denoiser:
 
 
 def check_sigma(sigma: Tensor, low: float, high: float) -> None:
-    """Refuse noise that a model was not trained for.
+    """Refuse noise, [N] sigmas, that a model was not trained for.
 
     Raises:
         ModelError: an entry of sigma lies outside `low` to `high`.

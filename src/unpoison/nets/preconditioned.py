@@ -86,7 +86,7 @@ class PreconditionedDenoiser(nn.Module):
 
     @staticmethod
     def target(clean: Tensor, x: Tensor, sigma: Tensor, field: Tensor) -> Tensor:
-        """What `estimate` should give: solves `denoise` = clean for F."""
+        """What `estimate` should give, [N, C, H, W]: solves `denoise` = clean for F; sigma and field are [N]."""
         skip, gain = (part.view(-1, 1, 1, 1) for part in mixing(sigma, field))
         return (clean - _DATA_MEAN - skip * (x - _DATA_MEAN)) / gain
 

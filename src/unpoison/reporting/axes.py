@@ -23,7 +23,7 @@ class Unit:
 
     @classmethod
     def of(cls, values: np.ndarray) -> Unit:
-        """For some values, few outliers among them aside."""
+        """For [n] values, at least one, few outliers among them aside."""
         low, high = np.quantile(values.astype(np.float64), (0.05, 0.95))
         largest = max(abs(low), abs(high))
         exponent = math.floor(math.log10(largest)) if largest else 0

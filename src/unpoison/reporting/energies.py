@@ -40,7 +40,7 @@ class SetEnergies:
     class_names: Sequence[str]
 
     def by_class(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Name and energies of every class that has pictures."""
+        """Name and energies [n] of every class that has pictures."""
         for label, name in enumerate(self.class_names):
             chosen = self.energies[self.labels == label]
             if len(chosen):
@@ -48,7 +48,7 @@ class SetEnergies:
 
 
 def summarise(energies: np.ndarray) -> dict[str, Any]:
-    """Count, mean, standard deviation (of the pictures themselves, ddof 0) and quantiles, as JSON."""
+    """Count, mean, standard deviation of [n] energies (of the pictures themselves, ddof 0) and quantiles, as JSON."""
     values = energies.astype(np.float64)
     quantiles = np.quantile(values, QUANTILES).tolist()
     return {
@@ -140,7 +140,7 @@ def _ticks(low: float, high: float, unit: Unit) -> Iterator[str]:
 
 
 def bin_edges(sets: Sequence[SetEnergies]) -> np.ndarray:
-    """Edges of the bins: from end to end of all energies, but for a few outliers."""
+    """[bins + 1] edges of the bins: from end to end of all energies, but for a few outliers."""
     low, high = np.quantile(_all(sets), (_CUT, 1 - _CUT))
     if low == high:
         low, high = low - 0.5, high + 0.5

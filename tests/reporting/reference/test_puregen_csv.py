@@ -16,8 +16,7 @@ from unpoison.purifiers.settings import purifier_settings
 from unpoison.reporting.grid import make_grid
 from unpoison.reporting.reference.puregen_csv import AVAILABILITY, PURIFY_TIMES, TARGETED, TRIGGERED, write_table
 from unpoison.reporting.reference.puregen_export import puregen_tables
-from unpoison.reporting.reference.puregen_import import results_table
-from unpoison.reporting.reference.puregen_results import read_results
+from unpoison.reporting.reference.puregen_results import read_results, results_table
 
 KEY = "EBMSNGAN32[cinic10_imagenet_nf[128]]_Steps[150]_T[0.0001]"
 ARGS = {

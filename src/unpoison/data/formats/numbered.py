@@ -29,7 +29,7 @@ class NumberedPictures(PictureFiles):
         return [int(image_id) for image_id in self.ids]
 
     def labelled(self, labels: np.ndarray, class_names: Sequence[str]) -> NumberedPictures:
-        """The same pictures with labels."""
+        """The same pictures with labels, [N] class indices."""
         labelled = NumberedPictures(self.root, self.files, labels, class_names)
         labelled.inherit(self)
         return labelled
@@ -47,7 +47,7 @@ class Unlabelled(Protocol):
         ...
 
     def labelled(self, labels: np.ndarray, class_names: Sequence[str]) -> ImageSet:
-        """The same pictures with labels."""
+        """The same pictures with labels, [N] class indices."""
         ...
 
 

@@ -44,7 +44,7 @@ class TableColumns:
         return [name for name in self.kept if name not in (self.picture, self.label)]
 
     def take(self, rows: np.ndarray) -> TableColumns:
-        """The same of some rows."""
+        """The same of some rows, [n] whole numbers."""
         return TableColumns(
             self._tables, self.picture, self.label, renumbered=self._renumbered, rows=self._rows[np.asarray(rows)]
         )

@@ -32,7 +32,7 @@ class RowPictures(ArrayImageSet):
         return list(range(len(self)))
 
     def labelled(self, labels: np.ndarray, class_names: Sequence[str]) -> RowPictures:
-        """The same pictures with labels."""
+        """The same pictures with labels, [N] class indices."""
         labelled = RowPictures(self.images, labels, class_names=class_names, ids=self.ids, name=self.name)
         labelled.inherit(self)
         return labelled

@@ -139,14 +139,21 @@ def training_gradient(model: Classifier, images: Tensor, labels: Tensor, *, diff
 
 
 def matching_loss(models: Sequence[Classifier], images: Tensor, labels: Tensor, wanted: Sequence[Gradient]) -> Tensor:
-    """Mean over models of 1 - cos between the gradient of these images and the gradient that is wanted of each."""
+    """Mean over models of 1 - cos between the gradient of these images and the gradient that is wanted of each.
+
+    Args:
+        models: what is trained on the images.
+        images: [N, C, H, W] in [0, 1]; the loss can be differentiated by them.
+        labels: [N] class indices.
+        wanted: a gradient for each model.
+    """
     gradients = [training_gradient(model, images, labels, differentiable=True) for model in models]
     cosines = [cosine(found, aim) for found, aim in zip(gradients, wanted, strict=True)]
     return 1 - torch.stack(cosines).mean()
 
 
 def cosine(first: Gradient, second: Gradient) -> Tensor:
-    """Cosine of two gradients, over all weights as one vector."""
+    """Cosine of two gradients, over all weights as one vector: a scalar tensor."""
 
     def dot(left: Gradient, right: Gradient) -> Tensor:
         return torch.stack([(a * b).sum() for a, b in zip(left, right, strict=True)]).sum()
@@ -157,7 +164,7 @@ def cosine(first: Gradient, second: Gradient) -> Tensor:
 def whole_cosine(
     models: Sequence[Classifier], images: Tensor, labels: Tensor, wanted: Sequence[Gradient], batch_size: int
 ) -> float:
-    """Mean over models of the cosine between the wanted gradient and that of all images, as they are."""
+    """Mean over models of the cosine between the wanted gradient and that of all images [N, C, H, W], as they are."""
     cosines = []
     for model, aim in zip(models, wanted, strict=True):
         parts = [

@@ -177,7 +177,7 @@ def reduced_variance(
 
 
 def gradient(loss: Loss, images: Tensor) -> Tensor:
-    """Gradient of each image's loss by its pixels. One graph at a time, so that thirty checkpoints fit."""
+    """Gradient of each image's loss by its pixels, [N, C, H, W]; one graph at a time, so that many checkpoints fit."""
     images = images.detach().requires_grad_()
     return torch.autograd.grad(loss(images).sum(), images)[0]
 

@@ -102,7 +102,7 @@ def new_learner(
 
 
 def batches_forever(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Rows in random order, batch after batch, pass after pass; a short rest begins no batch."""
+    """[size] rows in random order, batch after batch, pass after pass; a short rest begins no batch."""
     size = min(size, count)
     while True:
         yield from torch.randperm(count, generator=generator)[: count - count % size].split(size)

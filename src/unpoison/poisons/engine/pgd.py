@@ -43,12 +43,18 @@ class Ball:
         return delta * (self.epsilon / _lengths(delta).clamp(min=self.epsilon))
 
     def step(self, delta: Tensor, gradient: Tensor, step_size: float) -> Tensor:
-        """One step downhill, steepest in this norm: along the sign of the gradient, or along the gradient itself."""
+        """One step downhill, steepest in this norm: along the sign of the gradient, or along the gradient itself.
+
+        Args:
+            delta: [N, C, H, W] perturbations inside; not changed.
+            gradient: the same shape.
+            step_size: in [0, 1] pixel units, as `epsilon`.
+        """
         way = gradient.sign() if self.norm == "linf" else gradient / _lengths(gradient).clamp(min=1e-12)
         return self.project(delta - step_size * way)
 
     def draw(self, like: Tensor, generator: torch.Generator) -> Tensor:
-        """A random start as in TAP: Gaussian of deviation epsilon, then projected."""
+        """A random start of a shape as in TAP, [N, C, H, W]: Gaussian of deviation epsilon, then projected."""
         noise = torch.randn(like.shape, generator=generator).to(like.device)
         return self.project(self.epsilon * noise)
 

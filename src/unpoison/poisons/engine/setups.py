@@ -45,7 +45,7 @@ class Setup:
         if last >= len(train_set):
             raise SettingsError(
                 f"the setup perturbs picture {last}, but {train_set.name} has {len(train_set)}; "
-                "give the whole training set, or leave setups out"
+                "give the whole training set, or omit setups"
             )
         if self.target_index >= len(target_set):
             raise SettingsError(
@@ -147,7 +147,8 @@ def draw_setup(
 def split_classes(labels: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the first pictures of every class, and all other rows, both ascending: the split of Bullseye Polytope.
 
-    There, the first 4,800 of each class train the bodies, and of the other 200 the victim transfers on the first 50.
+    Labels are [N]. There, the first 4,800 of each class train the bodies, and of the other 200 the victim transfers on
+    the first 50.
     """
     taken = np.zeros(len(labels), bool)
     for label in np.unique(labels):

@@ -59,7 +59,7 @@ class PublishedFormat:
 
 
 def check_bases(file: Path, rows: np.ndarray, clean: ImageSet) -> None:
-    """Refuse rows that the clean set does not have.
+    """Refuse rows, [n] whole numbers, that the clean set does not have.
 
     Raises:
         DataError: as said.
@@ -75,7 +75,7 @@ def check_bases(file: Path, rows: np.ndarray, clean: ImageSet) -> None:
 
 
 def first_of_each(rows: np.ndarray) -> np.ndarray:
-    """Positions of the first mention of every row, ascending.
+    """Positions of the first mention of every one of [n] rows, ascending.
 
     The benchmark's own setups 78 and 84 name a base picture twice, so that is no sign of a broken file there.
     """
@@ -101,7 +101,7 @@ def target_at(clean: ImageSet, row: int | None, intended: int) -> Target | None:
 
 
 def one_label(file: Path, labels: np.ndarray) -> int:
-    """The class that all poisons bear: what the target is to be taken for.
+    """The class that all poisons bear, by their [n] labels: what the target is to be taken for.
 
     Raises:
         DataError: they differ.

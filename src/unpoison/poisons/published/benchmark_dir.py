@@ -58,7 +58,7 @@ def read_benchmark_dir(
 
 
 def check_bound(file: Path, originals: np.ndarray, images: np.ndarray, bound: str) -> None:
-    """Refuse a poison that changes a value by more than is allowed.
+    """Refuse a poison, [n, H, W, 3] uint8 as its originals, that changes a value by more than is allowed.
 
     Raises:
         DataError: as said.

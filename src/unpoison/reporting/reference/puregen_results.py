@@ -1,11 +1,13 @@
-"""PureGen's `Results.csv` as trial records."""
+"""PureGen's `Results.csv` as trial records, and their table."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from unpoison.core.errors import DataError, SettingsError
@@ -215,3 +217,37 @@ def _measured(value: float, n: int) -> Metric:
     """A published share with the Wilson interval of the nearest count."""
     interval = share(round(value * n), n)
     return Metric(value=value, n=n, low=min(value, interval.low), high=max(value, interval.high))
+
+
+def results_table(records: Sequence[TrialRecord]) -> str:
+    """Accuracy and success in %, one line for each attack, classifier and defence.
+
+    Mean and standard deviation (with n - 1 below) are over the targets or target classes, as in the paper; success with
+    a trigger is that of the trigger as it is, times 1.
+    """
+    groups: dict[tuple[str, ...], list[TrialRecord]] = defaultdict(list)
+    for record in records:
+        settings = record.settings
+        mode, model = settings["train"]["mode"], settings["reference"]["model"]
+        groups[settings["dataset"], settings["attack"], mode, model, settings["defence"]].append(record)
+    lines = [
+        "| data set | attack | training | classifier | data key | trainings | accuracy | success | highest |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for names, group in groups.items():
+        accuracy = [record.metrics["accuracy"].value for record in group]
+        success = [
+            record.metrics[name].value
+            for record in group
+            for name in ("success_x1", "success")
+            if name in record.metrics
+        ]
+        highest = f"{100 * max(success):.2f}" if success and "success_x1" in group[0].metrics else "-"
+        shown = [*names, str(len(group)), _spread(accuracy), _spread(success) if success else "-", highest]
+        lines.append(f"| {' | '.join(' '.join(cell.replace('|', ' ').split()) for cell in shown)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: Sequence[float]) -> str:
+    deviation = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{100 * fmean(values):.2f}{deviation}"
