@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from unpoison.bench.own import OwnPurifier
 from unpoison.bench.suite import Defence, Model, Suite
 from unpoison.classify.methods import METHODS as CLASSIFIERS
 from unpoison.classify.settings import LoopSettings, scratch_settings, transfer_settings
 from unpoison.core.errors import SettingsError, UnpoisonError
-from unpoison.core.methods import check_method
+from unpoison.core.methods import check_method, lent
 from unpoison.core.settings import build_settings
 from unpoison.core.suggestions import suggest
 from unpoison.fitting.settings import EnergySettings, FitSettings, OptimiserSettings
@@ -83,6 +84,10 @@ def model_field(defence: Defence, field: str) -> str:
 
 
 def _check_purifier(defence: Defence) -> None:
+    for name in defence.purify.split("+"):
+        own = lent("purifier", name)
+        if isinstance(own, OwnPurifier) and not own.is_class and (defence.set or defence.models()):
+            raise SettingsError(f"'{name}' is given as an object, which has its settings; give the class to set fields")
     fitted = {model_field(defence, field): "fitted" for field in defence.models()}
     for name, link in purifier_settings(defence.purify, overrides={**defence.set, **fitted}).items():
         for field in WEIGHT_FIELDS:

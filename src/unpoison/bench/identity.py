@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from unpoison.bench.own import OWN
 from unpoison.core.records import trial_id
 
 # Transfers once had these settings, without a use for them: the ids of their trials are made from them, too.
@@ -27,6 +28,7 @@ class TrialSettings(BaseModel):
         fit: every setting of the fit of the purifier's model; empty if the suite fits none.
         fit_energy: the same of its energy model.
         train: architecture and every setting of the training; of a transfer also `mode`, and the settings of the body.
+            Where one of these was given as a Python object, `own methods` has its class and the hash of its code.
         seed: of poison, purification and training.
         case: field and value of the attack's case.
     """
@@ -48,6 +50,12 @@ class TrialSettings(BaseModel):
         """As records keep it and as it is hashed; the first version goes without its number."""
         fields = {name: getattr(self, name) for name in type(self).model_fields if name != "version"}
         return {name: value for name, value in fields.items() if value is not None}
+
+    def own(self) -> dict[str, str]:
+        """The classes of methods that were given as Python objects, by their names in the suite."""
+        body = self.train.get("body", {})
+        found = [stage.get(OWN, {}) for stage in (self.poison, self.purify, self.train, body)]
+        return {name: facts["class"] for methods in found for name, facts in methods.items()}
 
     def id(self, inputs: dict[str, str]) -> str:
         """The id of the trial.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from unpoison.bench.checking import check_classes, check_parts
+from unpoison.bench.own import lending
 from unpoison.bench.progress import SuiteProgress
 from unpoison.bench.suite import Suite, read_suite
 from unpoison.bench.trials import Cell, Trials
@@ -30,6 +32,9 @@ def run_suite(
     device: str = "auto",
     precision: PrecisionOrInt8 | None = None,
     targets: Collection[int] | None = None,
+    purifiers: Mapping[str, Any] | None = None,
+    attacks: Mapping[str, Any] | None = None,
+    classifiers: Mapping[str, Any] | None = None,
     on_step: OnStep | None = None,
 ) -> list[TrialRecord]:
     """Run all trials of a suite that have no record yet.
@@ -37,6 +42,10 @@ def run_suite(
     Records are written to `<out>/<suite>/<id>.json` as each trial ends, beside a copy of the suite; intermediate sets
     and models lie in `<out>/<suite>/cache` and are made again if it is deleted. A stopped suite goes on when it is run
     again. Several processes that run the same suite into the same folder share its trials.
+
+    The record of a trial with methods of your own names their classes and settings, and says that it cannot be made
+    again from the record alone. A trial is run again when these, or the code of the class, have changed; what an
+    object holds besides is not seen, so put into its settings whatever its results depend on.
 
     Args:
         suite: the grid, or its TOML file.
@@ -46,6 +55,11 @@ def run_suite(
         precision: of every network, whatever the suite's profiles say. If left out, theirs; and what `auto` stands for
             is what it stood for in the records that are there, else the faster one of the device.
         targets: of attacks with several cases, run only those with these numbers, counted from 0; all if left out.
+        purifiers: name in the suite -> a purifier of your own: an object with `purify(images, *, noise)`, or its class,
+            which is then called with `(settings, device=)` and has its settings model as `Settings`.
+        attacks: name -> an attack of your own: an object or class with `craft(image_set, settings, *, generator,
+            resources)` and `Settings`; with `chooses = True` it picks its victims itself.
+        classifiers: name -> a builder of your own, `(classes, width) -> nn.Module`.
         on_step: called as the work goes on, with the share that is done of all trials and what is being made.
 
     Returns:
@@ -55,25 +69,30 @@ def run_suite(
         SettingsError: the suite is bad, or none of its attacks has a case with one of the numbers.
     """
     suite = suite if isinstance(suite, Suite) else read_suite(Path(suite))
-    suite.check()
-    check_parts(suite)
-    cells = list_cells(suite, targets)
-    folder = Path(out) / suite.name
-    write_text(folder / "suite.toml", suite.text())
-    sets = {name: suite.read_set(name, root) for name in suite.sets}
-    check_classes(suite, sets["train"].class_names)
-    known = Records(folder)
-    begun = known.all()
-    progress = SuiteProgress(on_step, len(cells))
-    workshop = Workshop(
-        folder / "cache",
-        device=device,
-        bar=progress.bar,
-        precision=precision,
-        begun=begun_precision(begun),
-        int8=all(record.precision for record in begun),
-    )
-    trials = Trials(suite, sets, known, workshop)
+    with lending(purifiers=purifiers or {}, attacks=attacks or {}, classifiers=classifiers or {}):
+        suite.check()
+        check_parts(suite)
+        cells = list_cells(suite, targets)
+        folder = Path(out) / suite.name
+        write_text(folder / "suite.toml", suite.text())
+        sets = {name: suite.read_set(name, root) for name in suite.sets}
+        check_classes(suite, sets["train"].class_names)
+        known = Records(folder)
+        begun = known.all()
+        progress = SuiteProgress(on_step, len(cells))
+        workshop = Workshop(
+            folder / "cache",
+            device=device,
+            bar=progress.bar,
+            precision=precision,
+            begun=begun_precision(begun),
+            int8=all(record.precision for record in begun),
+        )
+        return _run_cells(cells, Trials(suite, sets, known, workshop), progress)
+
+
+def _run_cells(cells: Sequence[Cell], trials: Trials, progress: SuiteProgress) -> list[TrialRecord]:
+    """The records of all cells; those that other processes are at come later, or from them."""
     records: dict[Cell, TrialRecord] = {}
     in_vain = 0
     while len(records) < len(cells):

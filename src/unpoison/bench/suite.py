@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    PrivateAttr,
+    ValidationError,
+)
 
 from unpoison.core.documents import format_toml, parse_toml, read_text
 from unpoison.core.errors import SettingsError
@@ -159,6 +169,17 @@ class ClassifierFit(_Section):
     seed: Seed = 0
 
 
+def _given(value: Any) -> Any:
+    """A path as text; anything else that holds pictures as a set."""
+    if isinstance(value, PathLike):
+        return fspath(value)
+    return value if isinstance(value, (str, dict, Source)) else read(value)
+
+
+# A set that was given in Python, as an object; in the suite's file stands its name.
+Given = Annotated[InstanceOf[ImageSet], PlainSerializer(lambda found: f"given in Python: {found.name}")]
+
+
 class Suite(_Section):
     """A grid of trials.
 
@@ -167,7 +188,8 @@ class Suite(_Section):
         title: what it shows, in a sentence.
         seeds: every cell is run once for each.
         sets: `train`, `test` and whatever the models are fitted on: name -> source as `read` takes it, or a table of
-            source and size; paths are relative to the root given when the suite is run.
+            source and size; paths are relative to the root given when the suite is run. In Python also an ImageSet, or
+            any object that `read` takes.
         models: networks to fit.
         classifiers: classifiers to train beforehand.
         attacks: rows of the grid; one of them without an attack is the clean control.
@@ -178,7 +200,7 @@ class Suite(_Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)
     title: str = ""
     seeds: list[Seed] = Field(default=[0], min_length=1, max_length=1000)
-    sets: dict[str, str | Source]
+    sets: dict[str, Annotated[str | Source | Given, BeforeValidator(_given)]]
     models: dict[str, Model] = {}
     classifiers: dict[str, ClassifierFit] = {}
     attacks: dict[str, Attack]
@@ -226,6 +248,8 @@ class Suite(_Section):
     def read_set(self, name: str, root: Path | None) -> ImageSet:
         """Read one of its sets."""
         given = self.sets[name]
+        if isinstance(given, ImageSet):
+            return given
         source = given if isinstance(given, str) else given.source
         path = source.split("#")[0].split("[")[0]
         found = read(str(root / source) if root and (root / path).exists() else source)

@@ -9,6 +9,7 @@ from typing import Any
 
 from unpoison.bench.checking import training_settings
 from unpoison.bench.identity import OF_BODY, TrialSettings
+from unpoison.bench.own import own_facts
 from unpoison.bench.suite import Suite
 from unpoison.bench.workshop import Made, Workshop
 from unpoison.classify.classifier import Classifier
@@ -142,7 +143,12 @@ class Trials:
             purify=materials.purified.settings,
             fit=fits.get("model", {}),
             fit_energy=fits.get("energy"),
-            train={"model": training.model, **self._training(cell).model_dump(mode="json"), **mode},
+            train={
+                "model": training.model,
+                **self._training(cell).model_dump(mode="json"),
+                **mode,
+                **({} if mode else own_facts("classifier", [training.model])),
+            },
             seed=cell.seed,
             case=self.suite.attacks[cell.attack].each_case()[cell.case] or None,
         )
@@ -178,10 +184,12 @@ class Trials:
             "purify": materials.purified.seconds,
             "train": trained.seconds,
         }
+        settings = self._settings(cell)
+        own = settings.own()
         return TrialRecord(
             id=self.identify(cell),
             suite=self.suite.name,
-            settings=self._settings(cell).as_json(),
+            settings=settings.as_json(),
             inputs=materials.digests(),
             metrics={"accuracy": scored.accuracy, **success},
             details={
@@ -189,6 +197,7 @@ class Trials:
                 "per_class": {name: metric.value for name, metric in scored.per_class.items()},
                 "train_images": len(materials.purified.value),
                 **({"poison": facts} if facts else {}),
+                **({"own": own, "remakeable_from_record": False} if own else {}),
             },
             versions=versions(),
             device=describe_device(choose_device(self.workshop.device)),

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.suggestions import suggest
+
+_LENT: ContextVar[Mapping[str, Mapping[str, Any]] | None] = ContextVar("lent", default=None)
+
+
+@contextmanager
+def lend(methods: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+    """Let `load_method` find methods that exist as Python objects only, as long as the context lasts.
+
+    Args:
+        methods: kind -> name -> what `load_method` gives for it.
+    """
+    token = _LENT.set(methods)
+    try:
+        yield
+    finally:
+        _LENT.reset(token)
+
+
+def lent(kind: str, name: str) -> Any:
+    """What was lent under a name; None if nothing was."""
+    return (_LENT.get() or {}).get(kind, {}).get(name)
 
 
 def load_method(table: Mapping[str, str], name: str, *, kind: str) -> Any:
@@ -21,6 +44,8 @@ def load_method(table: Mapping[str, str], name: str, *, kind: str) -> Any:
     Raises:
         SettingsError: there is no such method.
     """
+    if (found := lent(kind, name)) is not None:
+        return found
     check_method(table, name, kind=kind)
     module, attribute = table[name].split(":")
     return getattr(importlib.import_module(module), attribute)
@@ -32,5 +57,5 @@ def check_method(table: Mapping[str, str], name: str, *, kind: str) -> None:
     Raises:
         SettingsError: there is none; names the nearest.
     """
-    if name not in table:
+    if name not in table and lent(kind, name) is None:
         raise SettingsError(f"there is no {kind} '{name}'{suggest(name, sorted(table))}")

@@ -218,9 +218,10 @@ def purifier_settings(
     fields = {
         key: value for profile in profiles for key, value in read_profile(profile, _ROOM, section=names[0]).items()
     }
-    return {
-        name: build_settings(
-            load_method(SETTINGS, name, kind="purifier"), overrides={**fields, **per_link[name]}, of=name
-        )
-        for name in names
-    }
+    return {name: build_settings(_model(name), overrides={**fields, **per_link[name]}, of=name) for name in names}
+
+
+def _model(name: str) -> type[Settings]:
+    found = load_method(SETTINGS, name, kind="purifier")
+    model: type[Settings] = getattr(found, "Settings", found)  # a purifier from elsewhere has them with it
+    return model

@@ -1,0 +1,188 @@
+"""A researcher's own methods: Python objects under names that a suite uses, for as long as it runs."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from pydantic import create_model
+from torch import Tensor
+
+from unpoison.classify.methods import METHODS as CLASSIFIERS
+from unpoison.core.errors import RunError, SettingsError
+from unpoison.core.images import ImageSet
+from unpoison.core.methods import lend, lent
+from unpoison.core.noise import Noise
+from unpoison.core.settings import Settings
+from unpoison.poisons.methods import METHODS as ATTACKS
+from unpoison.poisons.protocol import PoisonedSet
+from unpoison.purifiers.methods import METHODS as PURIFIERS
+
+OWN = "own methods"  # the key under which settings tell of them; no method has a name with a space
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_KEYS = {"attack", "method", "seed", "microbatch", "weights", "surrogates", "fraction", "classes"}  # beside the names
+
+
+@contextmanager
+def lending(
+    *, purifiers: Mapping[str, Any], attacks: Mapping[str, Any], classifiers: Mapping[str, Any]
+) -> Iterator[None]:
+    """Let suites name these methods; see `run_suite`.
+
+    Raises:
+        SettingsError: a name is taken, or an object is no such method.
+    """
+    for kind, own, table in (
+        ("purifier", purifiers, PURIFIERS),
+        ("attack", attacks, ATTACKS),
+        ("classifier", classifiers, CLASSIFIERS),
+    ):
+        for name in own:
+            if not _NAME.fullmatch(name):
+                raise SettingsError(f"'{name}' is no name for a {kind}: take letters, digits, - and _")
+            if name in table or name in _KEYS:
+                raise SettingsError(f"the name '{name}' is unpoison's own; give your {kind} another one")
+    with lend(
+        {
+            "purifier": {name: OwnPurifier(name, given) for name, given in purifiers.items()},
+            "attack": {name: OwnAttack(name, given) for name, given in attacks.items()},
+            "classifier": {name: OwnClassifier(name, given) for name, given in classifiers.items()},
+        }
+    ):
+        yield
+
+
+class Own:
+    """A method that was given as an object or class.
+
+    Args:
+        name: in the suite.
+        given: the object.
+        needs: what it must be able to do.
+    """
+
+    def __init__(self, name: str, given: Any, *, needs: str):
+        self.name, self.given, self.is_class = name, given, inspect.isclass(given)
+        if not callable(getattr(given, needs, None)):
+            raise SettingsError(f"'{name}' is given as {_called(given)}, which has no {needs}()")
+
+    def facts(self) -> dict[str, Any]:
+        """What tells it from another of its name: the class, a hash of its code if that can be read, its weights."""
+        code = self.given if self.is_class or inspect.isroutine(self.given) else type(self.given)
+        try:
+            source = hashlib.sha256(inspect.getsource(code).encode()).hexdigest()[:16]
+        except (OSError, TypeError):
+            source = ""
+        weights = dict(getattr(self.given, "weights", None) or {})
+        return {"class": _called(self.given), "source": source, **({"weights": weights} if weights else {})}
+
+
+class OwnPurifier(Own):
+    """Makes a researcher's purifier from its settings, as a class of unpoison's would.
+
+    Args:
+        name: in the suite.
+        given: a class, called with `(settings, device=)`; or an object, whose settings are its own.
+    """
+
+    def __init__(self, name: str, given: Any):
+        super().__init__(name, given, needs="purify")
+        self.Settings = _settings_of(given)
+
+    def __call__(self, settings: Settings, *, device: torch.device) -> _Complete:
+        made = self.given(settings, device=device) if self.is_class else self.given
+        return _Complete(self.name, made, settings)
+
+
+class _Complete:
+    """A purifier with what it may have left out: it is then taken to need whole pictures, and no weights."""
+
+    strength_255: float | None = None
+    halo: int | None = None
+    weights: Mapping[str, str] = {}
+
+    def __init__(self, name: str, purifier: Any, settings: Settings):
+        self.settings, self._name, self._purifier = settings, name, purifier
+        self._takes_on_step = "on_step" in inspect.signature(purifier.purify).parameters
+        for attribute in ("strength_255", "halo", "weights"):
+            if hasattr(purifier, attribute):
+                setattr(self, attribute, getattr(purifier, attribute))
+
+    def purify(self, images: Tensor, *, noise: Noise, on_step: Any = None) -> Tensor:
+        about = {"on_step": on_step} if self._takes_on_step else {}
+        purified = self._purifier.purify(images, noise=noise, **about)
+        if not isinstance(purified, Tensor) or purified.shape != images.shape:
+            found = list(purified.shape) if isinstance(purified, Tensor) else type(purified).__name__
+            raise RunError(f"purifier '{self._name}' made {found} of images {list(images.shape)}; keep their shape")
+        return purified
+
+
+class OwnAttack(Own):
+    """Gives a researcher's attack, as a class of unpoison's would be made.
+
+    Args:
+        name: in the suite.
+        given: a class, called without arguments; or an object.
+    """
+
+    def __init__(self, name: str, given: Any):
+        super().__init__(name, given, needs="craft")
+        self.Settings = _settings_of(given)
+        self.chooses = bool(getattr(given, "chooses", False))
+
+    def __call__(self) -> OwnAttack:
+        return self
+
+    def craft(self, image_set: ImageSet, settings: Settings, **given: Any) -> PoisonedSet:
+        attack = self.given() if self.is_class else self.given
+        crafted: PoisonedSet = attack.craft(image_set, settings, **given)
+        return crafted
+
+
+class OwnClassifier(Own):
+    """A researcher's builder `(classes, width) -> nn.Module`.
+
+    Args:
+        name: in the suite.
+        given: the builder.
+    """
+
+    def __init__(self, name: str, given: Any):
+        super().__init__(name, given, needs="__call__")
+
+    def __call__(self, classes: int, width: int) -> torch.nn.Module:
+        built: torch.nn.Module = self.given(classes, width)
+        return built
+
+
+def own_facts(kind: str, names: Iterable[str]) -> dict[str, Any]:
+    """What settings say of the researcher's own methods among some; empty if there are none.
+
+    Args:
+        kind: `purifier`, `attack` or `classifier`.
+        names: of methods.
+    """
+    found = {name: own.facts() for name in names if isinstance(own := lent(kind, name), Own)}
+    return {OWN: found} if found else {}
+
+
+def _settings_of(given: Any) -> type[Settings]:
+    """The settings model of a method; that of an object has the object's values as defaults."""
+    model = getattr(given, "Settings", Settings)
+    made = getattr(given, "settings", None)
+    if inspect.isclass(given) or not isinstance(made, Settings):
+        return model
+    fields: dict[str, Any] = {
+        name: (field.annotation, getattr(made, name)) for name, field in type(made).model_fields.items()
+    }
+    return create_model(type(made).__name__, __base__=type(made), **fields)
+
+
+def _called(given: Any) -> str:
+    named = given if hasattr(given, "__qualname__") else type(given)
+    return f"{named.__module__}.{named.__qualname__}"

@@ -1,0 +1,159 @@
+"""A researcher's own methods and sets in a suite, as Python objects."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from torch import nn
+
+from unpoison.bench import Attack, Defence, Suite, Training, read_suite, run_suite
+from unpoison.core.errors import RunError, SettingsError
+from unpoison.core.settings import Settings
+from unpoison.poisons.protocol import PoisonedSet
+from unpoison.reporting.grid import read_grid
+
+TRAIN = {"epochs": 1, "width": 4, "batch_size": 8}
+
+
+class Darken:
+    """A class of a purifier, made from its settings as those of unpoison are."""
+
+    class Settings(Settings):
+        share: float = 0.5
+
+    def __init__(self, settings, *, device):
+        self.settings = settings
+
+    def purify(self, images, *, noise):
+        return self.settings.share * images
+
+
+class Blur:
+    """A purifier as people have it: an object, with a network in it and no settings."""
+
+    def __init__(self, size):
+        self.net = nn.AvgPool2d(size, stride=1, padding=size // 2)
+
+    def purify(self, images, *, noise, on_step=None):
+        return self.net(images)
+
+
+class Invert:
+    class Settings(Settings):
+        rows: int = 4
+
+    def craft(self, image_set, settings, *, generator, resources):
+        images = image_set.array().copy()
+        images[:, : settings.rows] = 255 - images[:, : settings.rows]
+        return PoisonedSet(images, image_set.ids, "availability")
+
+
+def tiny(classes, width):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, classes))
+
+
+def suite(make_set, **changed):
+    about = {
+        "name": "mine",
+        "sets": {"train": make_set(24), "test": make_set(24, seed=1)},
+        "attacks": {"none": Attack(), "invert": Attack(attack="invert", set={"rows": 2})},
+        "defences": {
+            "none": Defence(),
+            "darken": Defence(purify="darken", set={"share": 0.25}),
+            "blur": Defence(purify="blur+jpeg"),
+        },
+        "train": Training(model="tiny", set=TRAIN),
+    }
+    return Suite(**{**about, **changed})
+
+
+OWN = {"purifiers": {"darken": Darken, "blur": Blur(3)}, "attacks": {"invert": Invert()}, "classifiers": {"tiny": tiny}}
+
+
+def test_a_grid_without_a_file(make_set, tmp_path):
+    records = run_suite(suite(make_set), tmp_path, **OWN)
+    cells = {(record.settings["attack"], record.settings["defence"]): record for record in records}
+    assert len(cells) == 6
+    darkened = cells["invert", "darken"]
+    assert darkened.settings["poison"]["rows"] == 2
+    assert darkened.settings["purify"]["darken"] == {"share": 0.25}
+    assert darkened.settings["purify"]["own methods"]["darken"]["class"] == f"{__name__}.Darken"
+    assert darkened.details["own"] == {
+        "darken": f"{__name__}.Darken",
+        "invert": f"{__name__}.Invert",
+        "tiny": f"{__name__}.tiny",
+    }
+    assert darkened.details["remakeable_from_record"] is False
+    assert darkened.inputs["purified"] != cells["invert", "none"].inputs["purified"]
+    assert cells["none", "blur"].inputs["purified"] != cells["none", "none"].inputs["purified"]
+    again = run_suite(suite(make_set), tmp_path, **OWN)
+    assert again == records, "their records are found"
+    grid = read_grid(tmp_path / "mine")
+    assert set(grid.cells) == set(cells)
+
+
+def test_methods_of_ones_own_in_a_file_beside_those_of_unpoison(make_set, tmp_path):
+    (tmp_path / "suite.toml").write_text(suite(make_set, sets={"train": "a.npz", "test": "a.npz"}).text())
+    read = read_suite(tmp_path / "suite.toml")
+    assert read.defences["blur"].purify == "blur+jpeg"
+    with pytest.raises(SettingsError, match="there is no attack 'invert'"):
+        run_suite(tmp_path / "suite.toml", tmp_path)
+
+
+def test_another_class_or_other_code_under_a_name_is_another_trial(make_set, tmp_path, monkeypatch):
+    grid = suite(make_set, attacks={"none": Attack()}, train=Training(set=TRAIN))
+    first = run_suite(grid, tmp_path, purifiers=OWN["purifiers"])
+    lighter = type("Lighter", (Darken,), {})
+    second = run_suite(grid, tmp_path, purifiers={**OWN["purifiers"], "darken": lighter})
+    changed = [one.settings["defence"] for one, other in zip(first, second, strict=True) if one.id != other.id]
+    assert changed == ["darken"]
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"purifiers": {"darken": object()}}, "'darken' is given as builtins.object, which has no purify()"),
+        ({"purifiers": {"jpeg": Darken}}, "the name 'jpeg' is unpoison's own; give your purifier another one"),
+        ({"purifiers": {"a+b": Darken}}, "'a+b' is no name for a purifier"),
+        ({"attacks": {"invert": Darken}}, "which has no craft()"),
+        (
+            {"purifiers": {**OWN["purifiers"], "darken": Blur(3)}},
+            "'darken' is given as an object, which has its settings",
+        ),
+    ],
+)
+def test_what_is_no_method_is_refused(make_set, tmp_path, own, message):
+    with pytest.raises(SettingsError) as caught:
+        run_suite(suite(make_set), tmp_path, **{**OWN, **own})
+    assert message in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_purifier_that_changes_the_shape_is_named(make_set, tmp_path):
+    with pytest.raises(RunError, match=r"purifier 'blur' made \[\d+, 3, 17, 17\] of images \[\d+, 3, 16, 16\]"):
+        run_suite(suite(make_set), tmp_path, **{**OWN, "purifiers": {"darken": Darken, "blur": Blur(2)}})
+
+
+def test_the_settings_of_an_object_are_recorded(make_set, tmp_path):
+    mine = Darken(Darken.Settings(share=0.75), device="cpu")
+    grid = suite(
+        make_set,
+        attacks={"none": Attack()},
+        defences={"none": Defence(), "darken": Defence(purify="darken")},
+        train=Training(set=TRAIN),
+    )
+    records = run_suite(grid, tmp_path, purifiers={"darken": mine})
+    assert records[1].settings["purify"]["darken"] == {"share": 0.75}
+
+
+def test_nothing_stays_behind(make_set, tmp_path):
+    run_suite(suite(make_set, attacks={"none": Attack()}), tmp_path, **OWN)
+    with pytest.raises(SettingsError, match="no purifier 'darken'"):
+        run_suite(suite(make_set, name="other"), tmp_path, attacks=OWN["attacks"], classifiers=OWN["classifiers"])
+
+
+def test_names_need_no_torch():
+    code = "import sys, unpoison.bench, unpoison.bench.shipped; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
