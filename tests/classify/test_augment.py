@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
-from unpoison.classify.augment import crop_and_flip
+from unpoison.classify.augment import crop_and_flip, cut_out
 
 
 def images_of(count: int, dtype: torch.dtype = torch.uint8) -> torch.Tensor:
@@ -61,3 +62,35 @@ def test_the_generator_decides(device):
     )
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
+
+
+def test_the_reflected_frame_is_numpys():
+    images = torch.randint(256, (300, 3, 6, 5), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    cropped = crop_and_flip(
+        images, padding=3, flip=False, generator=torch.Generator().manual_seed(1), reflect=True
+    ).numpy()
+    places = set()
+    for image, crop in zip(images.numpy(), cropped, strict=True):
+        framed = np.pad(image, ((0, 0), (3, 3), (3, 3)), mode="reflect")
+        found = [
+            (top, left)
+            for top in range(7)
+            for left in range(7)
+            if np.array_equal(framed[:, top : top + 6, left : left + 5], crop)
+        ]
+        assert found
+        places.add(found[0])
+    assert len(places) == 49
+
+
+def test_cutout_covers_one_square_of_the_mean_colour():
+    images = torch.rand(200, 3, 8, 10, generator=torch.Generator().manual_seed(0))
+    fill = torch.tensor([2.0, 3.0, 4.0]).reshape(1, 3, 1, 1)
+    cut = cut_out(images, side=3, fill=fill, generator=torch.Generator().manual_seed(1))
+    covered = cut[:, 0] == 2
+    assert torch.equal(covered.sum(dim=(1, 2)), torch.full((200,), 9))
+    assert torch.equal(cut, torch.where(covered[:, None], fill, images))
+    corners = {tuple(mask.nonzero()[0].tolist()) for mask in covered}
+    assert {top for top, _ in corners} == set(range(6))
+    assert {left for _, left in corners} == set(range(8))
+    assert all(mask.nonzero()[8].sub(mask.nonzero()[0]).tolist() == [2, 2] for mask in covered)

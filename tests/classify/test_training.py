@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from unpoison.classify.classifier import compute_logits, predict
-from unpoison.classify.optimisers import rate_factor
 from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import train
 from unpoison.core.errors import RunError, SettingsError
@@ -106,15 +105,6 @@ def test_normalisation_is_the_sets_own():
     net = train(train_set, test_set=toy_set(30), settings=plain, device="cpu").net
     assert net.mean.flatten().tolist() == [0, 0, 0]
     assert net.std.flatten().tolist() == [1, 1, 1]
-
-
-def test_one_cycle_rises_then_falls_to_nothing():
-    factors = [rate_factor(TrainSettings(schedule="one-cycle"), step, 100) for step in range(101)]
-    assert factors[0] == pytest.approx(0.2)
-    assert max(factors) == factors[20] == pytest.approx(1)
-    assert factors[60] == pytest.approx(0.5)
-    assert factors[100] == 0
-    assert {rate_factor(TrainSettings(schedule="constant"), step, 100) for step in range(100)} == {1.0}
 
 
 def test_predictions_do_not_depend_on_the_batch_and_keep_the_mode():

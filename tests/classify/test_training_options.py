@@ -7,11 +7,8 @@ import pytest
 import torch
 
 from unpoison.classify.architectures.whitening import whitening_filters
-from unpoison.classify.augment import crop_and_flip, cut_out
-from unpoison.classify.classifier import build_net
-from unpoison.classify.optimisers import Lookahead, build_optimiser, rate_factor
 from unpoison.classify.settings import TrainSettings, scratch_settings
-from unpoison.classify.training import learning_parameters, train
+from unpoison.classify.training import train
 from unpoison.core.errors import SettingsError
 from unpoison.core.pixels import to_float
 
@@ -92,78 +89,6 @@ def test_each_image_is_mirrored_in_every_second_epoch():
     assert 0.3 < np.mean(mirrored[0]) < 0.7
     assert mirrored[1] == mirrored[3] == [not flag for flag in mirrored[0]]
     assert mirrored[2] == mirrored[0]
-
-
-def test_the_last_step_ends_on_the_slow_weights(monkeypatch):
-    kept = []
-    update = Lookahead.update
-
-    def watched(self, *, keep):
-        kept.append(keep)
-        update(self, keep=keep)
-
-    monkeypatch.setattr(Lookahead, "update", watched)
-    run(TrainSettings(**SMALL, lookahead=2))  # six steps
-    assert kept == pytest.approx([0.95**2 * (2 / 6) ** 3, 0.95**2 * (4 / 6) ** 3, 1.0])
-
-
-def test_biases_of_normalisation_learn_faster_and_decay_as_the_others():
-    """One step of SGD from known gradients: the rate is scaled, rate times decay is not."""
-    net = build_net("airbench94", classes=3, width=4, seed=0)
-    settings = TrainSettings(learning_rate=0.1, momentum=0.0, nesterov=False, weight_decay=0.5, bias_scaler=10)
-    with torch.no_grad():
-        net.group1.norm1.bias.fill_(1.0)
-        net.linear.weight.fill_(1.0)
-    for parameter in net.parameters():
-        parameter.grad = torch.ones_like(parameter)
-    build_optimiser(learning_parameters(net, settings), settings).step()
-    assert net.group1.norm1.bias[0].item() == pytest.approx(1 - 0.1 * 10 - 0.1 * 0.5)
-    assert net.linear.weight[0, 0].item() == pytest.approx(1 - 0.1 - 0.1 * 0.5)
-
-
-def test_rates_move_as_published():
-    triangle = [rate_factor(TrainSettings(schedule="triangle"), step, 100) for step in range(101)]
-    assert [triangle[step] for step in (0, 23, 100)] == pytest.approx([0.2, 1, 0.07])
-    assert max(triangle) == triangle[23]
-    assert triangle[50] - triangle[51] == pytest.approx(0.93 / 77)
-    cosine = [rate_factor(TrainSettings(schedule="cosine"), step, 100) for step in (0, 25, 50, 100)]
-    assert cosine == pytest.approx([1, 0.5 + 0.125**0.5, 0.5, 0], abs=1e-9)
-    eighty = scratch_settings(profiles=["puregen", "puregen-80-epoch"])
-    factors = [rate_factor(eighty, step, 800) for step in (0, 299, 300, 499, 500, 699, 700)]
-    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01, 1e-3])
-    assert rate_factor(TrainSettings(schedule="one-cycle"), 60, 100) == pytest.approx(0.5)
-
-
-def test_the_reflected_frame_is_numpys():
-    images = torch.randint(256, (300, 3, 6, 5), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    cropped = crop_and_flip(
-        images, padding=3, flip=False, generator=torch.Generator().manual_seed(1), reflect=True
-    ).numpy()
-    places = set()
-    for image, crop in zip(images.numpy(), cropped, strict=True):
-        framed = np.pad(image, ((0, 0), (3, 3), (3, 3)), mode="reflect")
-        found = [
-            (top, left)
-            for top in range(7)
-            for left in range(7)
-            if np.array_equal(framed[:, top : top + 6, left : left + 5], crop)
-        ]
-        assert found
-        places.add(found[0])
-    assert len(places) == 49
-
-
-def test_cutout_covers_one_square_of_the_mean_colour():
-    images = torch.rand(200, 3, 8, 10, generator=torch.Generator().manual_seed(0))
-    fill = torch.tensor([2.0, 3.0, 4.0]).reshape(1, 3, 1, 1)
-    cut = cut_out(images, side=3, fill=fill, generator=torch.Generator().manual_seed(1))
-    covered = cut[:, 0] == 2
-    assert torch.equal(covered.sum(dim=(1, 2)), torch.full((200,), 9))
-    assert torch.equal(cut, torch.where(covered[:, None], fill, images))
-    corners = {tuple(mask.nonzero()[0].tolist()) for mask in covered}
-    assert {top for top, _ in corners} == set(range(6))
-    assert {left for _, left in corners} == set(range(8))
-    assert all(mask.nonzero()[8].sub(mask.nonzero()[0]).tolist() == [2, 2] for mask in covered)
 
 
 @pytest.mark.parametrize(
