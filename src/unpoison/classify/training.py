@@ -90,8 +90,16 @@ def train(
         if on_epoch:
             on_epoch(epoch, trained)
 
+    lesson = Lesson(
+        net,
+        learner=net,
+        parameters=learning_parameters(net, settings),
+        inputs=augmentation.begin(pictures),
+        labels=labels,
+        view=view,
+    )
     return fit(
-        Lesson(net, net, learning_parameters(net, settings), augmentation.begin(pictures), labels, view),
+        lesson,
         test_set=test_set,
         settings=settings,
         seed=seed,
