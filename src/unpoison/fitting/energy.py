@@ -97,9 +97,9 @@ def fit_energy(
     check_output(out)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise SettingsError("an energy model is fitted on one device; start it without torchrun")
-    place = choose_device(device)
-    settings = settle_precision(settings, out, image_set, seed, place)
-    run = EnergyRun(image_set, settings=settings, seed=seed, device=place)
+    chosen = choose_device(device)
+    settings = settle_precision(settings, out, image_set, seed, chosen)
+    run = EnergyRun(image_set, settings=settings, seed=seed, device=chosen)
     identity = identify(image_set, settings, seed)
     with torch.backends.cudnn.flags(enabled=True, deterministic=True):  # else a GPU adds gradients in any order
         seconds, updates = _train(run, out, fingerprint(identity), on_step)

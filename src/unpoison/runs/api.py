@@ -80,10 +80,10 @@ def purify(
     if out is not None:
         return _purify_into(x, Path(out), run, device, model, on_step)
 
-    def apply(lies_on: torch.device | None = None) -> Application:
+    def apply(data_device: torch.device | None = None) -> Application:
         chosen = choose_device(device)
         own = None if _is_path(model) else own_denoiser(model)
-        where = own_device(model, device) if own else lies_on
+        where = own_device(model, device) if own else data_device
         place = where if where is not None and device == "auto" else chosen
         return Application(run, device=place, denoiser=own, on_step=on_step)
 

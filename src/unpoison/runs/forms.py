@@ -19,16 +19,16 @@ Apply = Callable[..., Application]
 
 
 def purify_tensor(x: Tensor, apply: Apply) -> Tensor:
-    lies_on = None if x.device.type == "cpu" else x.device
+    data_device = None if x.device.type == "cpu" else x.device
     batch = x.detach()[None] if x.ndim == 3 else x.detach()
     _check_shape(x, batch.ndim == 4 and batch.shape[1] == 3, "tensor [N, 3, H, W] or [3, H, W]")
     if x.dtype == torch.uint8:
         images = batch.permute(0, 2, 3, 1).cpu().numpy()
         purified = (
-            torch.from_numpy(_purify_levels(images, apply(lies_on))).permute(0, 3, 1, 2).contiguous().to(x.device)
+            torch.from_numpy(_purify_levels(images, apply(data_device))).permute(0, 3, 1, 2).contiguous().to(x.device)
         )
     else:
-        purified = _purify_floats(batch, apply, lies_on)
+        purified = _purify_floats(batch, apply, data_device)
     return purified.reshape(x.shape)
 
 
@@ -45,7 +45,7 @@ def purify_array(x: np.ndarray, apply: Apply) -> np.ndarray:
 
 
 def _purify_floats(
-    batch: Tensor, apply: Apply, lies_on: torch.device | None, ids: Sequence[str] | None = None
+    batch: Tensor, apply: Apply, data_device: torch.device | None, ids: Sequence[str] | None = None
 ) -> Tensor:
     """[N, 3, H, W] of any float type, checked and purified, in that type."""
     if not batch.is_floating_point():
@@ -56,7 +56,7 @@ def _purify_floats(
             f"the pictures hold values from {low:.4g} to {high:.4g}; they must lie in [0, 1]: "
             "divide 8-bit levels by 255, and do not normalise"
         )
-    return apply(lies_on).purify_floats(batch.float().contiguous(), ids=ids).to(batch.dtype)
+    return apply(data_device).purify_floats(batch.float().contiguous(), ids=ids).to(batch.dtype)
 
 
 def _purify_levels(images: np.ndarray, application: Application) -> np.ndarray:
