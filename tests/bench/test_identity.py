@@ -62,7 +62,7 @@ def test_records_have_the_ids_that_the_suites_ask_for(name, tmp_path, monkeypatc
             sets = defaultdict(lambda: SimpleNamespace(content_hash=""))
             sets["train"] = SimpleNamespace(content_hash="" if poison else record.inputs["poisoned"])
             sets["test"] = SimpleNamespace(content_hash=record.inputs["test"])
-            if Trials(suite, sets, Records(tmp_path), shop).identify(cell) == record.id:
+            if Trials(suite, sets, Records(tmp_path), shop).prepare(cell).id == record.id:
                 found.add(record.id)
     assert len(found) == len(records) - BEFORE_PRECISION.get(name, 0)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from unpoison.bench.checking import training_settings
-from unpoison.bench.identity import OF_BODY, TrialSettings
+from unpoison.bench.identity import TrialSettings
 from unpoison.bench.own import own_facts
 from unpoison.bench.suite import Suite
 from unpoison.bench.workshop import Made, Workshop
 from unpoison.classify.classifier import Classifier
 from unpoison.classify.loop import TrainedClassifier
 from unpoison.classify.saving import WEIGHTS, load_classifier, save_classifier
-from unpoison.classify.settings import LoopSettings
+from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import train
 from unpoison.classify.transfer import transfer
 from unpoison.core.device import choose_device, describe_device, versions
@@ -46,24 +46,33 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class _Materials:
-    """What a trial is made from."""
+class _Prepared:
+    """A cell before its training: what was made for it, and what is asked.
 
+    Args:
+        cell: which.
+        settings: all that was asked for.
+        inputs: hashes of all that it is made from and tested on.
+        training: how it is trained.
+        poisoned: the set as the attacker left it.
+        purified: what the defence made of that.
+        models: of the purifier, by its fields.
+        body: that is transferred, if one is.
+    """
+
+    cell: Cell
+    settings: TrialSettings
+    inputs: dict[str, str]
+    training: TrainSettings
     poisoned: Made[ImageSet]
     purified: Made[ImageSet]
     models: dict[str, Made[Path]]
     body: Made[Classifier] | None
-    test: str  # content hash
 
-    def digests(self) -> dict[str, str]:
-        """Hashes of all of it, for the record."""
-        return {
-            "poisoned": self.poisoned.digest,
-            "purified": self.purified.digest,
-            **{field: made.digest for field, made in self.models.items()},
-            **({"body": self.body.digest} if self.body else {}),
-            "test": self.test,
-        }
+    @property
+    def id(self) -> str:
+        """The id that its record has or will have."""
+        return self.settings.id(self.inputs)
 
 
 class Trials:
@@ -78,7 +87,7 @@ class Trials:
 
     def __init__(self, suite: Suite, sets: Mapping[str, ImageSet], records: Records, workshop: Workshop):
         self.suite, self.sets, self.records, self.workshop = suite, sets, records, workshop
-        self._prepared: dict[Cell, _Materials] = {}
+        self._prepared: dict[Cell, _Prepared] = {}
 
     def run(self, cell: Cell) -> TrialRecord:
         """The record of a cell: found, or made.
@@ -87,42 +96,66 @@ class Trials:
             Busy: another process is at it, or at something that it needs.
         """
         with self.workshop.claim(f"{cell.attack}-{cell.defence}-{cell.seed}-{cell.case}"):
-            found = self.records.find(self.identify(cell))
+            prepared = self.prepare(cell)
+            found = self.records.find(prepared.id)
             if found is None:
-                found = self._measure(cell)
+                found = self._measure(prepared)
                 self.records.add(found)
             return found
 
-    def identify(self, cell: Cell) -> str:
-        """The id that the record of a cell has or will have; what the trial is made from is made for it.
+    def prepare(self, cell: Cell) -> _Prepared:
+        """Everything up to the training of a cell; made, or looked for, once.
 
         Raises:
             Busy: another process is at something that it needs.
         """
-        return self._settings(cell).id(self._prepare(cell).digests())
-
-    def _prepare(self, cell: Cell) -> _Materials:
-        """What a cell is made from; made, or looked for, once."""
         if cell not in self._prepared:
-            self._prepared[cell] = self._make_materials(cell)
+            self._prepared[cell] = self._prepare(cell)
         return self._prepared[cell]
 
-    def _make_materials(self, cell: Cell) -> _Materials:
+    def _prepare(self, cell: Cell) -> _Prepared:
         attack, defence = self.suite.attacks[cell.attack], self.suite.defences[cell.defence]
-        parts = attack.parts(attack.each_case()[cell.case]) if attack.attack else []
+        case = attack.each_case()[cell.case]
         resources = Resources(
             surrogates=[self._classifier(name).value for name in attack.surrogates],
             auxiliary=self.sets.get(attack.auxiliary),
             target_set=self.sets.get(attack.target_set),
             device=self.workshop.device,
         )
+        parts = attack.parts(case) if attack.attack else []
         poisoned = self.workshop.poison(parts, self.sets["train"], cell.seed, resources)
         models = {field: self._model(name) for field, name in defence.models().items()}
         base = self.workshop.poison([], self.sets["train"], cell.seed)
         purified = self.workshop.purify(defence, models, poisoned, cell.seed, base=base)
-        training = self.suite.train
-        body = None if training.mode == "scratch" else self._classifier(training.body)
-        return _Materials(poisoned, purified, models, body, self.sets["test"].content_hash)
+        body = None if self.suite.train.mode == "scratch" else self._classifier(self.suite.train.body)
+        training = self.workshop.settle(training_settings(self.suite, defence))
+        settings = TrialSettings(
+            attack=cell.attack,
+            defence=cell.defence,
+            poison=poisoned.settings,
+            purify=purified.settings,
+            fit=models["model"].settings if "model" in models else {},
+            fit_energy=models["energy"].settings if "energy" in models else None,
+            train=self._describe(training, body),
+            seed=cell.seed,
+            case=case or None,
+        )
+        inputs = {
+            "poisoned": poisoned.digest,
+            "purified": purified.digest,
+            **{field: made.digest for field, made in models.items()},
+            **({"body": body.digest} if body else {}),
+            "test": self.sets["test"].content_hash,
+        }
+        return _Prepared(cell, settings, inputs, training, poisoned, purified, models, body)
+
+    def _describe(self, training: TrainSettings, body: Made[Classifier] | None) -> dict[str, Any]:
+        """The training as settings of a trial tell it."""
+        asked = self.suite.train
+        described = {"model": asked.model, **training.model_dump(mode="json")}
+        if body:
+            return {**described, "mode": asked.mode, "body": body.settings}
+        return {**described, **own_facts("classifier", [asked.model])}
 
     def _model(self, name: str) -> Made:
         fitted = self.suite.models[name]
@@ -132,70 +165,44 @@ class Trials:
         fitted = self.suite.classifiers[name]
         return self.workshop.train(fitted, self.sets[fitted.fit], self.sets[fitted.test])
 
-    def _settings(self, cell: Cell) -> TrialSettings:
-        materials, training = self._prepare(cell), self.suite.train
-        fits = {field: made.settings for field, made in materials.models.items()}
-        mode = {"mode": training.mode, "body": materials.body.settings, **OF_BODY} if materials.body else {}
-        return TrialSettings(
-            attack=cell.attack,
-            defence=cell.defence,
-            poison=materials.poisoned.settings,
-            purify=materials.purified.settings,
-            fit=fits.get("model", {}),
-            fit_energy=fits.get("energy"),
-            train={
-                "model": training.model,
-                **self._training(cell).model_dump(mode="json"),
-                **mode,
-                **({} if mode else own_facts("classifier", [training.model])),
-            },
-            seed=cell.seed,
-            case=self.suite.attacks[cell.attack].each_case()[cell.case] or None,
-        )
-
-    def _training(self, cell: Cell) -> LoopSettings:
-        return self.workshop.settle(training_settings(self.suite, self.suite.defences[cell.defence]))
-
-    def _train(self, cell: Cell, materials: _Materials) -> TrainedClassifier:
+    def _train(self, prepared: _Prepared) -> TrainedClassifier:
         """Train on what the defence left of the cell's set."""
-        training = self.suite.train
-        with self.workshop.bar(f"train {self.suite.train.model}", "step", is_trial=True) as on_step:
+        asked = self.suite.train
+        with self.workshop.bar(f"train {asked.model}", "step", is_trial=True) as on_step:
             common: dict[str, Any] = {
                 "test_set": self.sets["test"],
-                "settings": self._training(cell),
-                "seed": cell.seed,
+                "settings": prepared.training,
+                "seed": prepared.cell.seed,
                 "device": self.workshop.device,
                 "on_step": on_step,
             }
-            if materials.body is None or training.mode == "scratch":
-                return train(materials.purified.value, model=training.model, **common)
-            return transfer(materials.body.value, materials.purified.value, mode=training.mode, **common)
+            if prepared.body is None or asked.mode == "scratch":
+                return train(prepared.purified.value, model=asked.model, **common)
+            return transfer(prepared.body.value, prepared.purified.value, mode=asked.mode, **common)
 
-    def _measure(self, cell: Cell) -> TrialRecord:
-        materials, test_set = self._prepare(cell), self.sets["test"]
-        trained = self._train(cell, materials)
-        scored = score(trained, test_set)
-        if not self.suite.attacks[cell.attack].attack:
-            save_classifier(self._control_folder(cell), trained)
-        success, facts = self._score_attack(cell, trained, materials.poisoned)
+    def _measure(self, prepared: _Prepared) -> TrialRecord:
+        trained = self._train(prepared)
+        scored = score(trained, self.sets["test"])
+        if not self.suite.attacks[prepared.cell.attack].attack:
+            save_classifier(self._control_folder(prepared), trained)
+        success, facts = self._score_attack(prepared, trained)
         seconds = {
-            "poison": materials.poisoned.seconds,
-            "fit": sum(model.seconds for model in materials.models.values()),
-            "purify": materials.purified.seconds,
+            "poison": prepared.poisoned.seconds,
+            "fit": sum(model.seconds for model in prepared.models.values()),
+            "purify": prepared.purified.seconds,
             "train": trained.seconds,
         }
-        settings = self._settings(cell)
-        own = settings.own()
+        own = prepared.settings.own()
         return TrialRecord(
-            id=self.identify(cell),
+            id=prepared.id,
             suite=self.suite.name,
-            settings=settings.as_json(),
-            inputs=materials.digests(),
+            settings=prepared.settings.as_json(),
+            inputs=prepared.inputs,
             metrics={"accuracy": scored.accuracy, **success},
             details={
                 "peak_accuracy": scored.peak,
                 "per_class": {name: metric.value for name, metric in scored.per_class.items()},
-                "train_images": len(materials.purified.value),
+                "train_images": len(prepared.purified.value),
                 **({"poison": facts} if facts else {}),
                 **({"own": own, "remakeable_from_record": False} if own else {}),
             },
@@ -206,17 +213,18 @@ class Trials:
         )
 
     def _score_attack(
-        self, cell: Cell, trained: TrainedClassifier, poisoned: Made[ImageSet]
+        self, prepared: _Prepared, trained: TrainedClassifier
     ) -> tuple[dict[str, Metric], dict[str, Any]]:
         """How often the attack gets what it wants, here and from the control that never saw it; and its facts."""
-        if poisoned.manifest is None:
+        manifest = prepared.poisoned.manifest
+        if manifest is None:
             return {}, {}
-        facts = read_manifest(poisoned.manifest).steps[-1].facts
-        trigger, target = read_attack(poisoned.manifest, trained.net.class_names)
+        facts = read_manifest(manifest).steps[-1].facts
+        trigger, target = read_attack(manifest, trained.net.class_names)
         if trigger is None and target is None:
             return {}, facts
         metrics: dict[str, Metric] = {}
-        for prefix, net in (("", trained.net), ("clean_", self._control(cell))):
+        for prefix, net in (("", trained.net), ("clean_", self._control(prepared.cell))):
             if trigger is not None:
                 reached = attack_success(net, self.sets["test"], trigger)
                 metrics |= {f"{prefix}success_x{scale:g}": metric for scale, metric in reached.success.items()}
@@ -229,13 +237,13 @@ class Trials:
     def _control(self, cell: Cell) -> Classifier:
         """The classifier that was trained in the same way on the clean set."""
         name = next(name for name, attack in self.suite.attacks.items() if not attack.attack)
-        control = Cell(name, cell.defence, cell.seed)
-        folder = self._control_folder(control)
+        prepared = self.prepare(Cell(name, cell.defence, cell.seed))
+        folder = self._control_folder(prepared)
         with self.workshop.claim(f"control-{folder.name}"):
             if not (folder / WEIGHTS).exists():
-                save_classifier(folder, self._train(control, self._prepare(control)))
+                save_classifier(folder, self._train(prepared))
             return load_classifier(folder).to(choose_device(self.workshop.device))
 
-    def _control_folder(self, control: Cell) -> Path:
+    def _control_folder(self, prepared: _Prepared) -> Path:
         """Where the classifier of a clean cell is kept for those that are compared with it."""
-        return self.workshop.folder / "controls" / self.identify(control)
+        return self.workshop.folder / "controls" / prepared.id
