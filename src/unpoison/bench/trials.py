@@ -15,7 +15,7 @@ from unpoison.bench.workshop import Made, Workshop
 from unpoison.classify.classifier import Classifier
 from unpoison.classify.loop import TrainedClassifier
 from unpoison.classify.saving import WEIGHTS, load_classifier, save_classifier
-from unpoison.classify.settings import TrainSettings
+from unpoison.classify.settings import LoopSettings
 from unpoison.classify.training import train
 from unpoison.classify.transfer import transfer
 from unpoison.core.device import choose_device, describe_device, versions
@@ -63,7 +63,7 @@ class _Prepared:
     cell: Cell
     settings: TrialSettings
     inputs: dict[str, str]
-    training: TrainSettings
+    training: LoopSettings
     poisoned: Made[ImageSet]
     purified: Made[ImageSet]
     models: dict[str, Made[Path]]
@@ -149,7 +149,7 @@ class Trials:
         }
         return _Prepared(cell, settings, inputs, training, poisoned, purified, models, body)
 
-    def _describe(self, training: TrainSettings, body: Made[Classifier] | None) -> dict[str, Any]:
+    def _describe(self, training: LoopSettings, body: Made[Classifier] | None) -> dict[str, Any]:
         """The training as settings of a trial tell it."""
         asked = self.suite.train
         described = {"model": asked.model, **training.model_dump(mode="json")}
