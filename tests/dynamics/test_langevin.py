@@ -7,6 +7,7 @@ import torch
 
 from unpoison.core.noise import Noise
 from unpoison.dynamics.langevin import drift_factor, langevin
+from unpoison.dynamics.steps import Stopped
 from unpoison.nets.energy import SnganEnergy
 
 STIFFNESS, CENTRE = 0.2, 0.3
@@ -90,14 +91,28 @@ def test_each_step_tells_the_mean_energy_before_it():
     told = []
     x = torch.full((2, 3, 4, 4), 0.5)
     langevin(x, bowl, steps=2, noise=noise_for(2), on_step=told.append)
-    assert [(info.step, info.total) for info in told] == [(1, 2), (2, 2)]
-    assert told[0].values["energy"] == pytest.approx(bowl(x).mean().item())
-    assert told[1].values["energy"] < told[0].values["energy"]
+    assert [(info.step, info.total) for info in told] == [(0, 2), (1, 2), (2, 2)]
+    assert told[1].values["energy"] == pytest.approx(bowl(x).mean().item())
+    assert told[2].values["energy"] < told[1].values["energy"]
 
 
-def test_a_chain_may_be_interrupted():
-    x = torch.full((2, 3, 8, 8), 0.5)
-    whole = langevin(x, bowl, steps=7, noise=noise_for(2))
-    part = langevin(x, bowl, steps=3, noise=noise_for(2))
-    assert torch.equal(langevin(part, bowl, steps=4, done=3, noise=noise_for(2)), whole)
-    assert not torch.equal(langevin(part, bowl, steps=4, noise=noise_for(2)), whole)
+def test_a_chain_shows_what_shorter_chains_give():
+    x, seen = torch.full((2, 3, 8, 8), 0.5), {}
+    whole = langevin(x, bowl, steps=7, noise=noise_for(2), on_step=lambda info: seen.update({info.step: info.images}))
+    assert torch.equal(seen[0], (x + 1) / 2), "in [0, 1] units"
+    assert torch.equal(seen[3], (langevin(x, bowl, steps=3, noise=noise_for(2)) + 1) / 2)
+    assert torch.equal(seen[7], (whole + 1) / 2)
+
+
+def test_a_chain_stops_between_two_steps():
+    told = []
+    with pytest.raises(Stopped):
+        langevin(
+            torch.zeros(2, 3, 8, 8),
+            bowl,
+            steps=7,
+            noise=noise_for(2),
+            on_step=told.append,
+            should_stop=lambda: len(told) == 3,
+        )
+    assert [info.step for info in told] == [0, 1, 2]

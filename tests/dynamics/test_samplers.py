@@ -9,6 +9,7 @@ from torch import nn
 from unpoison.core.errors import ModelError, SettingsError
 from unpoison.core.noise import Noise
 from unpoison.dynamics.samplers import ancestral, ancestral_sigma, ddim, heun, karras_sigmas
+from unpoison.dynamics.steps import Stopped
 from unpoison.nets.denoiser import CallableDenoiser, as_denoiser
 from unpoison.nets.epsilon import EpsilonModel
 from unpoison.nets.schedules import Schedule, cosine_abar
@@ -217,7 +218,22 @@ class TestContract:
     def test_each_call_is_reported(self, x, name, calls):
         seen = []
         SAMPLERS[name](x, noise=noise_for(), on_step=seen.append)
-        assert [(info.step, info.total) for info in seen] == [(step, calls) for step in range(1, calls + 1)]
+        assert [(info.step, info.total) for info in seen] == [(step, calls) for step in range(calls + 1)]
+
+    def test_each_step_shows_the_images(self, x, name, calls):
+        seen = []
+        out = SAMPLERS[name](x, noise=noise_for(), on_step=seen.append)
+        assert torch.equal(seen[-1].images, out)
+        assert torch.equal(seen[-1].denoised, out), "the last step goes all the way to the estimate"
+        assert seen[0].denoised is None
+        assert (seen[0].images - x).std() > 0.002, "the start has the noise"
+        assert all(info.denoised.shape == info.images.shape == x.shape for info in seen[1:])
+
+    def test_it_stops_between_two_calls(self, x, name, calls):
+        seen = []
+        with pytest.raises(Stopped):
+            SAMPLERS[name](x, noise=noise_for(), on_step=seen.append, should_stop=lambda: len(seen) == 3)
+        assert [info.step for info in seen] == [0, 1, 2]
 
     def test_shape_and_input_are_kept(self, x, name, calls):
         before = x.clone()

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from unpoison.core.noise import Noise
 from unpoison.core.pixels import images_per_call, to_float, to_uint8
 from unpoison.nets.compact import CompactUNet
 from unpoison.nets.pocket import PocketUNet
@@ -16,7 +15,7 @@ from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.fast import FastPurifier, FastSettings
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs import tiling
-from unpoison.runs.calls import purify_pictures
+from unpoison.runs.calls import purify_pictures, run_noise
 from unpoison.runs.tiling import tiles
 
 CPU = torch.device("cpu")
@@ -30,7 +29,7 @@ class Smoothing:
     def __init__(self):
         self.shapes: list[tuple[int, ...]] = []
 
-    def purify(self, images, *, noise, on_step=None):
+    def purify(self, images, *, noise, on_step=None, should_stop=None):
         self.shapes.append(tuple(images.shape))
         height, width = images.shape[2:]
         blocks = noise.child("0").nodes(images, "blocks", 8)[..., :-1, :-1].repeat_interleave(8, 2)
@@ -60,7 +59,7 @@ def _purify(purifier, pictures, ids=None, *, microbatch=64, batch_size=256):
 def _whole(purifier, picture, image_id="0"):
     with torch.inference_mode():
         images = to_float(picture[None])
-        return to_uint8(purifier.purify(images, noise=Noise(3, "purify", [image_id])))[0]
+        return to_uint8(purifier.purify(images, noise=run_noise(3, [image_id])))[0]
 
 
 def test_tiles_cover_a_picture_once_and_windows_hold_the_halo():
@@ -115,7 +114,7 @@ class Network:
                 torch.nn.init.normal_(parameter, std=0.1)
         self.halo = _reach(self.net)
 
-    def purify(self, images, *, noise, on_step=None):
+    def purify(self, images, *, noise, on_step=None, should_stop=None):
         x = images + 0.1 * noise.normal(images, "forward")
         return (x - 0.05 * self.net(x, torch.full((len(x),), 20.0))[:, :3]).clamp(0, 1)
 

@@ -13,11 +13,12 @@ import torch
 
 from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, Picture
+from unpoison.dynamics.steps import Stopped
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs import pipeline
 from unpoison.runs.pipeline import make_blocks
 from unpoison.runs.to_files import purify_in_memory
-from unpoison.runs.work import PurifyRun, Stopped, Work
+from unpoison.runs.work import PurifyRun, Work
 
 JPEG = PurifyRun(purifier_settings("jpeg"))
 

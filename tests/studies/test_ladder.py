@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from unpoison.core.errors import ModelError, SettingsError
-from unpoison.purifiers.puregen import ddpm
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs.to_files import purify_in_memory
 from unpoison.runs.work import PurifyRun
@@ -20,8 +19,9 @@ def make_run(method: str, model, **overrides) -> PurifyRun:
     return PurifyRun(purifier_settings(method, overrides={"model": str(model), **overrides}), seed=3, microbatch=4)
 
 
-def test_a_chain_passes_what_shorter_runs_store(make_set, tiny_energy):
-    image_set = make_set(8)
+@pytest.mark.parametrize("count", [8, 7])  # whole network calls of 4, and one to fill up
+def test_a_chain_passes_what_shorter_runs_store(make_set, tiny_energy, count):
+    image_set = make_set(count)
     stations = [0, 1, 4, 6]
     passed = list(follow(image_set, make_run("puregen-ebm", tiny_energy, steps=6), stations, device=CPU))
     assert np.array_equal(passed[0], image_set.array())
@@ -30,38 +30,14 @@ def test_a_chain_passes_what_shorter_runs_store(make_set, tiny_energy):
         assert np.array_equal(pictures, purify_in_memory(image_set, run, device="cpu")[0].array())
 
 
-def test_the_last_part_of_a_chain_may_be_smaller(make_set, tiny_energy):
-    run = make_run("puregen-ebm", tiny_energy, steps=2)
-    (pictures,) = follow(make_set(6), run, [2], device=CPU)
-    stored = purify_in_memory(make_set(6), run, device="cpu")[0].array()
-    assert np.abs(pictures.astype(int) - stored).max() <= 1
-
-
 @pytest.mark.parametrize(("method", "fixture"), [("puregen-ddpm", "tiny_ddpm"), ("eclipse", "tiny_model")])
 def test_every_round_trip_is_a_run(method, fixture, make_set, request):
-    image_set, model = make_set(4), request.getfixturevalue(fixture)
+    image_set, model = make_set(7), request.getfixturevalue(fixture)
     start, short, long = follow(image_set, make_run(method, model, t=8, steps=3), [0, 2, 5], device=CPU)
     assert np.array_equal(start, image_set.array())
     for pictures, t, steps in ((short, 2, 2), (long, 5, 3)):
         run = make_run(method, model, t=t, steps=steps)
         assert np.array_equal(pictures, purify_in_memory(image_set, run, device="cpu")[0].array())
-
-
-@pytest.mark.parametrize(("count", "side", "calls"), [(3, 16, [3]), (9, 16, [4, 4, 4]), (3, 64, [1, 1, 1])])
-def test_few_pictures_are_not_padded_to_a_full_call(count, side, calls, make_set, tiny_ddpm, monkeypatch):
-    seen, ancestral = [], ddpm.forward_reverse
-
-    def spy(images, *arguments, **options):
-        seen.append(len(images))
-        return ancestral(images, *arguments, **options)
-
-    monkeypatch.setattr(ddpm, "forward_reverse", spy)
-    image_set, run = make_set(count, side=side), make_run("puregen-ddpm", tiny_ddpm, steps=1)
-    (pictures,) = follow(image_set, run, [2], device=CPU)
-    assert seen == calls
-    short = make_run("puregen-ddpm", tiny_ddpm, t=2, steps=1)
-    stored = purify_in_memory(image_set, short, device="cpu")[0].array()
-    assert np.abs(pictures.astype(int) - stored).max() <= 1
 
 
 def test_stations_end_where_the_method_or_its_model_does(tiny_energy, tiny_ddpm):
@@ -83,5 +59,5 @@ def test_a_method_without_one_strength_is_refused(make_set):
 
 def test_images_out_of_all_bounds_are_an_error(make_set, tiny_energy):
     run = make_run("puregen-ebm", tiny_energy, temperature=1e-45)
-    with pytest.raises(ModelError, match="out of all bounds by step 1;"):
+    with pytest.raises(ModelError, match="out of all bounds;"):
         list(follow(make_set(2), run, [0, 1, 5], device=CPU))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -60,3 +62,23 @@ def images_per_call(microbatch: int, area: int) -> int:
         area: pixels of each.
     """
     return max(1, min(microbatch, microbatch * PIXELS_PER_IMAGE // area))
+
+
+def in_calls(count: int, call: int, compute: Callable[[list[int]], Tensor]) -> list[Tensor]:
+    """Compute images in calls of one shape: what is too short for a call is filled up with its last image.
+
+    Without that, the last bits of float arithmetic, and so now and then a pixel, would depend on how a set was cut up.
+
+    Args:
+        count: of images.
+        call: how many go together.
+        compute: given `call` rows, the last of them repeated where too few are left, one result for each, [call, ...].
+
+    Returns:
+        The results of the `count` images, in parts.
+    """
+    parts = []
+    for start in range(0, count, call):
+        rows = list(range(start, min(start + call, count)))
+        parts.append(compute(rows + rows[-1:] * (call - len(rows)))[: len(rows)])
+    return parts

@@ -10,15 +10,13 @@ from unpoison.bench.suite import Defence, Suite
 from unpoison.bench.workshop import Made, Workshop
 from unpoison.core.device import choose_device
 from unpoison.core.images import ImageSet
-from unpoison.core.noise import Noise
-from unpoison.core.pixels import to_float, to_uint8
 from unpoison.demo.methods import POISONED, PURIFIED
 from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.reporting.pages import Strip
 from unpoison.reporting.pictures import amplify_difference, tile_row
-from unpoison.runs.to_files import purify_in_memory
 from unpoison.runs.work import PurifyRun
+from unpoison.studies.ladder import watch
 
 _AMPLIFY = 2.0
 _ZOOM = 4
@@ -41,7 +39,7 @@ def draw_pictures(suite: Suite, workshop: Workshop) -> list[Strip]:
     before = clean.subset(rows).array()
     bad = poisoned.value.subset(rows)
     after = purified.value.subset(rows).array()
-    show_way = _first_steps if fits["model"].kind == "energy" else _noised
+    chain = fits["model"].kind == "energy"
     return [
         Strip("As they were", tile_row(before, zoom=_ZOOM)),
         Strip(
@@ -52,7 +50,7 @@ def draw_pictures(suite: Suite, workshop: Workshop) -> list[Strip]:
             f"What the poison added, {_AMPLIFY:g} times",
             tile_row(amplify_difference(bad.array(), before, factor=_AMPLIFY), zoom=_ZOOM),
         ),
-        show_way(bad, defence, models, seed, workshop.device),
+        _on_the_way(bad, defence, models, seed, workshop.device, chain=chain),
         Strip("Purified", tile_row(after, zoom=_ZOOM)),
         Strip(
             f"What is left between purified and clean, {_AMPLIFY:g} times",
@@ -61,24 +59,20 @@ def draw_pictures(suite: Suite, workshop: Workshop) -> list[Strip]:
     ]
 
 
-def _noised(bad: ImageSet, defence: Defence, models: Mapping[str, Made], seed: int, device: str) -> Strip:
-    """The pictures as a purifier that noises and denoises has them in between."""
+def _on_the_way(
+    bad: ImageSet, defence: Defence, models: Mapping[str, Made], seed: int, device: str, *, chain: bool
+) -> Strip:
+    """The pictures after a tenth of their Langevin steps, or else with the noise that the network takes away again."""
     settings = purifier_settings(defence.purify, overrides={**defence.set, **_paths(models)})
-    sigma_255 = build_purifier(settings, device=choose_device(device)).strength_255
-    assert sigma_255 is not None  # both kinds that come here add noise
-    images = to_float(bad.array())
-    noisy = images + sigma_255 / 255 * Noise(seed, "purify", bad.ids).normal(images, "forward")
-    return Strip(
-        f"With the noise that purification adds, sigma {sigma_255:.0f}/255", tile_row(to_uint8(noisy), zoom=_ZOOM)
-    )
-
-
-def _first_steps(bad: ImageSet, defence: Defence, models: Mapping[str, Made], seed: int, device: str) -> Strip:
-    """The pictures after a tenth of their steps; with the noise of the whole run, of which these are the first."""
-    steps = defence.set["steps"] // 10
-    settings = purifier_settings(defence.purify, overrides={**defence.set, **_paths(models), "steps": steps})
-    moved, _ = purify_in_memory(bad, PurifyRun(settings, seed=seed), device=device)
-    return Strip(f"After {steps} of {defence.set['steps']} steps", tile_row(moved.array(), zoom=_ZOOM))
+    run, place = PurifyRun(settings, seed=seed), choose_device(device)
+    if chain:
+        steps = defence.set["steps"] // 10
+        caption = f"After {steps} of {defence.set['steps']} steps"
+    else:
+        sigma_255 = build_purifier(settings, device=place).strength_255
+        steps, caption = 0, f"With the noise that purification adds, sigma {sigma_255:.0f}/255"
+    (pictures,) = watch(bad, run, [steps], device=place)
+    return Strip(caption, tile_row(pictures, zoom=_ZOOM))
 
 
 def _paths(models: Mapping[str, Made]) -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from unpoison.core.errors import SettingsError
-from unpoison.core.progress import OnStep
 from unpoison.dynamics.samplers import DrawsNoise, check_t, mix_noise, walk_back
+from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.nets.protocols import DiscreteModel
 from unpoison.nets.schedules import abar_to_sigma
 
@@ -19,7 +19,8 @@ def forward_reverse(
     steps: int | None = None,
     reverse_only: bool = False,
     noise: DrawsNoise,
-    on_step: OnStep | None = None,
+    on_step: OnImageStep | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> Tensor:
     """Noise to index t in one go, walk back from index t - 1: the image is one index noisier than the model is told.
 
@@ -32,13 +33,15 @@ def forward_reverse(
         steps: calls of the network, 1 to t; t if left out.
         reverse_only: leave the forward half out, and so restore the image as it is.
         noise: source of all noise, keyed by image; draws `forward`, then the index of each step but the last.
-        on_step: called after each call of the network.
+        on_step: called at the start and after each call of the network.
+        should_stop: asked before each call of the network.
 
     Returns:
         [N, C, H, W] float32 in [0, 1], same device.
 
     Raises:
         SettingsError: t beyond what the model was trained for, or steps beyond t.
+        Stopped: `should_stop` said so.
 
     References:
         [1] Bhat et al., PureGen: Universal Data Purification for Train-Time Poison Defense via Generative Model
@@ -46,7 +49,8 @@ def forward_reverse(
     """
     start = _forward_level(model, t)
     z = 2 * x - 1 if reverse_only else mix_noise(x, start, noise)
-    return (walk_back(z, model, t=t, steps=steps, noise=noise, on_step=on_step) + 1) / 2
+    walked = walk_back(z, model, t=t, steps=steps, noise=noise, on_step=on_step, should_stop=should_stop)
+    return (walked + 1) / 2
 
 
 def forward_sigma(model: DiscreteModel, *, t: int) -> float:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from unpoison.core.progress import OnStep, StepInfo
 from unpoison.dynamics.samplers import DrawsNoise
+from unpoison.dynamics.steps import ImageStep, OnImageStep, ShouldStop, check_stop
 
 Energy = Callable[[Tensor], Tensor]
 
@@ -21,8 +21,8 @@ def langevin(
     step_size: float = 1.25e-2,
     temperature: float = 1e-4,
     noise: DrawsNoise,
-    done: int = 0,
-    on_step: OnStep | None = None,
+    on_step: OnImageStep | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> Tensor:
     """Move images towards low energy, with noise that keeps them apart.
 
@@ -37,12 +37,16 @@ def langevin(
         steps: how many.
         step_size: epsilon of the paper, in units of the [-1, 1] range.
         temperature: tau of the paper.
-        noise: source of all noise, keyed by image; one draw a step, `done + 1` to `done + steps`.
-        done: steps that the images have behind them; two calls that go on like this are one.
-        on_step: called after each step with the mean energy before it.
+        noise: source of all noise, keyed by image; one draw a step, 1 to `steps`: the first steps of a long chain are
+            those of a short one.
+        on_step: called at the start and after each step, then with the mean energy before it.
+        should_stop: asked before each step.
 
     Returns:
         [N, C, H, W] float32, same device; may leave [-1, 1].
+
+    Raises:
+        Stopped: `should_stop` said so.
 
     References:
         Bhat et al., PureGen: Universal Data Purification for Train-Time Poison Defense via Generative Model Dynamics,
@@ -51,11 +55,14 @@ def langevin(
     drift = drift_factor(step_size, temperature)
     with torch.inference_mode(False), torch.enable_grad():
         x = x.detach().clone()  # what was made in inference mode can have no gradient
+        if on_step:
+            on_step(ImageStep(0, steps, images=(x + 1) / 2))
         for step in range(1, steps + 1):
+            check_stop(should_stop)
             energies, gradient = energy_and_gradient(x, energy)
-            x = x - drift * gradient + step_size * noise.normal(x, done + step)
+            x = x - drift * gradient + step_size * noise.normal(x, step)
             if on_step:
-                on_step(StepInfo(step, steps, {"energy": energies.mean().item()}))
+                on_step(ImageStep(step, steps, {"energy": energies.mean().item()}, images=(x + 1) / 2))
     return x
 
 

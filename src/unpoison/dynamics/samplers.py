@@ -1,7 +1,11 @@
 """Samplers: noise an image, then walk back to a clean one.
 
 All take images in [0, 1] and give images in the same units. Gradients flow through them; callers that need none run
-them under `torch.inference_mode()`.
+them under `torch.inference_mode()`. `on_step` is called with the images at the start (step 0) and after each call of
+the network, see `ImageStep`; `should_stop` is asked before each call, and `Stopped` is raised if it says yes.
+
+Lists of sigmas end with the last level at which the network is called: a step from there to 0 is implied. A schedule
+that names the 0, as those of k-diffusion do, is given without it.
 """
 
 from __future__ import annotations
@@ -14,11 +18,12 @@ import torch
 from torch import Tensor
 
 from unpoison.core.errors import SettingsError
-from unpoison.core.progress import OnStep, StepInfo
+from unpoison.dynamics.steps import ImageStep, OnImageStep, ShouldStop, check_stop
 from unpoison.nets.protocols import Denoiser, DiscreteModel
 from unpoison.nets.schedules import abar_to_sigma
 
 _RHO = 7.0  # how strongly levels gather at the small end, as in EDM
+_FORWARD = "forward"  # name of the draw that noises the images
 
 
 class DrawsNoise(Protocol):
@@ -28,7 +33,13 @@ class DrawsNoise(Protocol):
 
 
 def ddim(
-    x: Tensor, denoiser: Denoiser, *, sigmas: Sequence[float], noise: DrawsNoise, on_step: OnStep | None = None
+    x: Tensor,
+    denoiser: Denoiser,
+    *,
+    sigmas: Sequence[float],
+    noise: DrawsNoise,
+    on_step: OnImageStep | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> Tensor:
     """Noise once, then follow the probability flow by first-order steps (DDIM with eta 0).
 
@@ -39,7 +50,8 @@ def ddim(
         denoiser: the network, called once per sigma.
         sigmas: falling, in [0, 1] pixel units; the first is the noise added, a last step to 0 is implied.
         noise: source of the noise, keyed by image; one draw, `forward`.
-        on_step: called after each call of the network.
+        on_step: called at the start and after each call of the network.
+        should_stop: asked before each call of the network.
 
     Returns:
         [N, C, H, W] float32, same device; may leave [0, 1] a little.
@@ -48,16 +60,24 @@ def ddim(
         Song, Meng, Ermon, Denoising diffusion implicit models, 2021, https://arxiv.org/abs/2010.02502
     """
     _check_sigmas(sigmas)
-    x = x + sigmas[0] * noise.normal(x, "forward")
+    x = x + sigmas[0] * noise.normal(x, _FORWARD)
+    _report(on_step, 0, len(sigmas), x)
     for step, (sigma, following) in enumerate(_pairs(sigmas), start=1):
+        check_stop(should_stop)
         x0 = _denoise(denoiser, x, sigma)
         x = x0 + (following / sigma) * (x - x0)
-        _report(on_step, step, len(sigmas))
+        _report(on_step, step, len(sigmas), x, x0)
     return x
 
 
 def heun(
-    x: Tensor, denoiser: Denoiser, *, sigmas: Sequence[float], noise: DrawsNoise, on_step: OnStep | None = None
+    x: Tensor,
+    denoiser: Denoiser,
+    *,
+    sigmas: Sequence[float],
+    noise: DrawsNoise,
+    on_step: OnImageStep | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> Tensor:
     """Noise once, then follow the probability flow by Heun's second-order steps; the last, to 0, by Euler's.
 
@@ -66,7 +86,8 @@ def heun(
         denoiser: the network, called 2n - 1 times for n sigmas.
         sigmas: falling, in [0, 1] pixel units, e.g. from `karras_sigmas`; a last step to 0 is implied.
         noise: source of the noise, keyed by image; one draw, `forward`.
-        on_step: called after each call of the network.
+        on_step: called at the start and after each call of the network.
+        should_stop: asked before each call of the network.
 
     Returns:
         [N, C, H, W] float32, same device; may leave [0, 1] a little.
@@ -77,16 +98,21 @@ def heun(
     """
     _check_sigmas(sigmas)
     calls = 2 * len(sigmas) - 1
-    x = x + sigmas[0] * noise.normal(x, "forward")
+    x = x + sigmas[0] * noise.normal(x, _FORWARD)
+    _report(on_step, 0, calls, x)
     for step, (sigma, following) in enumerate(_pairs(sigmas)):
-        slope = (x - _denoise(denoiser, x, sigma)) / sigma
+        check_stop(should_stop)
+        x0 = _denoise(denoiser, x, sigma)
+        slope = (x - x0) / sigma
         euler = x + (following - sigma) * slope
-        _report(on_step, 2 * step + 1, calls)
+        _report(on_step, 2 * step + 1, calls, euler, x0)
         if following == 0:
             return euler
-        slope_there = (euler - _denoise(denoiser, euler, following)) / following
+        check_stop(should_stop)
+        x0 = _denoise(denoiser, euler, following)
+        slope_there = (euler - x0) / following
         x = x + (following - sigma) * (slope + slope_there) / 2
-        _report(on_step, 2 * step + 2, calls)
+        _report(on_step, 2 * step + 2, calls, x, x0)
     return x
 
 
@@ -117,7 +143,8 @@ def ancestral(
     steps: int | None = None,
     noise: DrawsNoise,
     clip: bool = True,
-    on_step: OnStep | None = None,
+    on_step: OnImageStep | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> Tensor:
     """Noise to index t - 1 and walk back through the posterior q(x_{i-1} | x_i, x0), as DDPM does.
 
@@ -135,7 +162,8 @@ def ancestral(
         steps: calls of the network, 1 to t; t if left out.
         noise: source of all noise, keyed by image; draws `forward`, then the index of each step but the last.
         clip: clamp the predicted x0.
-        on_step: called after each call of the network.
+        on_step: called at the start and after each call of the network.
+        should_stop: asked before each call of the network.
 
     Returns:
         [N, C, H, W] float32, same device; in [0, 1] if `clip`.
@@ -150,7 +178,8 @@ def ancestral(
     """
     check_t(model, t)
     z = mix_noise(x, model.abar[t - 1], noise)
-    return (walk_back(z, model, t=t, steps=steps, noise=noise, clip=clip, on_step=on_step) + 1) / 2
+    walked = walk_back(z, model, t=t, steps=steps, noise=noise, clip=clip, on_step=on_step, should_stop=should_stop)
+    return (walked + 1) / 2
 
 
 def mix_noise(x: Tensor, abar: Tensor, noise: DrawsNoise) -> Tensor:
@@ -164,7 +193,7 @@ def mix_noise(x: Tensor, abar: Tensor, noise: DrawsNoise) -> Tensor:
     Returns:
         [N, C, H, W] float32 in the scaling of [-1, 1] data.
     """
-    return abar.sqrt().item() * (2 * x - 1) + (1 - abar).sqrt().item() * noise.normal(x, "forward")
+    return abar.sqrt().item() * (2 * x - 1) + (1 - abar).sqrt().item() * noise.normal(x, _FORWARD)
 
 
 def walk_back(
@@ -175,7 +204,8 @@ def walk_back(
     steps: int | None = None,
     noise: DrawsNoise,
     clip: bool = True,
-    on_step: OnStep | None = None,
+    on_step: OnImageStep | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> Tensor:
     """The second half of `ancestral`: from index t - 1 to the clean image.
 
@@ -187,20 +217,25 @@ def walk_back(
         noise: source of the noise, keyed by image; draws the index of each step but the last.
         clip: as in `ancestral`.
         on_step: as in `ancestral`.
+        should_stop: as in `ancestral`.
 
     Returns:
         [N, C, H, W] float32 in the same scaling; in [-1, 1] if `clip`.
     """
     indices = _kept_indices(t, t if steps is None else steps)
     levels = [*(model.abar[index].item() for index in indices), 1.0]
+    if on_step:
+        _report(on_step, 0, len(indices), (z + 1) / 2)
     for step, (index, abar, previous) in enumerate(zip(indices, levels, levels[1:], strict=False), start=1):
+        check_stop(should_stop)
         x0, v = model.predict(z, torch.full((len(z),), float(index)))
         if clip:
             x0 = x0.clamp(-1, 1)
         z = _posterior_mean(x0, z, abar, previous)
         if step < len(indices):
             z = z + _deviation(v, abar, previous) * noise.normal(z, index)
-        _report(on_step, step, len(indices))
+        if on_step:
+            _report(on_step, step, len(indices), (z + 1) / 2, (x0 + 1) / 2)
     return z
 
 
@@ -262,6 +297,6 @@ def _denoise(denoiser: Denoiser, x: Tensor, sigma: float) -> Tensor:
     return denoiser.denoise(x, x.new_full((len(x),), sigma))
 
 
-def _report(on_step: OnStep | None, step: int, total: int) -> None:
+def _report(on_step: OnImageStep | None, step: int, total: int, images: Tensor, denoised: Tensor | None = None) -> None:
     if on_step is not None:
-        on_step(StepInfo(step, total))
+        on_step(ImageStep(step, total, images=images, denoised=denoised))

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
-from unpoison.core.progress import OnStep
 from unpoison.core.settings import Settings
+from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.purifiers.methods import METHODS
 from unpoison.purifiers.protocol import Purifier
 
@@ -32,9 +32,16 @@ class Chain:
         halos = [link.halo for link in links]
         self.halo = None if None in halos else sum(halo for halo in halos if halo is not None)
 
-    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+    def purify(
+        self,
+        images: Tensor,
+        *,
+        noise: Noise,
+        on_step: OnImageStep | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Tensor:
         for number, link in enumerate(self.links):
-            images = link.purify(images, noise=noise.child(str(number)), on_step=on_step)
+            images = link.purify(images, noise=noise.child(str(number)), on_step=on_step, should_stop=should_stop)
         return images
 
 

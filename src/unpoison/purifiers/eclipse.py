@@ -7,8 +7,8 @@ from torch import Tensor
 
 from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
-from unpoison.core.progress import OnStep
 from unpoison.dynamics.samplers import ancestral, ancestral_sigma
+from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.nets.protocols import DiscreteModel
 from unpoison.purifiers.settings import EclipseSettings
 from unpoison.purifiers.weights import load_network
@@ -35,10 +35,24 @@ class EclipsePurifier:
         self.model = model
         self.strength_255 = 255 * ancestral_sigma(self.model, t=settings.t)
 
-    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+    def purify(
+        self,
+        images: Tensor,
+        *,
+        noise: Noise,
+        on_step: OnImageStep | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Tensor:
         settings = self.settings
         purified = ancestral(
-            images, self.model, t=settings.t, steps=settings.steps, noise=noise, clip=settings.clip, on_step=on_step
+            images,
+            self.model,
+            t=settings.t,
+            steps=settings.steps,
+            noise=noise,
+            clip=settings.clip,
+            on_step=on_step,
+            should_stop=should_stop,
         ).clamp(0, 1)
         # Whole levels pass through the project's rounding unchanged.
         return purified.mul(255).floor().div(255) if settings.quantise == "floor" else purified

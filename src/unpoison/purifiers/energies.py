@@ -9,7 +9,7 @@ from torch import Tensor
 from unpoison.core.device import same_bits
 from unpoison.core.errors import ModelError
 from unpoison.core.images import ImageSet
-from unpoison.core.pixels import images_per_call, to_float
+from unpoison.core.pixels import images_per_call, in_calls, to_float
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.nets.protocols import EnergyModel
 
@@ -44,8 +44,7 @@ def measure_energies(
             for shape in {picture.shape for picture in pictures}:
                 alike = [place for place, picture in enumerate(pictures) if picture.shape == shape]
                 images = to_float(np.stack([pictures[place] for place in alike])).to(device)
-                call = images_per_call(_CALL, shape[0] * shape[1])
-                measured = torch.cat([_one_call(model, part, call) for part in images.split(call)])
+                measured = _measure(model, images, images_per_call(_CALL, shape[0] * shape[1]))
                 energies[np.array(alike) + block.start] = measured.cpu().numpy()
             if on_step:
                 on_step(StepInfo(block.stop, len(image_set)))
@@ -58,7 +57,5 @@ def measure_energies(
     return energies
 
 
-def _one_call(model: EnergyModel, images: Tensor, call: int) -> Tensor:
-    """Energies of at most `call` images, computed with copies of the last to make them so many."""
-    filling = images[-1:].expand(call - len(images), -1, -1, -1)
-    return model.energy(torch.cat([images, filling]))[: len(images)]
+def _measure(model: EnergyModel, images: Tensor, call: int) -> Tensor:
+    return torch.cat(in_calls(len(images), call, lambda rows: model.energy(images[rows])))

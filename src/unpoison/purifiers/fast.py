@@ -7,10 +7,10 @@ from torch import Tensor
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.noise import Noise
-from unpoison.core.progress import OnStep
 from unpoison.core.settings import bound_value
 from unpoison.dynamics.fields import ColouredNoise
 from unpoison.dynamics.samplers import ddim, heun, karras_sigmas
+from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.nets.denoiser import as_denoiser
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.protocols import Denoiser
@@ -62,11 +62,20 @@ class FastPurifier:
         self.denoiser = denoiser
         self.strength_255 = 255 * self.sigma
 
-    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+    def purify(
+        self,
+        images: Tensor,
+        *,
+        noise: Noise,
+        on_step: OnImageStep | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Tensor:
         sigmas = karras_sigmas(self.sigma, self.denoiser.sigma_min, self.settings.steps)
         sampler = {"ddim": ddim, "heun": heun}[self.settings.sampler]
         coloured = ColouredNoise(noise, self.ratio)
-        return sampler(images, self.denoiser, sigmas=sigmas, noise=coloured, on_step=on_step).clamp(0, 1)
+        return sampler(
+            images, self.denoiser, sigmas=sigmas, noise=coloured, on_step=on_step, should_stop=should_stop
+        ).clamp(0, 1)
 
 
 def _reach(denoiser: Denoiser, settings: FastSettings) -> int | None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import luma
-from unpoison.core.progress import OnStep
+from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.purifiers.settings import GrayscaleSettings
 
 
@@ -28,5 +28,12 @@ class GrayscalePurifier:
     def __init__(self, settings: GrayscaleSettings, *, device: torch.device):
         self.settings = settings
 
-    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+    def purify(
+        self,
+        images: Tensor,
+        *,
+        noise: Noise,
+        on_step: OnImageStep | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Tensor:
         return luma(images).expand(-1, 3, -1, -1).clone()

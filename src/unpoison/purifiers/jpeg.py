@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float, to_uint8
-from unpoison.core.progress import OnStep
+from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.purifiers.settings import JpegSettings
 
 
@@ -31,7 +31,14 @@ class JpegPurifier:
     def __init__(self, settings: JpegSettings, *, device: torch.device):
         self.settings = settings
 
-    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+    def purify(
+        self,
+        images: Tensor,
+        *,
+        noise: Noise,
+        on_step: OnImageStep | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Tensor:
         pictures = np.stack([self._squeeze(picture) for picture in to_uint8(images)])
         return to_float(pictures).to(images.device)
 

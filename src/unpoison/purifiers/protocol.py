@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from unpoison.core.noise import Noise
-from unpoison.core.progress import OnStep
 from unpoison.core.settings import Settings
+from unpoison.dynamics.steps import OnImageStep, ShouldStop
 
 
 class Purifier(Protocol):
@@ -33,15 +33,27 @@ class Purifier(Protocol):
 
     def __init__(self, settings: Any, *, device: torch.device): ...
 
-    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+    def purify(
+        self,
+        images: Tensor,
+        *,
+        noise: Noise,
+        on_step: OnImageStep | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Tensor:
         """Purify a batch.
 
         Args:
             images: [N, 3, H, W] float32 in [0, 1]; not changed.
             noise: source of all randomness, keyed by image.
-            on_step: called after each network call.
+            on_step: called at the start of each walk and after each of its network calls, with its images as they stand
+                (see `ImageStep`); never by a method without a network.
+            should_stop: asked before each network call.
 
         Returns:
             [N, 3, H, W] float32 in [0, 1], on the same device.
+
+        Raises:
+            Stopped: `should_stop` said so.
         """
         ...

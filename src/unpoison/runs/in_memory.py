@@ -17,7 +17,6 @@ from unpoison.core.device import same_bits
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet, ImageSet, note_modes, row_ids
 from unpoison.core.methods import load_method
-from unpoison.core.noise import Noise
 from unpoison.core.notes import tell
 from unpoison.core.pixels import images_per_call, to_uint8
 from unpoison.core.progress import OnStep, StepInfo
@@ -28,7 +27,7 @@ from unpoison.purifiers.chain import Chain, build_purifier
 from unpoison.purifiers.methods import METHODS
 from unpoison.purifiers.protocol import Purifier
 from unpoison.runs.blocks import PurifiedPicture
-from unpoison.runs.calls import refuse_nan
+from unpoison.runs.calls import purify_images
 from unpoison.runs.photographs import warn_if_strange
 from unpoison.runs.pipeline import make_blocks
 from unpoison.runs.preparing import looks_at_set, prepare
@@ -139,13 +138,9 @@ class Application:
             purifier = prepare(purifier, shown, seed=self.run.seed)
 
         def one_call(tile: Tile, rows: slice, call: int) -> None:
-            batch = images[rows, :, *tile.window].to(self.device)
-            missing = call - len(batch)  # calls of one shape, as for a file: see `purify_pictures`
-            batch = torch.cat([batch, batch[-1:].expand(missing, -1, -1, -1)])
-            noise = Noise(self.run.seed, "purify", [*ids[rows], *ids[rows][-1:] * missing], tile.place)
-            with torch.inference_mode():
-                result = purifier.purify(batch, noise=noise)[: call - missing, :, *tile.inside]
-            purified[rows, :, *tile.core] = refuse_nan(result).clamp(0, 1)
+            batch = images[rows, :, *tile.window].to(self.device).contiguous()  # layout of a file's
+            result = purify_images(purifier, batch, ids[rows], seed=self.run.seed, call=call, place=tile.place)
+            purified[rows, :, *tile.core] = result[:, :, *tile.inside].clamp(0, 1)
 
         threads = min(torch.get_num_threads(), available_cores()) if self.device.type == "cpu" else 1
         with same_bits(self.device), ThreadPoolExecutor(threads) as pool:

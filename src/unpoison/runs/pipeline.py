@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from unpoison.core.device import same_bits
 from unpoison.core.images import BLOCK_PIXELS
+from unpoison.dynamics.steps import Stopped
 from unpoison.runs.blocks import Block, PurifiedPicture
-from unpoison.runs.work import Stopped, Work
+from unpoison.runs.work import Work
 
 T = TypeVar("T")
 OnPictures = Callable[[int], None]

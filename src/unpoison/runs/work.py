@@ -11,17 +11,15 @@ from threading import Event, Lock
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from unpoison.core.device import choose_device, processor, versions
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture
 from unpoison.core.manifest import Step
-from unpoison.core.noise import Noise, check_seed
+from unpoison.core.noise import check_seed
 from unpoison.core.pixels import images_per_call
 from unpoison.core.precision import resolve
-from unpoison.core.progress import OnStep, StepInfo
 from unpoison.core.settings import Settings
 from unpoison.core.threads import available_cores
 from unpoison.purifiers.chain import Chain, build_purifier
@@ -224,13 +222,14 @@ class Work:
         pictures = [self._decode(row) for row in rows]
         with self._computing:
             purified = purify_pictures(
-                _Stoppable(self.purifier, self._stopped),
+                self.purifier,
                 [picture.rgb for picture in pictures],
                 [self.image_set.ids[row] for row in rows],
                 seed=self.run.seed,
                 microbatch=self.run.microbatch,
                 batch_size=self.batch_size,
                 device=self.device,
+                should_stop=self._stopped.is_set,
             )
         labels = self.image_set.labels[list(rows)].tolist()
         finished = zip(pictures, purified, labels, strict=True)
@@ -246,22 +245,3 @@ class Work:
                 record=self.image_set.ids[row],
             )
         return picture
-
-
-class Stopped(Exception):
-    """The run was given up by another thread."""
-
-
-class _Stoppable:
-    """A purifier that gives up between two network calls once the event is set."""
-
-    def __init__(self, purifier: Any, stopped: Event):
-        self._purifier, self._stopped, self.halo = purifier, stopped, purifier.halo
-
-    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
-        self._check(None)
-        return self._purifier.purify(images, noise=noise, on_step=self._check)
-
-    def _check(self, _: StepInfo | None) -> None:
-        if self._stopped.is_set():
-            raise Stopped

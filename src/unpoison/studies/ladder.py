@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 
 from unpoison.core.device import same_bits
-from unpoison.core.errors import ModelError, SettingsError
+from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
-from unpoison.core.noise import Noise
-from unpoison.core.pixels import PIXELS_PER_IMAGE, images_per_call, to_float, to_uint8
-from unpoison.dynamics.langevin import langevin
+from unpoison.core.pixels import images_per_call, to_float, to_uint8
+from unpoison.dynamics.steps import ImageStep
 from unpoison.purifiers.chain import build_purifier
-from unpoison.purifiers.puregen.ebm import STEP_SIZE
+from unpoison.runs.calls import purify_images
 from unpoison.runs.to_files import purify_in_memory
 from unpoison.runs.work import PurifyRun
 
@@ -72,8 +70,7 @@ def follow(
     """Purify a set further and further.
 
     Langevin dynamics is one chain that is looked at on its way; every t of a diffusion model is a round trip of its
-    own. Either way the pictures of a station are those that a run of this strength stores; where there are too few to
-    fill a network call, which a run would pad, but for a level now and then.
+    own. Either way the pictures of a station are those that a run of this strength stores.
 
     Args:
         image_set: pictures of one size.
@@ -88,39 +85,43 @@ def follow(
         SettingsError: pictures of several sizes, or a strength that the model was not trained for.
         ModelError: a model is missing, unfit, or drives images out of all bounds.
     """
-    (method,) = run.settings
-    walk = _chain if strength_field(method) == "steps" else _round_trips
-    return walk(image_set, run, stations, device)
+    settings: Any
+    ((method, settings),) = run.settings.items()
+    if strength_field(method) == "steps":
+        furthest = settings.model_copy(update={"steps": stations[-1]})
+        return iter(watch(image_set, replace(run, settings={method: furthest}), stations, device=device))
+    return _round_trips(image_set, run, stations, device)
 
 
-def _chain(image_set: ImageSet, run: PurifyRun, stations: Sequence[int], device: torch.device) -> Iterator[np.ndarray]:
-    purifier: Any = build_purifier(run.settings, device=device)
-    images = 2 * to_float(image_set.array()).to(device) - 1
-    call = images_per_call(run.microbatch, images.shape[2] * images.shape[3])
-    parts = list(images.split(call))
-    # The purpose is a run's, and so is the noise.
-    noises = [Noise(run.seed, "purify", image_set.ids[row : row + call]) for row in range(0, len(images), call)]
-    for done, station in pairwise([0, *stations]):
-        with same_bits(device):
-            parts = [
-                langevin(
-                    part,
-                    purifier.model,
-                    steps=station - done,
-                    step_size=STEP_SIZE,
-                    temperature=purifier.settings.temperature,
-                    noise=noise,
-                    done=done,
-                )
-                for part, noise in zip(parts, noises, strict=True)
-            ]
-        moved = torch.cat(parts)
-        if not moved.isfinite().all():
-            raise ModelError(
-                f"the energy model {purifier.settings.model} has driven images out of all bounds by step {station}; "
-                "raise temperature, or use another model"
-            )
-        yield to_uint8((moved + 1) / 2)
+def watch(image_set: ImageSet, run: PurifyRun, steps: Sequence[int], *, device: torch.device) -> list[np.ndarray]:
+    """Purify a set, and look at it on the way.
+
+    Args:
+        image_set: small pictures of one size.
+        run: how, with a method that walks once.
+        steps: when to look; 0 is the start of the walk, with the noise that was added there.
+        device: where to compute.
+
+    Returns:
+        The pictures after each of these steps, [N, H, W, 3] uint8.
+
+    Raises:
+        SettingsError: pictures of several sizes.
+        ModelError: a model is missing, unfit, or drives images out of all bounds.
+    """
+    pictures = image_set.array()
+    seen = {step: np.empty_like(pictures) for step in steps}
+
+    def look(rows: list[int], info: ImageStep) -> None:
+        if info.step in seen:
+            seen[info.step][rows] = to_uint8(info.images)
+
+    purifier = build_purifier(run.resolved(device).settings, device=device)
+    call = images_per_call(run.microbatch, pictures.shape[1] * pictures.shape[2])
+    with same_bits(device):
+        images = to_float(pictures).to(device)
+        purify_images(purifier, images, image_set.ids, seed=run.seed, call=call, on_step=look)
+    return list(seen.values())
 
 
 def _round_trips(
@@ -128,21 +129,11 @@ def _round_trips(
 ) -> Iterator[np.ndarray]:
     settings: Any
     ((method, settings),) = run.settings.items()
-    microbatch = _unpadded(image_set, run.microbatch)
     for t in stations:
         if t == 0:
             yield image_set.array()
             continue
         steps = None if settings.steps is None else min(settings.steps, t)
         further = settings.model_copy(update={"t": t, "steps": steps})
-        trip = replace(run, settings={method: further}, microbatch=microbatch)
+        trip = replace(run, settings={method: further})
         yield purify_in_memory(image_set, trip, device=str(device))[0].array()
-
-
-def _unpadded(image_set: ImageSet, microbatch: int) -> int:
-    """The microbatch whose network call a set of one size fills, if it does not fill that of the run."""
-    if not len(image_set):
-        return microbatch
-    area = int(image_set.sizes[0].prod())
-    call = min(len(image_set), images_per_call(microbatch, area))
-    return min(microbatch, max(call, -(-call * area // PIXELS_PER_IMAGE)))

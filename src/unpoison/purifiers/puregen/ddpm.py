@@ -7,8 +7,8 @@ from torch import Tensor
 
 from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
-from unpoison.core.progress import OnStep
 from unpoison.dynamics.forward_reverse import forward_reverse, forward_sigma
+from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.nets.protocols import DiscreteModel
 from unpoison.purifiers.settings import PuregenDdpmSettings
 from unpoison.purifiers.weights import load_network
@@ -38,7 +38,14 @@ class PuregenDdpmPurifier:
         added = 255 * forward_sigma(model, t=settings.t)
         self.strength_255 = None if settings.reverse_only else added
 
-    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+    def purify(
+        self,
+        images: Tensor,
+        *,
+        noise: Noise,
+        on_step: OnImageStep | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Tensor:
         settings = self.settings
         return forward_reverse(
             images,
@@ -48,4 +55,5 @@ class PuregenDdpmPurifier:
             reverse_only=settings.reverse_only,
             noise=noise,
             on_step=on_step,
+            should_stop=should_stop,
         ).clamp(0, 1)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
-from unpoison.core.progress import OnStep
 from unpoison.dynamics.langevin import langevin
+from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.purifiers.settings import PuregenEbmSettings
 from unpoison.purifiers.weights import load_energy
 
@@ -37,10 +37,24 @@ class PuregenEbmPurifier:
         )
         self.strength_255 = 255 / 2 * STEP_SIZE * math.sqrt(settings.steps)  # what the noise alone would add
 
-    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
-        return self.move(images, noise=noise, on_step=on_step).clamp(0, 1)
+    def purify(
+        self,
+        images: Tensor,
+        *,
+        noise: Noise,
+        on_step: OnImageStep | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Tensor:
+        return self.move(images, noise=noise, on_step=on_step, should_stop=should_stop).clamp(0, 1)
 
-    def move(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+    def move(
+        self,
+        images: Tensor,
+        *,
+        noise: Noise,
+        on_step: OnImageStep | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Tensor:
         """Like `purify`, not clamped: what follows in PureGen-Naive takes the images as they are."""
         settings = self.settings
         moved = langevin(
@@ -51,6 +65,7 @@ class PuregenEbmPurifier:
             temperature=settings.temperature,
             noise=noise,
             on_step=on_step,
+            should_stop=should_stop,
         )
         if not moved.isfinite().all():
             raise ModelError(

@@ -13,7 +13,7 @@ from torch import Tensor
 from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
-from unpoison.core.progress import OnStep
+from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.puregen.naive import PuregenNaivePurifier, merge_weights
 from unpoison.purifiers.settings import PuregenFiltSettings
@@ -64,12 +64,19 @@ class PuregenFiltPurifier:
         purifier.prepared, purifier._chosen = list(prepared), frozenset(prepared)
         return purifier
 
-    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+    def purify(
+        self,
+        images: Tensor,
+        *,
+        noise: Noise,
+        on_step: OnImageStep | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Tensor:
         if self.prepared is None:
             raise RunError("puregen-filt ranks the whole set before it purifies any of it; call prepare first")
         rows = [row for row, image_id in enumerate(noise.ids) if image_id in self._chosen]
         purified = images.clone()
         if rows:  # which images share a call follows from set and microbatch alone, so the bytes do too
             chosen = replace(noise, ids=[noise.ids[row] for row in rows])
-            purified[rows] = self.inner.purify(images[rows], noise=chosen, on_step=on_step)
+            purified[rows] = self.inner.purify(images[rows], noise=chosen, on_step=on_step, should_stop=should_stop)
         return purified

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
-from unpoison.core.progress import OnStep
+from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.purifiers.puregen.ddpm import PuregenDdpmPurifier
 from unpoison.purifiers.puregen.ebm import PuregenEbmPurifier
 from unpoison.purifiers.settings import PuregenDdpmSettings, PuregenEbmSettings, PuregenNaiveSettings
@@ -34,11 +34,18 @@ class PuregenNaivePurifier:
         self.weights = merge_weights(*(part.weights for part in parts))
         self.strength_255 = max(strength for part in parts if (strength := part.strength_255) is not None)
 
-    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+    def purify(
+        self,
+        images: Tensor,
+        *,
+        noise: Noise,
+        on_step: OnImageStep | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Tensor:
         if self.ebm is not None:
-            images = self.ebm.move(images, noise=noise.child("ebm"), on_step=on_step)
+            images = self.ebm.move(images, noise=noise.child("ebm"), on_step=on_step, should_stop=should_stop)
         if self.ddpm is not None:
-            images = self.ddpm.purify(images, noise=noise.child("ddpm"), on_step=on_step)
+            images = self.ddpm.purify(images, noise=noise.child("ddpm"), on_step=on_step, should_stop=should_stop)
         return images.clamp(0, 1)
 
 

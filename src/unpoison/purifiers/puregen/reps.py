@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unpoison.core.noise import Noise
-from unpoison.core.progress import OnStep
+from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.purifiers.puregen.naive import PuregenNaivePurifier
 from unpoison.purifiers.settings import PuregenRepsSettings
 
@@ -27,7 +27,16 @@ class PuregenRepsPurifier:
         self.once = PuregenNaivePurifier(settings, device=device)
         self.weights, self.strength_255 = self.once.weights, self.once.strength_255
 
-    def purify(self, images: Tensor, *, noise: Noise, on_step: OnStep | None = None) -> Tensor:
+    def purify(
+        self,
+        images: Tensor,
+        *,
+        noise: Noise,
+        on_step: OnImageStep | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Tensor:
         for number in range(1, self.settings.reps + 1):
-            images = self.once.purify(images, noise=noise.child(f"rep{number}"), on_step=on_step)
+            images = self.once.purify(
+                images, noise=noise.child(f"rep{number}"), on_step=on_step, should_stop=should_stop
+            )
         return images
