@@ -11,11 +11,11 @@ from unpoison.classify.methods import METHODS as CLASSIFIERS
 from unpoison.classify.settings import LoopSettings, scratch_settings, transfer_settings
 from unpoison.core.errors import SettingsError, UnpoisonError
 from unpoison.core.methods import check_method, lent
-from unpoison.core.settings import build_settings
+from unpoison.core.settings import build_settings, file_fields
 from unpoison.core.suggestions import suggest
 from unpoison.fitting.settings import EnergySettings, FitSettings, OptimiserSettings
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.shipped import WEIGHT_FIELDS, check_model
+from unpoison.purifiers.shipped import check_model
 
 
 def check_parts(suite: Suite) -> None:
@@ -90,11 +90,11 @@ def _check_purifier(defence: Defence) -> None:
             raise SettingsError(f"'{name}' is given as an object, which has its settings; give the class to set fields")
     fitted = {model_field(defence, field): "fitted" for field in defence.models()}
     for name, link in purifier_settings(defence.purify, overrides={**defence.set, **fitted}).items():
-        for field in WEIGHT_FIELDS:
-            named = getattr(link, field, None)
-            if named == "":
+        for field in file_fields(type(link)):
+            named = getattr(link, field)
+            if not named:
                 raise SettingsError(f"{name} needs a model: set {field} to one of the suite's, or to a file")
-            if named not in (None, "fitted"):
+            if named != "fitted":
                 check_model(named)
 
 

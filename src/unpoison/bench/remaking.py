@@ -16,12 +16,13 @@ from unpoison.core.hashing import hash_file
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Step, manifest_path, read_manifest
 from unpoison.core.progress import OnStep
+from unpoison.core.settings import file_fields
 from unpoison.data import read, refuse_existing
 from unpoison.poisons.crafting import PoisonResult, poison_mixture, write_poisoned
 from unpoison.poisons.mixture import read_mixture
 from unpoison.poisons.protocol import Resources
-from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.shipped import SHIPPED, WEIGHT_FIELDS
+from unpoison.purifiers.settings import purifier_settings, settings_model
+from unpoison.purifiers.shipped import SHIPPED
 from unpoison.runs.to_files import purify_in_memory, purify_to
 from unpoison.runs.work import PurifyRun
 
@@ -198,7 +199,7 @@ def _run(step: Step, materials: _Materials) -> PurifyRun:
     overrides: dict[str, Any] = {}
     for link in step.method.split("+"):
         fields = dict(_settings_of(link, step))
-        for field in WEIGHT_FIELDS:
+        for field in file_fields(settings_model(link)):
             name = fields.get(field)
             if not isinstance(name, str):  # there is none, or the settings will refuse it
                 continue

@@ -39,7 +39,7 @@ from unpoison.poisons.crafting import poison_mixture, sets_used, write_poisoned
 from unpoison.poisons.mixture import Ingredient
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.shipped import WEIGHT_FIELDS, weights_path
+from unpoison.purifiers.shipped import weights_path
 from unpoison.runs.to_files import purify_to
 from unpoison.runs.work import PurifyRun
 
@@ -306,5 +306,5 @@ class Workshop:
 def _weights_not_from(models: Mapping[str, Made[Path]], run: PurifyRun) -> str:
     """Hashes of the weight files of a run that the suite has not fitted itself, in order."""
     own = {str(model.value) for model in models.values()}
-    named = [getattr(settings, field, "") for settings in run.settings.values() for field in WEIGHT_FIELDS]
-    return ",".join(hash_file(weights_path(name)) for name in named if name and name not in own)
+    named = [name for settings in run.settings.values() for name in settings.named_files().values()]
+    return ",".join(hash_file(weights_path(name)) for name in named if name not in own)

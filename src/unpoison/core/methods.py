@@ -1,4 +1,4 @@
-"""Methods looked up by name in a room's table, and imported only then."""
+"""Methods looked up by name: in a room's table, among what other packages offer, or as `package.module:Class`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.suggestions import suggest
 
+# Kinds of methods that may live elsewhere: the group of their entry points, and what their class must have.
+_OUTSIDE = {
+    "purifier": ("unpoison.purifiers", ("Settings", "purify")),
+    "attack": ("unpoison.attacks", ("Settings", "craft")),
+}
 _LENT: ContextVar[Mapping[str, Mapping[str, Any]] | None] = ContextVar("lent", default=None)
 
 
@@ -38,17 +44,27 @@ def load_method(table: Mapping[str, str], name: str, *, kind: str) -> Any:
 
     Args:
         table: name -> `module:attribute`, a room's `METHODS`.
-        name: what the user asked for.
+        name: what the user asked for; of a purifier or attack also `package.module:Class`, or the name of an entry
+            point of the group `unpoison.purifiers` or `unpoison.attacks`.
         kind: word for the error, e.g. `purifier`.
 
     Raises:
-        SettingsError: there is no such method.
+        SettingsError: there is no such method, or what was named is none.
     """
     if (found := lent(kind, name)) is not None:
         return found
     check_method(table, name, kind=kind)
-    module, attribute = table[name].split(":")
-    return getattr(importlib.import_module(module), attribute)
+    if name in table:
+        return _import(table[name])
+    address = name if ":" in name else _offered(kind)[name].value
+    try:
+        found = _import(address)
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"{kind} '{name}' cannot be imported: {error}") from error
+    missing = [attribute for attribute in _OUTSIDE[kind][1] if not hasattr(found, attribute)]
+    if missing:
+        raise SettingsError(f"'{name}' is no {kind}: it has no {' and no '.join(missing)}")
+    return found
 
 
 def check_method(table: Mapping[str, str], name: str, *, kind: str) -> None:
@@ -57,5 +73,18 @@ def check_method(table: Mapping[str, str], name: str, *, kind: str) -> None:
     Raises:
         SettingsError: there is none; names the nearest.
     """
-    if name not in table and lent(kind, name) is None:
-        raise SettingsError(f"there is no {kind} '{name}'{suggest(name, sorted(table))}")
+    if name in table or lent(kind, name) is not None or (":" in name and kind in _OUTSIDE):
+        return
+    offered = _offered(kind)
+    if name not in offered:
+        raise SettingsError(f"there is no {kind} '{name}'{suggest(name, sorted({*table, *offered}))}")
+
+
+def _offered(kind: str) -> dict[str, EntryPoint]:
+    """Methods that other installed packages offer, by name."""
+    return {point.name: point for point in entry_points(group=_OUTSIDE[kind][0])} if kind in _OUTSIDE else {}
+
+
+def _import(address: str) -> Any:
+    module, _, attribute = address.partition(":")
+    return getattr(importlib.import_module(module), attribute)

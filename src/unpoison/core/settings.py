@@ -27,6 +27,20 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def named_files(self) -> dict[tuple[str, ...], str]:
+        """The text of every setting that names a file and is not empty, by its field; several keys for one within."""
+        return {(name,): text for name in file_fields(type(self)) if (text := getattr(self, name))}
+
+    def described(self) -> dict[str, Any]:
+        """The settings as manifests and records keep them: files by their names, without this machine's folders."""
+        fields = self.model_dump(mode="json")
+        for (*above, last), text in self.named_files().items():
+            holder = fields
+            for name in above:
+                holder = holder[name]
+            holder[last] = Path(text).name
+        return fields
+
     def prefers_int8(self, device: torch.device) -> bool:
         """Whether `auto` stands for int8: where a network has a form in whole numbers that is as good and as fast."""
         return False
@@ -71,6 +85,10 @@ Length = Annotated[str, BeforeValidator(str), AfterValidator(_check_length)]
 # One that a single value of a pixel can move by, so that it is not above 1.
 Bound = Annotated[Length, AfterValidator(_check_bound)]
 
+_IS_FILE = "names a file"
+# A path of a file that decides the result, or the name of one that comes with unpoison; empty for none.
+FileName = Annotated[str, _IS_FILE]
+
 # In which arithmetic networks compute; `core.precision` knows what auto stands for.
 Precision = Literal["auto", "fp32", "bf16"]
 # int8 is for networks that have a form in whole numbers, whose bytes are the same on every processor.
@@ -87,6 +105,16 @@ def bound_value(bound: str) -> float:
     """
     top, _, bottom = bound.replace(" ", "").partition("/")
     return float(Fraction(top) / Fraction(bottom or 1))
+
+
+def file_fields(model: type[Settings]) -> list[str]:
+    """The fields of a settings model that name files."""
+    return [
+        name
+        for name, field in model.model_fields.items()
+        if _IS_FILE in field.metadata
+        or any(_IS_FILE in getattr(option, "__metadata__", ()) for option in get_args(field.annotation))
+    ]
 
 
 def build_settings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from unpoison.core.precision import resolve
 from unpoison.core.settings import Settings, build_settings, list_profiles, read_profile
 from unpoison.poisons.methods import METHODS
 from unpoison.poisons.protocol import class_number
+from unpoison.purifiers.shipped import SHIPPED
 
 _ROOM = "unpoison.poisons"
 
@@ -47,17 +48,12 @@ class Ingredient:
     def describe(self) -> dict[str, Any]:
         """As JSON, for manifests and records; files by their names, without the folders of this machine."""
         only = {"classes": list(self.classes)} if self.classes else {}
-        return {
-            **_map_files(self.settings.model_dump(mode="json"), lambda path: path.name),
-            "fraction": self.fraction,
-            **only,
-        }
+        return {**self.settings.described(), "fraction": self.fraction, **only}
 
     def files(self) -> dict[str, str]:
         """sha256 of every file that the settings name, by its name."""
-        found: dict[str, str] = {}
-        _map_files(self.settings.model_dump(mode="json"), lambda path: found.update({path.name: hash_file(path)}))
-        return found
+        paths = [Path(text) for text in self.settings.named_files().values() if text not in SHIPPED]
+        return {path.name: hash_file(path) for path in paths}
 
 
 def attack_settings(
@@ -133,15 +129,6 @@ def _ingredient(
     return Ingredient(
         name, attack_settings(name, profiles=profiles, overrides=overrides), fraction, tuple(map(str, named))
     )
-
-
-def _map_files(value: Any, change: Callable[[Path], Any]) -> Any:
-    """Settings with every path of a file in them changed."""
-    if isinstance(value, dict):
-        return {key: _map_files(inner, change) for key, inner in value.items()}
-    if isinstance(value, str) and "." in value and Path(value).is_file():
-        return change(Path(value))
-    return value
 
 
 def choose_rows(image_set: ImageSet, part: Ingredient, free: np.ndarray, source: torch.Generator) -> np.ndarray:

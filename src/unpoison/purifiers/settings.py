@@ -11,6 +11,7 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.methods import load_method
 from unpoison.core.settings import (
     Bound,
+    FileName,
     Precision,
     PrecisionOrInt8,
     Settings,
@@ -43,7 +44,7 @@ class FastSettings(Settings):
             takes there.
     """
 
-    model: str = "pocket"
+    model: FileName = "pocket"
     sigma: Bound = "25/255"
     field: Bound = "16/255"
     steps: int = Field(1, ge=1, le=100)
@@ -68,7 +69,7 @@ class EclipseSettings(Settings):
         precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
     """
 
-    model: str = ""
+    model: FileName = ""
     t: int = Field(100, ge=1, le=100_000)
     steps: int | None = Field(None, ge=1, le=100_000)
     clip: bool = True
@@ -86,7 +87,7 @@ class PuregenEbmSettings(Settings):
         precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
     """
 
-    model: str = "ebm-small"
+    model: FileName = "ebm-small"
     steps: int = Field(150, ge=1, le=100_000)
     temperature: float = Field(1e-4, gt=0)
     precision: Precision = "auto"
@@ -104,7 +105,7 @@ class PuregenDdpmSettings(Settings):
         precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
     """
 
-    model: str = "ddpm250-small"
+    model: FileName = "ddpm250-small"
     t: int = Field(75, ge=1, le=100_000)
     steps: int | None = Field(None, ge=1, le=100_000)
     reverse_only: bool = False
@@ -124,8 +125,8 @@ class PuregenNaiveSettings(Settings):
         precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
     """
 
-    energy: str = "ebm-small"
-    model: str = "ddpm250-small"
+    energy: FileName = "ebm-small"
+    model: FileName = "ddpm250-small"
     langevin_steps: int = Field(150, ge=1, le=100_000)
     temperature: float = Field(1e-4, gt=0)
     t: int = Field(75, ge=1, le=100_000)
@@ -218,10 +219,17 @@ def purifier_settings(
     fields = {
         key: value for profile in profiles for key, value in read_profile(profile, _ROOM, section=names[0]).items()
     }
-    return {name: build_settings(_model(name), overrides={**fields, **per_link[name]}, of=name) for name in names}
+    return {
+        name: build_settings(settings_model(name), overrides={**fields, **per_link[name]}, of=name) for name in names
+    }
 
 
-def _model(name: str) -> type[Settings]:
+def settings_model(name: str) -> type[Settings]:
+    """The settings model of one purifier.
+
+    Raises:
+        SettingsError: there is no such purifier.
+    """
     found = load_method(SETTINGS, name, kind="purifier")
     model: type[Settings] = getattr(found, "Settings", found)  # a purifier from elsewhere has them with it
     return model

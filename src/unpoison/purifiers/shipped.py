@@ -10,9 +10,6 @@ from unpoison.core.errors import ModelError
 from unpoison.core.settings import Settings
 from unpoison.core.suggestions import suggest
 
-# Fields of purifiers' settings that name a file of weights.
-WEIGHT_FIELDS = ("model", "energy")
-
 SHIPPED = {
     "pocket": "pocket.safetensors",
     "ebm-small": "ebm-small.safetensors",
@@ -48,6 +45,5 @@ def check_models(settings: Mapping[str, Settings]) -> None:
         ModelError: one is missing.
     """
     for link in settings.values():
-        for field in WEIGHT_FIELDS:
-            if model := getattr(link, field, ""):
-                check_model(model)
+        for model in link.named_files().values():
+            check_model(model)

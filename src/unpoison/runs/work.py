@@ -24,7 +24,6 @@ from unpoison.core.settings import Settings
 from unpoison.core.threads import available_cores
 from unpoison.purifiers.chain import Chain, build_purifier
 from unpoison.purifiers.protocol import Purifier
-from unpoison.purifiers.shipped import WEIGHT_FIELDS
 from unpoison.runs.blocks import PurifiedPicture, finish_picture
 from unpoison.runs.calls import purify_pictures
 from unpoison.runs.memory import MemoryRoom
@@ -80,11 +79,7 @@ class PurifyRun:
 
     def describe(self) -> dict[str, Any]:
         """The settings as a manifest keeps them: weight files by name, without their folder."""
-        described: dict[str, Any] = {}
-        for name, settings in self.settings.items():
-            fields = settings.model_dump(mode="json")
-            fields.update({field: Path(fields[field]).name for field in WEIGHT_FIELDS if fields.get(field)})
-            described[name] = fields
+        described = {name: settings.described() for name, settings in self.settings.items()}
         return {**described, "microbatch": self.microbatch}
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from unpoison.core.device import choose_device
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
-from unpoison.core.settings import Bound
+from unpoison.core.settings import Bound, file_fields
 from unpoison.poisons.engine.bilevel import BilevelSettings, ErrorMinimiser, Show
 from unpoison.poisons.protocol import PoisonedSet, Resources, add_and_quantise, require_labels
 from unpoison.purifiers.chain import Chain, build_purifier
@@ -43,6 +43,16 @@ class AdpSettings(BilevelSettings):
     through: str = ""
     through_settings: Mapping[str, Any] = {}
     draws: int = Field(default=1, ge=1)
+
+    def named_files(self) -> dict[tuple[str, ...], str]:
+        links = purifier_settings(self.through, overrides=self.through_settings) if self.through else {}
+        found: dict[tuple[str, ...], str] = {}
+        for name, link in links.items():
+            for field in file_fields(type(link)):
+                key = f"{name}.{field}" if len(links) > 1 else field
+                if self.through_settings.get(key):
+                    found["through_settings", key] = self.through_settings[key]
+        return found
 
 
 class AdpPoison:

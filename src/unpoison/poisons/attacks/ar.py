@@ -14,7 +14,7 @@ from unpoison.core.chunks import class_chunks
 from unpoison.core.errors import DataError, SettingsError
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet
-from unpoison.core.settings import Length, Settings, bound_value
+from unpoison.core.settings import FileName, Length, Settings, bound_value
 from unpoison.poisons.attacks.ar_coefficients import SearchNorm, ar_noise, read_tables, search_tables
 from unpoison.poisons.protocol import PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
 
@@ -35,7 +35,7 @@ class ArSettings(Settings):
 
     norm: Literal["l2", "linf"] = "l2"
     epsilon: Length = Field(default="1", validate_default=True)
-    coefficients: str = ""
+    coefficients: FileName = ""
     search_norm: SearchNorm = "l2"
     quantise: Quantise = "round"
 

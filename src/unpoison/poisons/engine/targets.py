@@ -10,7 +10,7 @@ from pydantic import Field
 from unpoison.core.classes import match_classes
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
-from unpoison.core.settings import Settings
+from unpoison.core.settings import FileName, Settings
 from unpoison.poisons.engine.setups import Setup, draw_setup, read_setups
 from unpoison.poisons.protocol import ClassName, Resources, Target
 
@@ -26,7 +26,7 @@ class TargetSettings(Settings):
         poisons: pictures of that class that are perturbed.
     """
 
-    setups: str | None = None
+    setups: FileName | None = None
     setup: int = Field(default=0, ge=0)
     target_index: int | None = Field(default=None, ge=0)
     intended_class: ClassName | None = None
