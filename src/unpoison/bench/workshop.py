@@ -306,5 +306,7 @@ class Workshop:
 def _weights_not_from(models: Mapping[str, Made[Path]], run: PurifyRun) -> str:
     """Hashes of the weight files of a run that the suite has not fitted itself, in order."""
     own = {str(model.value) for model in models.values()}
-    named = [name for settings in run.settings.values() for name in settings.named_files().values()]
+    # `model` before `energy`, as in the trials on record, whose names are hashed from this
+    files = [sorted(settings.named_files().items(), reverse=True) for settings in run.settings.values()]
+    named = [name for fields in files for _, name in fields]
     return ",".join(hash_file(weights_path(name)) for name in named if name not in own)

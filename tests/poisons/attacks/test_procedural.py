@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from unpoison.core import chunks
 from unpoison.core.errors import DataError, SettingsError, UnsafeFileError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.methods import load_method
@@ -17,7 +18,6 @@ from unpoison.poisons.attacks.ar import ArSettings
 from unpoison.poisons.attacks.ar_coefficients import ar_filters, ar_noise, autoregress, read_tables, search_tables
 from unpoison.poisons.attacks.cuda import CudaSettings, draw_kernels
 from unpoison.poisons.attacks.ops import COLORS, OpsSettings, ops_scores
-from unpoison.poisons.engine import chunks
 from unpoison.poisons.methods import METHODS
 from unpoison.poisons.protocol import PoisonedSet, Resources
 
