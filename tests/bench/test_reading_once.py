@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from unpoison.bench import workshop
+from unpoison.bench import trials, workshop
 from unpoison.bench.running import run_suite
 from unpoison.bench.trials import Trials
 from unpoison.core import records
@@ -65,11 +66,11 @@ def test_a_record_that_another_process_writes_meanwhile_is_found(run, tmp_path, 
         path.rename(away / path.name)
     one = Trials.run
 
-    def and_the_other_process_ends(trials, cell):
+    def and_the_other_process_ends(suite, cell):
         for path in later:
             if not path.exists():
                 (away / path.name).rename(path)
-        return one(trials, cell)
+        return one(suite, cell)
 
     def fail(*_, **__):
         raise AssertionError("a finished trial was run again")
@@ -77,3 +78,13 @@ def test_a_record_that_another_process_writes_meanwhile_is_found(run, tmp_path, 
     monkeypatch.setattr(Trials, "run", and_the_other_process_ends)
     monkeypatch.setattr("unpoison.bench.trials.train", fail)
     assert run() == first
+
+
+def test_two_that_run_a_suite_at_once_share_its_trials(run, monkeypatch):
+    monkeypatch.setattr("unpoison.bench.running._WAIT_SECONDS", 0.01)
+    trained, train = [], trials.train
+    monkeypatch.setattr(trials, "train", lambda *given, **named: trained.append(1) or train(*given, **named))
+    with ThreadPoolExecutor(2) as both:
+        first, second = both.map(lambda _: run(), range(2))
+    assert first == second
+    assert len(trained) == len(first) == 6

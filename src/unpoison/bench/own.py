@@ -78,7 +78,7 @@ class Own:
             source = hashlib.sha256(inspect.getsource(code).encode()).hexdigest()[:16]
         except (OSError, TypeError):
             source = ""
-        weights = dict(getattr(self.given, "weights", None) or {})
+        weights = _weights(self.given)
         return {"class": _called(self.given), "source": source, **({"weights": weights} if weights else {})}
 
 
@@ -104,12 +104,12 @@ class _Complete:
 
     strength_255: float | None = None
     halo: int | None = None
-    weights: Mapping[str, str] = {}
 
     def __init__(self, name: str, purifier: Any, settings: Settings):
         self.settings, self._name, self._purifier = settings, name, purifier
         self._takes_on_step = "on_step" in inspect.signature(purifier.purify).parameters
-        for attribute in ("strength_255", "halo", "weights"):
+        self.weights = _weights(purifier)
+        for attribute in ("strength_255", "halo"):
             if hasattr(purifier, attribute):
                 setattr(self, attribute, getattr(purifier, attribute))
 
@@ -181,6 +181,13 @@ def _settings_of(given: Any) -> type[Settings]:
         name: (field.annotation, getattr(made, name)) for name, field in type(made).model_fields.items()
     }
     return create_model(type(made).__name__, __base__=type(made), **fields)
+
+
+def _weights(given: Any) -> dict[str, str]:
+    """Hashes of weight files by name, where a method has them as unpoison's do; `weights` may be anything else."""
+    found = getattr(given, "weights", None)
+    is_ours = isinstance(found, Mapping) and all(isinstance(digest, str) for digest in found.values())
+    return {str(name): digest for name, digest in found.items()} if isinstance(found, Mapping) and is_ours else {}
 
 
 def _called(given: Any) -> str:

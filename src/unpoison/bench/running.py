@@ -16,7 +16,7 @@ from unpoison.bench.workshop import Busy, Workshop
 from unpoison.core.errors import SettingsError
 from unpoison.core.files import write_text
 from unpoison.core.precision import Resolved
-from unpoison.core.progress import OnStep, write_line
+from unpoison.core.progress import OnStep, bar_in_notebook, write_line
 from unpoison.core.records import Records, TrialRecord
 from unpoison.core.settings import PrecisionOrInt8
 
@@ -60,7 +60,8 @@ def run_suite(
         attacks: name -> an attack of your own: an object or class with `craft(image_set, settings, *, generator,
             resources)` and `Settings`; with `chooses = True` it picks its victims itself.
         classifiers: name -> a builder of your own, `(classes, width) -> nn.Module`.
-        on_step: called as the work goes on, with the share that is done of all trials and what is being made.
+        on_step: called as the work goes on, with the share that is done of all trials and what is being made. In a
+            notebook a bar shows if it is left out.
 
     Returns:
         The records of the grid, or of the part that was asked for, in its order.
@@ -69,7 +70,10 @@ def run_suite(
         SettingsError: the suite is bad, or none of its attacks has a case with one of the numbers.
     """
     suite = suite if isinstance(suite, Suite) else read_suite(Path(suite))
-    with lending(purifiers=purifiers or {}, attacks=attacks or {}, classifiers=classifiers or {}):
+    with (
+        bar_in_notebook(f"bench {suite.name}", on_step, unit="%") as on_step,
+        lending(purifiers=purifiers or {}, attacks=attacks or {}, classifiers=classifiers or {}),
+    ):
         suite.check()
         check_parts(suite)
         cells = list_cells(suite, targets)

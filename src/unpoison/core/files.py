@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         if path.name in ("", ".."):
             raise DiskError(path, "it names no file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        # Machines that share a folder may have processes, and processes threads, of the same number.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
             temporary.touch()
             mode = temporary.stat().st_mode
