@@ -29,8 +29,8 @@ from unpoison.nets.protocols import EnergyModel
 from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.weights import load_energy
-from unpoison.runs.to_files import purify_in_memory
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.in_memory import purify_in_memory
+from unpoison.runs.run import PurifyRun
 
 NOTE = """
 Energies by `ebm-small`, which saw neither CIFAR-10 nor any poison. Higher than its clean picture: share of the poisoned

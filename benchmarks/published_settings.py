@@ -40,7 +40,7 @@ from unpoison.nets.schedules import Schedule
 from unpoison.nets.weights import save_model
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs.in_memory import Application
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.run import PurifyRun
 
 PURIFIERS = ("puregen-ebm", "puregen-ddpm", "puregen-naive", "puregen-reps", "puregen-filt")
 WHOLE = 50_000  # images of the training set that the paper purifies

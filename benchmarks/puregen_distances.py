@@ -27,8 +27,8 @@ from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.weights import load_energy
 from unpoison.reporting.distances import describe_crossing, distance_table
 from unpoison.reporting.energies import SetEnergies, energy_facts, energy_table
-from unpoison.runs.to_files import purify_in_memory
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.in_memory import purify_in_memory
+from unpoison.runs.run import PurifyRun
 from unpoison.studies.distances import Station, crossing, measure_distances, pair_up
 
 FOLLOWED = {"puregen-ebm": ("steps", 500), "puregen-ddpm": ("t", 75)}

@@ -18,8 +18,8 @@ from unpoison.poisons.crafting import poison, poison_mixture, write_poisoned
 from unpoison.poisons.mixture import attack_settings, read_mixture
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
+from unpoison.runs.run import PurifyRun
 from unpoison.runs.to_files import purify_to
-from unpoison.runs.work import PurifyRun
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import manifest_path, read_manifest
 from unpoison.data import read, write
 from unpoison.purifiers.settings import purifier_settings
+from unpoison.runs.run import PurifyRun
 from unpoison.runs.to_files import purify_to
-from unpoison.runs.work import PurifyRun
 
 SUITE = """
 name = "small"

@@ -13,8 +13,8 @@ from unpoison.core.errors import UnpoisonError
 from unpoison.data import read, read_history, write
 from unpoison.poisons.crafting import poison, write_poisoned
 from unpoison.purifiers.settings import purifier_settings
+from unpoison.runs.run import PurifyRun
 from unpoison.runs.to_files import purify_to
-from unpoison.runs.work import PurifyRun
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from unpoison.poisons.methods import METHODS
 from unpoison.poisons.mixture import attack_settings, read_mixture
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.run import PurifyRun
 
 
 @pytest.fixture

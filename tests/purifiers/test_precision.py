@@ -10,8 +10,9 @@ import unpoison
 from unpoison.core.errors import ModelError, RunError, SettingsError
 from unpoison.core.manifest import read_manifest
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.runs.to_files import purify_in_memory, purify_to
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.in_memory import purify_in_memory
+from unpoison.runs.run import PurifyRun
+from unpoison.runs.to_files import purify_to
 
 NATIVE, EMULATED = {"avx512_bf16": True}, {"avx2": True}
 

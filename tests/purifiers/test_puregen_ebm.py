@@ -19,8 +19,8 @@ from unpoison.nets.weights import save_model
 from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.runs.to_files import purify_in_memory
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.in_memory import purify_in_memory
+from unpoison.runs.run import PurifyRun
 
 CPU = torch.device("cpu")
 WEIGHT = 0.2

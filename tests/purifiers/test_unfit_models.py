@@ -12,8 +12,8 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.core.pixels import to_float
 from unpoison.nets.weights import load_model, read_header, save_model
 from unpoison.purifiers.settings import purifier_settings
+from unpoison.runs.run import PurifyRun
 from unpoison.runs.to_files import purify_to
-from unpoison.runs.work import PurifyRun
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from unpoison.core.hashing import hash_file
 from unpoison.data import write
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.run import PurifyRun
 
 
 @pytest.fixture

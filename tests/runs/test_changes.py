@@ -10,8 +10,9 @@ from unpoison.core.manifest import read_manifest
 from unpoison.data import read, write
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs.changes import change_facts
-from unpoison.runs.to_files import purify_in_memory, purify_to
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.in_memory import purify_in_memory
+from unpoison.runs.run import PurifyRun
+from unpoison.runs.to_files import purify_to
 
 
 def test_means_and_the_most_changed():

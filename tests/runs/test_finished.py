@@ -16,8 +16,8 @@ from unpoison.data import delivery, read, write
 from unpoison.poisons.crafting import poison, write_poisoned
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs import work
+from unpoison.runs.run import PurifyRun
 from unpoison.runs.to_files import purify_to
-from unpoison.runs.work import PurifyRun
 
 
 @pytest.fixture

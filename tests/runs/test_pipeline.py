@@ -16,9 +16,10 @@ from unpoison.core.images import ArrayImageSet, Picture
 from unpoison.dynamics.steps import Stopped
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs import pipeline
+from unpoison.runs.in_memory import purify_in_memory
 from unpoison.runs.pipeline import make_blocks
-from unpoison.runs.to_files import purify_in_memory
-from unpoison.runs.work import PurifyRun, Work
+from unpoison.runs.run import PurifyRun
+from unpoison.runs.work import Work
 
 JPEG = PurifyRun(purifier_settings("jpeg"))
 

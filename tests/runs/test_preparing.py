@@ -20,10 +20,11 @@ from unpoison.nets.weights import load_any
 from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.puregen import filt
 from unpoison.purifiers.settings import purifier_settings
+from unpoison.runs.in_memory import purify_in_memory
 from unpoison.runs.parts import Part
 from unpoison.runs.preview import preview
-from unpoison.runs.to_files import purify_in_memory, purify_to
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.run import PurifyRun
+from unpoison.runs.to_files import purify_to
 
 FEW = {"t": 2, "langevin_steps": 1, "fraction": 0.3, "precision": "fp32"}
 

@@ -9,9 +9,9 @@ from PIL import Image
 from unpoison.core.images import ArrayImageSet
 from unpoison.data import read
 from unpoison.purifiers.settings import purifier_settings
+from unpoison.runs.in_memory import purify_in_memory
 from unpoison.runs.preview import Example, preview, spread_rows
-from unpoison.runs.to_files import purify_in_memory
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.run import PurifyRun
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.weights import load_model, save_model
 from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.runs.to_files import purify_in_memory
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.in_memory import purify_in_memory
+from unpoison.runs.run import PurifyRun
 from unpoison.studies.distances import Station, crossing, lengths, measure_distances, pair_up
 
 GREY, POISON = 128, 12

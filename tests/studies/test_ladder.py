@@ -8,8 +8,8 @@ import torch
 
 from unpoison.core.errors import ModelError, SettingsError
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.runs.to_files import purify_in_memory
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.in_memory import purify_in_memory
+from unpoison.runs.run import PurifyRun
 from unpoison.studies.ladder import choose_stations, follow, ladder
 
 CPU = torch.device("cpu")

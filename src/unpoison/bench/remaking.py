@@ -23,8 +23,9 @@ from unpoison.poisons.mixture import read_mixture
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings, settings_model
 from unpoison.purifiers.shipped import SHIPPED
-from unpoison.runs.to_files import purify_in_memory, purify_to
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.in_memory import purify_in_memory
+from unpoison.runs.run import PurifyRun
+from unpoison.runs.to_files import purify_to
 
 
 @dataclass(frozen=True)

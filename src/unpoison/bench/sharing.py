@@ -17,8 +17,8 @@ from unpoison.data import write
 from unpoison.purifiers.methods import METHODS
 from unpoison.runs.blocks import change_255
 from unpoison.runs.changes import change_facts
-from unpoison.runs.to_files import purify_in_memory
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.in_memory import purify_in_memory
+from unpoison.runs.run import PurifyRun
 
 
 def can_share(image_set: ImageSet, base: ImageSet, run: PurifyRun) -> bool:

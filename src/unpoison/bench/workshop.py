@@ -40,8 +40,8 @@ from unpoison.poisons.mixture import Ingredient
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.purifiers.shipped import weights_path
+from unpoison.runs.run import PurifyRun
 from unpoison.runs.to_files import purify_to
-from unpoison.runs.work import PurifyRun
 
 S = TypeVar("S", bound=Settings)
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
     from unpoison.core.manifest import Manifest
-    from unpoison.runs.work import PurifyRun
+    from unpoison.runs.run import PurifyRun
 
 
 def write_preview(image_set: ImageSet, run: PurifyRun, target: Path, *, count: int, device: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def distances(
         from unpoison.core.hashing import hash_file
         from unpoison.data import read
         from unpoison.reporting.distances import describe_crossing, distance_table, distances_page
-        from unpoison.runs.work import PurifyRun
+        from unpoison.runs.run import PurifyRun
         from unpoison.studies.distances import crossing, measure_distances, pair_up
         from unpoison.studies.ladder import strength_field
 

@@ -127,8 +127,8 @@ def purify(
         from unpoison.data import bad_pictures_together, read_history
         from unpoison.runs.cost import announce_cost
         from unpoison.runs.photographs import strangeness_warning
+        from unpoison.runs.run import PurifyRun
         from unpoison.runs.to_files import purify_to
-        from unpoison.runs.work import PurifyRun
 
         run = PurifyRun(settings, seed=seed)
         if dry_run:

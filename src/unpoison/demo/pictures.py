@@ -15,7 +15,7 @@ from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.reporting.pages import Strip
 from unpoison.reporting.pictures import amplify_difference, tile_row
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.run import PurifyRun
 from unpoison.studies.ladder import watch
 
 _AMPLIFY = 2.0

@@ -24,8 +24,8 @@ from unpoison.runs.forms import Apply, purify_array, purify_list, purify_tensor
 from unpoison.runs.in_memory import Application
 from unpoison.runs.own_models import own_denoiser, own_device
 from unpoison.runs.photographs import warn_if_strange
+from unpoison.runs.run import PurifyRun
 from unpoison.runs.to_files import purify_to
-from unpoison.runs.work import PurifyRun
 
 
 @shows_bar("purify", unit="img")

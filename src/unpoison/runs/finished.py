@@ -17,8 +17,9 @@ from unpoison.core.progress import telling
 from unpoison.data import default_format, read
 from unpoison.purifiers.methods import METHODS
 from unpoison.runs.parts import Part, hold_assembly, hold_part
+from unpoison.runs.run import PurifyRun
 from unpoison.runs.store import read_header, remove
-from unpoison.runs.work import PurifyRun, Work
+from unpoison.runs.work import Work
 
 # What a run is known by, in its header and in its entry of the manifest.
 _ASKED = ("method", "settings", "seed", "weights")

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from unpoison.core.device import same_bits
 from unpoison.core.errors import SettingsError
+from unpoison.core.hashing import hash_pictures
 from unpoison.core.images import ArrayImageSet, ImageSet, note_modes, row_ids
+from unpoison.core.manifest import Step
 from unpoison.core.methods import load_method
 from unpoison.core.notes import tell
 from unpoison.core.pixels import images_per_call, to_uint8
@@ -26,13 +28,45 @@ from unpoison.nets.protocols import Denoiser
 from unpoison.purifiers.chain import Chain, build_purifier
 from unpoison.purifiers.methods import METHODS
 from unpoison.purifiers.protocol import Purifier
-from unpoison.runs.blocks import PurifiedPicture
+from unpoison.runs.blocks import PurifiedPicture, as_rgb
 from unpoison.runs.calls import purify_images
+from unpoison.runs.changes import change_facts
 from unpoison.runs.photographs import warn_if_strange
 from unpoison.runs.pipeline import make_blocks
 from unpoison.runs.preparing import looks_at_set, prepare
+from unpoison.runs.run import PurifyRun
 from unpoison.runs.tiling import Tile, tiles
-from unpoison.runs.work import PurifyRun, Work
+from unpoison.runs.work import Work
+
+
+def purify_in_memory(
+    image_set: ImageSet, run: PurifyRun, *, device: str = "auto", on_step: OnStep | None = None
+) -> tuple[ArrayImageSet, Step]:
+    """Purify a set of one size in RGB, with the entry for its manifest.
+
+    Raises:
+        SettingsError: there are pictures of several sizes, or none.
+    """
+    image_set.check_headers()  # before anything is computed
+    sizes = np.unique(image_set.sizes, axis=0)
+    if len(sizes) != 1:
+        raise SettingsError(f"{image_set.name} holds pictures of {len(sizes)} sizes; in memory they must have one")
+    work = Work(image_set, run, device=device)
+    images = np.empty((len(image_set), *sizes[0].tolist(), 3), np.uint8)
+    source: list[bytes] = []
+    result: list[bytes] = []
+    changes: list[float] = []
+    for row, picture in enumerate(_each(work, png=False, on_step=on_step)):
+        images[row] = as_rgb(np.asarray(picture.data))
+        source.append(picture.source_hash)
+        result.append(picture.result_hash)
+        changes.append(picture.change_255)
+    purified = ArrayImageSet(
+        images, image_set.labels, class_names=image_set.class_names, ids=image_set.ids, name=image_set.name
+    )
+    purified.inherit(image_set)
+    facts = change_facts(image_set, changes)
+    return purified, work.step(source=hash_pictures(source), result=hash_pictures(result), facts=facts)
 
 
 class Application:
@@ -100,23 +134,10 @@ class Application:
         if self.denoiser is None:
             warn_if_strange(image_set, self.run.settings)
         work = Work(image_set, self.run, device=str(self.device), purifier=self.purifier)
-        work.prepare()
-        numbers = range(len(work.blocks))
         modes: Counter[str] = Counter()
-        done = 0
-
-        def on_pictures(count: int) -> None:
-            if self._on_step:
-                self._on_step(StepInfo(done + count, len(image_set)))
-
-        with closing(
-            make_blocks(work, numbers, lambda _, __, block: block, png=png, on_pictures=on_pictures)
-        ) as blocks:
-            for block in blocks:
-                yield from block
-                modes.update(picture.mode for picture in block)
-                done += len(block)
-                on_pictures(0)
+        for picture in _each(work, png=png, on_step=self._on_step):
+            yield picture
+            modes[picture.mode] += 1
         tell(image_set.name, note_modes(modes))
 
     def purify_floats(self, images: Tensor, *, ids: Sequence[str] | None = None) -> Tensor:
@@ -149,3 +170,20 @@ class Application:
                 starts = range(0, len(images), call)
                 list(pool.map(lambda start, t=tile, c=call: one_call(t, slice(start, start + c), c), starts))
         return purified
+
+
+def _each(work: Work, *, png: bool, on_step: OnStep | None) -> Iterator[PurifiedPicture]:
+    """The pictures of a run, purified one after the other."""
+    work.prepare()
+    done, total = 0, len(work.image_set)
+
+    def on_pictures(count: int) -> None:
+        if on_step:
+            on_step(StepInfo(done + count, total))
+
+    numbers = range(len(work.blocks))
+    with closing(make_blocks(work, numbers, lambda _, __, block: block, png=png, on_pictures=on_pictures)) as blocks:
+        for block in blocks:
+            yield from block
+            done += len(block)
+            on_pictures(0)

@@ -9,7 +9,8 @@ import numpy as np
 
 from unpoison.core.images import ImageSet
 from unpoison.runs.blocks import as_rgb, change_255
-from unpoison.runs.work import PurifyRun, Work
+from unpoison.runs.run import PurifyRun
+from unpoison.runs.work import Work
 
 
 @dataclass(frozen=True)

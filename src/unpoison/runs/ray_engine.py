@@ -17,8 +17,9 @@ from unpoison.core.images import ImageSet
 from unpoison.core.threads import available_cores
 from unpoison.runs.engines import OnSaved
 from unpoison.runs.pipeline import OnPictures, make_blocks
+from unpoison.runs.run import PurifyRun
 from unpoison.runs.store import Saved, Store, write_block
-from unpoison.runs.work import PurifyRun, Work
+from unpoison.runs.work import Work
 
 _MAX_DEATHS = 3  # a block that has ended so many workers is given up
 _BLOCKS_AT_ONCE = 4  # on an accelerator, so that one block is decoded while another is computed

@@ -5,74 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from unpoison.core.device import choose_device
 from unpoison.core.errors import DataError, ModelError, RunError, SettingsError
 from unpoison.core.files import file_stamp, writing
-from unpoison.core.hashing import hash_pictures
-from unpoison.core.images import ArrayImageSet, ImageSet
+from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Manifest, Step
 from unpoison.core.methods import load_method
 from unpoison.core.progress import OnStep, StepInfo, telling
 from unpoison.data import check_writable, default_format, stores_png
 from unpoison.data.delivery import partial_of
 from unpoison.runs.assembling import Draw, Sources, assemble
-from unpoison.runs.blocks import as_rgb
-from unpoison.runs.changes import change_facts
 from unpoison.runs.finished import check_replaceable, read_finished, remove_leftovers
 from unpoison.runs.methods import ENGINES
 from unpoison.runs.parts import Part, hold_assembly, hold_part
-from unpoison.runs.pipeline import make_blocks
+from unpoison.runs.run import PurifyRun
 from unpoison.runs.store import Saved, Store, begun_settings, has_blocks, remove
-from unpoison.runs.work import PurifyRun, Work
-
-
-def purify_in_memory(
-    image_set: ImageSet, run: PurifyRun, *, device: str = "auto", on_step: OnStep | None = None
-) -> tuple[ArrayImageSet, Step]:
-    """Purify a set of one size in memory, with the entry for its manifest.
-
-    Raises:
-        SettingsError: there are pictures of several sizes, or none.
-    """
-    image_set.check_headers()  # before anything is computed
-    sizes = np.unique(image_set.sizes, axis=0)
-    if len(sizes) != 1:
-        raise SettingsError(f"{image_set.name} holds pictures of {len(sizes)} sizes; in memory they must have one")
-    work = Work(image_set, run, device=device)
-    work.prepare()
-    images = np.empty((len(image_set), *sizes[0].tolist(), 3), np.uint8)
-    source: list[bytes] = []
-    result: list[bytes] = []
-    changes: list[float] = []
-
-    def on_pictures(count: int) -> None:
-        if on_step:
-            on_step(StepInfo(len(source) + count, len(image_set)))
-
-    numbers = range(len(work.blocks))
-    with closing(make_blocks(work, numbers, lambda _, __, block: block, png=False, on_pictures=on_pictures)) as blocks:
-        for block in blocks:
-            for picture in block:
-                images[len(source)] = as_rgb(np.asarray(picture.data))
-                source.append(picture.source_hash)
-                result.append(picture.result_hash)
-                changes.append(picture.change_255)
-            on_pictures(0)
-    purified = ArrayImageSet(
-        images, image_set.labels, class_names=image_set.class_names, ids=image_set.ids, name=image_set.name
-    )
-    purified.inherit(image_set)
-    facts = change_facts(image_set, changes)
-    return purified, work.step(source=hash_pictures(source), result=hash_pictures(result), facts=facts)
-
+from unpoison.runs.work import Work
 
 _COMPARING = 4  # threads; each holds a block, and one picture decoded
 

@@ -1,11 +1,10 @@
-"""A run on its set: what is to be done, and how a few pictures of it are done."""
+"""A run on its set: its purifier, its blocks, and how a few of its pictures are purified."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
@@ -13,14 +12,11 @@ from typing import Any
 import torch
 
 from unpoison.core.device import choose_device, processor, versions
-from unpoison.core.errors import DataError, SettingsError
+from unpoison.core.errors import DataError
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture
 from unpoison.core.manifest import Step
-from unpoison.core.noise import check_seed
 from unpoison.core.pixels import images_per_call
-from unpoison.core.precision import resolve
-from unpoison.core.settings import Settings
 from unpoison.core.threads import available_cores
 from unpoison.purifiers.chain import Chain, build_purifier
 from unpoison.purifiers.protocol import Purifier
@@ -28,59 +24,9 @@ from unpoison.runs.blocks import PurifiedPicture, finish_picture
 from unpoison.runs.calls import purify_pictures
 from unpoison.runs.memory import MemoryRoom
 from unpoison.runs.preparing import findings, looks_at_set, prepare, prepare_in
+from unpoison.runs.run import PurifyRun
 
 _THREADS_BESIDE_ACCELERATOR = 3  # one block is decoded, one computed, one encoded
-
-
-@dataclass(frozen=True)
-class PurifyRun:
-    """What is to be done to a set. Equal runs on equal machines give equal bytes.
-
-    Args:
-        settings: purifier name -> its settings, in the order of the chain; `purifier_settings` makes it.
-        seed: seed of all noise, from 0.
-        microbatch: images of one network call, from 1 to 4096.
-
-    Raises:
-        SettingsError: one of them is no such number.
-    """
-
-    settings: Mapping[str, Settings]
-    seed: int = 0
-    microbatch: int = 64
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        if type(self.microbatch) is not int or not 1 <= self.microbatch <= 4096:
-            raise SettingsError(f"microbatch {repr(self.microbatch)[:40]} is no whole number from 1 to 4096")
-
-    @property
-    def method(self) -> str:
-        """The name of the method, chains with `+`."""
-        return "+".join(self.settings)
-
-    def resolved(self, device: torch.device, begun: Mapping[str, Any] | None = None) -> PurifyRun:
-        """The run with the arithmetic of its networks in place of every `auto`.
-
-        Args:
-            device: where it computes.
-            begun: settings of an unfinished run that this one goes on with, as `describe` gives them; theirs are kept.
-        """
-
-        before = {name: fields.get("precision") for name, fields in (begun or {}).items() if isinstance(fields, dict)}
-        settings = {name: resolve(fields, device, before.get(name)) for name, fields in self.settings.items()}
-        return replace(self, settings=settings)
-
-    @property
-    def precision(self) -> str:
-        """What the bytes of the run depend on most: its networks' `bf16`, else `fp32`, else `int8`."""
-        found = {getattr(settings, "precision", "fp32") for settings in self.settings.values()}
-        return next((name for name in ("bf16", "fp32", "int8") if name in found), "fp32")
-
-    def describe(self) -> dict[str, Any]:
-        """The settings as a manifest keeps them: weight files by name, without their folder."""
-        described = {name: settings.described() for name, settings in self.settings.items()}
-        return {**described, "microbatch": self.microbatch}
 
 
 class Work:

@@ -17,7 +17,7 @@ from unpoison.nets.protocols import EnergyModel
 from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.weights import load_energy
 from unpoison.runs.preview import spread_rows
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.run import PurifyRun
 from unpoison.studies.ladder import choose_stations, follow, strength_field
 
 

@@ -16,8 +16,8 @@ from unpoison.core.pixels import images_per_call, to_float, to_uint8
 from unpoison.dynamics.steps import ImageStep
 from unpoison.purifiers.chain import build_purifier
 from unpoison.runs.calls import purify_images
-from unpoison.runs.to_files import purify_in_memory
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.in_memory import purify_in_memory
+from unpoison.runs.run import PurifyRun
 
 _STRENGTHS = {"puregen-ebm": "steps", "puregen-ddpm": "t", "eclipse": "t"}
 _FIRST = (0, 1, 2, 5, 10, 20)
