@@ -19,6 +19,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.methods import lend, lent
 from unpoison.core.noise import Noise
 from unpoison.core.settings import Settings
+from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.poisons.methods import METHODS as ATTACKS
 from unpoison.poisons.protocol import PoisonedSet
 from unpoison.purifiers.methods import METHODS as PURIFIERS
@@ -107,15 +108,23 @@ class _Complete:
 
     def __init__(self, name: str, purifier: Any, settings: Settings):
         self.settings, self._name, self._purifier = settings, name, purifier
-        self._takes_on_step = "on_step" in inspect.signature(purifier.purify).parameters
+        self._takes = {"on_step", "should_stop"}.intersection(inspect.signature(purifier.purify).parameters)
         self.weights = _weights(purifier)
         for attribute in ("strength_255", "halo"):
             if hasattr(purifier, attribute):
                 setattr(self, attribute, getattr(purifier, attribute))
 
-    def purify(self, images: Tensor, *, noise: Noise, on_step: Any = None) -> Tensor:
-        about = {"on_step": on_step} if self._takes_on_step else {}
-        purified = self._purifier.purify(images, noise=noise, **about)
+    def purify(
+        self,
+        images: Tensor,
+        *,
+        noise: Noise,
+        on_step: OnImageStep | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Tensor:
+        hooks = {"on_step": on_step, "should_stop": should_stop}
+        taken = {name: hook for name, hook in hooks.items() if name in self._takes}
+        purified = self._purifier.purify(images, noise=noise, **taken)
         if not isinstance(purified, Tensor) or purified.shape != images.shape:
             found = list(purified.shape) if isinstance(purified, Tensor) else type(purified).__name__
             raise RunError(f"purifier '{self._name}' made {found} of images {list(images.shape)}; keep their shape")
