@@ -157,11 +157,11 @@ class Trials:
             return {**described, "mode": asked.mode, "body": body.settings}
         return {**described, **own_facts("classifier", [asked.model])}
 
-    def _model(self, name: str) -> Made:
+    def _model(self, name: str) -> Made[Path]:
         fitted = self.suite.models[name]
         return self.workshop.fit(fitted, self.sets[fitted.fit])
 
-    def _classifier(self, name: str) -> Made:
+    def _classifier(self, name: str) -> Made[Classifier]:
         fitted = self.suite.classifiers[name]
         return self.workshop.train(fitted, self.sets[fitted.fit], self.sets[fitted.test])
 

@@ -26,7 +26,7 @@ def list_models(folder: Path, as_json: bool) -> None:
     from unpoison.nets.weights import read_header
     from unpoison.purifiers.shipped import SHIPPED, weights_path
 
-    found: dict[str, dict] = {}
+    found: dict[str, dict[str, Any]] = {}
     lines = []
     named = {name: weights_path(name) for name in SHIPPED}
     for name, path in {**named, **{path.name: path for path in sorted(folder.glob("*.safetensors"))}}.items():

@@ -88,7 +88,7 @@ input_format = click.option(
 )
 
 
-def together(*options: Callable[..., Any]) -> Callable[..., Any]:
+def together(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Several options as one decorator, in the order given."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -59,7 +59,8 @@ def match_labels(
         raise SettingsError(f"'{twins[0]}' names several classes of {name} or {wanted_by}; give each a name of its own")
     index = {class_name: number for number, class_name in enumerate(wanted)}
     numbers = np.array([*(index.get(class_name, -1) for class_name in names), -1], np.int64)  # the last is for -1
-    return numbers[labels]
+    numbered: np.ndarray = numbers[labels]
+    return numbered
 
 
 def match_classes(image_set: ImageSet, wanted: Sequence[str], *, wanted_by: str) -> ImageSet:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePath
 from types import ModuleType
+from typing import Any
 
 _SHOWN = 5  # bad pictures that are named
 # Line ends, what could steer a terminal, and bytes of file names that are no text.
@@ -53,7 +54,7 @@ class DiskError(RunError):
         )
         self.place, self.reason, self.kept = str(place), reason, kept
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_disk_error, (self.place, self.reason, self.kept)
 
 
@@ -76,7 +77,7 @@ class DataError(UnpoisonError):
         """The file, and which record in it."""
         return self.file if self.record is None else f"{self.file}, record {self.record}"
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions are rebuilt from their message by default, which would lose the parts.
         return _rebuild, (type(self), self.file, self.problem, self.remedy, self.record)
 
@@ -104,7 +105,7 @@ class MissingExtraError(UnpoisonError):
     """An optional dependency is not installed."""
 
 
-def _rebuild(kind, file, problem, remedy, record):
+def _rebuild(kind: type[DataError], file: str, problem: str, remedy: str, record: object) -> DataError:
     return kind(file, problem, remedy, record=record)
 
 
@@ -113,7 +114,7 @@ def show_control(text: str) -> str:
     return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
-def _rebuild_disk_error(place, reason, kept):
+def _rebuild_disk_error(place: str, reason: str, kept: bool) -> DiskError:
     return DiskError(place, reason, kept=kept)
 
 

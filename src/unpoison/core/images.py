@@ -329,7 +329,8 @@ class ArrayImageSet(ImageSet):
         return Picture(self.images[index], self._mode)
 
     def pixels(self, index: int) -> np.ndarray:
-        return self.images[index]
+        pixels: np.ndarray = self.images[index]
+        return pixels
 
     def stamp(self, rows: range) -> str:
         return _digest([np.ascontiguousarray(self.images[rows.start : rows.stop]).data])

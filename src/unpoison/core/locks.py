@@ -13,7 +13,7 @@ _PATIENCE_S = 2.0
 _REMINDER_S = 60.0
 
 
-def wait_for_lock(path: Path) -> AbstractContextManager:
+def wait_for_lock(path: Path) -> AbstractContextManager[object]:
     """Take a lock that others hold for a moment only; a longer wait is said on stderr.
 
     The lock of a process that died is void, that of a stopped one is not.

@@ -69,7 +69,7 @@ def hold_place(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def lock_in(folder: Path, take: Callable[[Path], AbstractContextManager]) -> Iterator[None]:
+def lock_in(folder: Path, take: Callable[[Path], AbstractContextManager[object]]) -> Iterator[None]:
     """Be the only one that puts a set together in a folder, which is made if missing.
 
     Args:
@@ -151,7 +151,7 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _take_at_once(path: Path) -> AbstractContextManager:
+def _take_at_once(path: Path) -> AbstractContextManager[object]:
     try:
         return FileLock(path).acquire(timeout=0)
     except Timeout:

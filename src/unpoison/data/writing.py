@@ -107,7 +107,7 @@ def _writer(target: Path, format: str | None, source: ImageSet) -> type[Writer]:
     _check_suffix(target, name)
     if name not in METHODS:
         raise SettingsError(f"there is no format '{name}'{suggest(name, _written())}")
-    writer = load_method(METHODS, name, kind="format").writer
+    writer: type[Writer] | None = load_method(METHODS, name, kind="format").writer
     if writer is None:
         raise SettingsError(f"format '{name}' is read but not written; choose from {', '.join(_written())}")
     return writer

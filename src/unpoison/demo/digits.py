@@ -75,7 +75,7 @@ def run_demo(
     return DemoResult(grid, target)
 
 
-def _no_bar(label: str, unit: str, *, is_trial: bool = False) -> AbstractContextManager:
+def _no_bar(label: str, unit: str, *, is_trial: bool = False) -> AbstractContextManager[OnStep]:
     raise AssertionError(f"{label}: the suite has made everything already")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def draw_pictures(suite: Suite, workshop: Workshop) -> list[Strip]:
 
 
 def _on_the_way(
-    bad: ImageSet, defence: Defence, models: Mapping[str, Made], seed: int, device: str, *, chain: bool
+    bad: ImageSet, defence: Defence, models: Mapping[str, Made[Path]], seed: int, device: str, *, chain: bool
 ) -> Strip:
     """The pictures after a tenth of their Langevin steps, or else with the noise that the network takes away again."""
     settings = purifier_settings(defence.purify, overrides={**defence.set, **_paths(models)})
@@ -75,5 +76,5 @@ def _on_the_way(
     return Strip(caption, tile_row(pictures, zoom=_ZOOM))
 
 
-def _paths(models: Mapping[str, Made]) -> dict[str, str]:
+def _paths(models: Mapping[str, Made[Path]]) -> dict[str, str]:
     return {field: str(model.value) for field, model in models.items()}

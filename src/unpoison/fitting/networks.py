@@ -29,7 +29,8 @@ def new_network(settings: OptimiserSettings, seed: int) -> nn.Module:
     arguments = {**settings.arguments, **({"dropout": settings.dropout} if settings.dropout else {})}
     with seeded(seed, "fit/weights", torch.device("cpu")):
         try:
-            return build(**arguments).to(memory_format=torch.channels_last)
+            network: nn.Module = build(**arguments).to(memory_format=torch.channels_last)
+            return network
         except (TypeError, ValueError) as error:
             raise SettingsError(f"architecture {settings.architecture} with arguments {arguments}: {error}") from None
 

@@ -22,7 +22,8 @@ class EclipseUNet(nn.Module):
 
     def forward(self, z: Tensor, time: Tensor) -> Tensor:
         """z [N, C, H, W] and time [N] to [N, 2C, H, W] (or [N, C, H, W])."""
-        return self.unet(z, time).sample
+        sample: Tensor = self.unet(z, time).sample
+        return sample
 
 
 def build_eclipse_unet(

@@ -91,7 +91,8 @@ class ConvEnergy(nn.Module):
         """
         if x.shape[2:] != (32, 32):
             raise ModelError(f"this energy model takes pictures of 32x32 pixels only, not {x.shape[3]}x{x.shape[2]}")
-        return self.f(x).flatten()
+        energy: Tensor = self.f(x)
+        return energy.flatten()
 
 
 class _FirstBlock(nn.Module):
@@ -104,7 +105,8 @@ class _FirstBlock(nn.Module):
         self.c_sc = nn.Conv2d(3, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _halve(F.relu(self.c1(x)), self.c2) + self.c_sc(F.avg_pool2d(x, 2))
+        halved: Tensor = _halve(F.relu(self.c1(x)), self.c2) + self.c_sc(F.avg_pool2d(x, 2))
+        return halved
 
 
 class _HalvingBlock(nn.Module):
@@ -118,7 +120,8 @@ class _HalvingBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # The paper's shortcut convolves first; a pointwise convolution and a mean may change places.
-        return _halve(F.relu(self.c1(F.relu(x))), self.c2) + self.c_sc(F.avg_pool2d(x, 2))
+        halved: Tensor = _halve(F.relu(self.c1(F.relu(x))), self.c2) + self.c_sc(F.avg_pool2d(x, 2))
+        return halved
 
 
 class _Block(nn.Module):
@@ -130,7 +133,8 @@ class _Block(nn.Module):
         self.c2 = _conv3(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.c2(F.relu(self.c1(F.relu(x))))
+        change: Tensor = self.c2(F.relu(self.c1(F.relu(x))))
+        return x + change
 
 
 def _conv3(before: int, after: int) -> nn.Conv2d:

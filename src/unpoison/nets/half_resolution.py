@@ -97,10 +97,12 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.get_parameter("bias"))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Map features [N, C, H, W] and the embedded noise [N, E] to features."""
         scale, shift = self.condition(embedding)[:, :, None, None].chunk(2, dim=1)
         inner = self.first(F.silu(torch.addcmul(self.bias, _normalise(x), self.gain)))
         inner = F.silu(torch.addcmul(shift, _normalise(inner), 1 + scale))
-        return x + self.second(self.dropout(inner))
+        change: Tensor = self.second(self.dropout(inner))
+        return x + change
 
 
 def _normalise(x: Tensor) -> Tensor:

@@ -95,7 +95,8 @@ def _convert(tensor: Tensor, part: int | None) -> Tensor:
     if part is None:
         return tensor
     # Legacy head layout: the rows of each head are q, k, v.
-    return tensor.unflatten(0, (_HEADS, 3, -1))[:, part].flatten(0, 1)
+    heads: Tensor = tensor.unflatten(0, (_HEADS, 3, -1))
+    return heads[:, part].flatten(0, 1)
 
 
 def _shorten(names: list[str]) -> str:

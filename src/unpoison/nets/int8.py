@@ -118,8 +118,8 @@ class _Int8Block(nn.Module):
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         scale, shift = modulation.chunk(2, dim=1)
         inner = self.first(self.silu(_normalise(x).mul_(self.gain).add_(self.bias)))
-        inner = self.second(self.silu_again(_normalise(inner).mul_(scale).add_(shift)))
-        return x + inner
+        change: Tensor = self.second(self.silu_again(_normalise(inner).mul_(scale).add_(shift)))
+        return x + change
 
 
 class _Int8Conv(nn.Module):
@@ -175,10 +175,11 @@ class _Int8Conv(nn.Module):
         """[N, C, H, W] uint8 to whole numbers in float32."""
         x = x.contiguous(memory_format=torch.channels_last)
         ops: Any = torch.ops.onednn
-        return ops.qconv2d_pointwise(
+        sums: Tensor = ops.qconv2d_pointwise(
             x, 1.0, self.zero, self.weight, self.ones, self.zeros, None, *self.shape, 1, 1.0, 0, torch.float32,
             "none", [], "",
         )  # fmt: skip
+        return sums
 
 
 class _ExactConv(nn.Module):

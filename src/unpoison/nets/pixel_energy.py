@@ -34,11 +34,13 @@ class PixelEnergy(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Energy of images in the range of the network: [N, 3, H, W] float32 in [-1, 1] to [N] float32."""
         with torch.autocast(x.device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None):
-            return self.net(x).float()
+            energy: Tensor = self.net(x)
+            return energy.float()
 
     def energy(self, x: Tensor) -> Tensor:
         """See `EnergyModel.energy`."""
-        return self(2 * x - 1)
+        energy: Tensor = self(2 * x - 1)
+        return energy
 
 
 def is_energy(state: Mapping[str, Tensor]) -> bool:

@@ -78,7 +78,8 @@ class PreconditionedDenoiser(nn.Module):
         """The network's own output F for noisy images, [N, 3, H, W] float32; see `denoise`."""
         scale = (sigma.square() + field.square() + _DATA_DEVIATION**2).rsqrt().view(-1, 1, 1, 1)
         with torch.autocast(x.device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None):
-            return self.net(scale * (x - _DATA_MEAN), sigma, field).float()
+            output: Tensor = self.net(scale * (x - _DATA_MEAN), sigma, field)
+            return output.float()
 
     def with_field(self, ratio: float) -> FieldDenoiser:
         """This denoiser for noise in which the field is so many times the white noise, at every level of it."""

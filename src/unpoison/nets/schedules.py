@@ -41,7 +41,7 @@ class Schedule:
     name: str
     steps: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name not in _FORMULAS:
             raise ModelError(f"there is no noise schedule '{self.name}'; choose from {', '.join(sorted(_FORMULAS))}")
         if not 1 <= self.steps <= _STEPS_MAX:
@@ -91,7 +91,8 @@ def abar_to_sigma(abar: Level) -> Level:
         >>> round(255 * abar_to_sigma(float(cosine_abar()[99])), 1)
         6.4
     """
-    return ((1 - abar) / abar) ** 0.5 / 2
+    sigma: Level = ((1 - abar) / abar) ** 0.5 / 2
+    return sigma
 
 
 def abar_at(abar: Tensor, index: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def chart(stations: Sequence[Station], curves: Sequence[_Curve], *, field: str, 
         field: name of the horizontal axis.
         from_zero: the vertical axis begins at 0, else at the lowest value.
     """
-    heights = [[getattr(station, curve.field) for station in stations] for curve in curves]
+    heights: list[list[float]] = [[getattr(station, curve.field) for station in stations] for curve in curves]
     low = 0.0 if from_zero else min(map(min, heights))
     high = max(map(max, heights))
     last = stations[-1].strength

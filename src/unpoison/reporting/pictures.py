@@ -32,4 +32,5 @@ def amplify_difference(after: np.ndarray, before: np.ndarray, *, factor: float) 
         Same shape, uint8.
     """
     change = after.astype(np.float64) - before
-    return np.clip(np.rint(128 + factor * change), 0, 255).astype(np.uint8)
+    shown: np.ndarray = np.clip(np.rint(128 + factor * change), 0, 255).astype(np.uint8)
+    return shown

@@ -140,7 +140,8 @@ def crossing(stations: Sequence[Station]) -> Station | None:
 def lengths(pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Euclidean distance of each picture [N, H, W, 3] uint8 to its other, in [0, 1] units: [N] float32."""
     difference = (pictures.astype(np.float32) - others).reshape(len(pictures), -1)
-    return np.linalg.norm(difference, axis=1) / 255
+    norms: np.ndarray = np.linalg.norm(difference, axis=1)
+    return norms / 255
 
 
 def _judge(run: PurifyRun, device: torch.device) -> EnergyModel | None:

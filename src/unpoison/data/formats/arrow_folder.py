@@ -45,7 +45,7 @@ class ArrowFiles:
         if not self.rows:
             raise DataError(paths[0] if paths else "arrow files", "there are no rows", _REMEDY)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return ArrowFiles, (self.paths,)  # mapped files do not travel to the workers of a loader
 
     def column(self, group: RowGroup, name: str) -> Any:

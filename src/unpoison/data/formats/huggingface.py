@@ -140,8 +140,9 @@ def _labels(dataset: Any) -> tuple[str | None, Labels]:
 def _bytes(stored: dict[str, Any] | None, row: int) -> bytes:
     """The picture's file; rows that only name one are read from the disk, as `datasets` does."""
     stored = stored or {}
-    if stored.get("bytes") is not None:
-        return stored["bytes"]
+    embedded: bytes | None = stored.get("bytes")
+    if embedded is not None:
+        return embedded
     try:
         return read_plain(Path(stored["path"]), PICTURE_BYTES)
     except (KeyError, TypeError, ValueError, DataError) as error:

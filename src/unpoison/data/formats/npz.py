@@ -122,7 +122,8 @@ def _texts(path: Path, arrays: dict[str, np.ndarray], name: str) -> list[str] | 
         return None
     if arrays[name].ndim != 1 or arrays[name].dtype.kind != "U":
         raise DataError(path, "it must be a list of text", "Store a NumPy array of strings", record=name)
-    return arrays[name].tolist()
+    texts: list[str] = arrays[name].tolist()
+    return texts
 
 
 class NpzWriter(Writer):

@@ -81,7 +81,7 @@ class Shards:
         self.rows = start
         check_count(paths[0].name if paths else "parquet", start)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return Shards, (self.paths,)  # open files and locks do not travel to the workers of a loader
 
     def column(self, group: RowGroup, name: str) -> Any:

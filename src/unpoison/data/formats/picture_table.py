@@ -70,7 +70,7 @@ class TableImageSet(ImageSet):
             return 0, 0  # `picture` will say why
 
     def _bytes(self, group: RowGroup, pictures: Any, row: int) -> bytes:
-        data = pictures.field("bytes")[row].as_py() if pictures[row].is_valid else None
+        data: bytes | None = pictures.field("bytes")[row].as_py() if pictures[row].is_valid else None
         if data is None:
             raise DataError(
                 self._tables.paths[group.shard], "the picture is not embedded", _REMEDY, record=group.start + row
@@ -121,7 +121,8 @@ def _is_picture_column(tables: Tables, name: str) -> bool:
     kind = tables.schemas[0].field(name).type
     if not types.is_struct(kind) or kind.get_field_index("bytes") < 0:
         return False
-    return types.is_binary(kind.field("bytes").type) or types.is_large_binary(kind.field("bytes").type)
+    stored = kind.field("bytes").type
+    return bool(types.is_binary(stored) or types.is_large_binary(stored))
 
 
 def _label_column(tables: Tables) -> str | None:
@@ -163,7 +164,8 @@ def _labels(tables: Tables, group: RowGroup, column: str) -> np.ndarray:
     pa = require("pyarrow", extra="parquet", purpose="reading parquet")
     try:
         # First signed, so that unknown labels of an unsigned column can become -1.
-        return tables.column(group, column).cast("int64").fill_null(-1).to_numpy(zero_copy_only=False)
+        labels: np.ndarray = tables.column(group, column).cast("int64").fill_null(-1).to_numpy(zero_copy_only=False)
+        return labels
     except pa.ArrowInvalid:
         file = tables.paths[group.shard]
         raise DataError(file, "a label is no number of a class", "Correct the label", record=column) from None
@@ -177,4 +179,4 @@ def _class_names(schema: Any, column: str) -> list[str] | None:
 
 def _has_paths(pictures: Any) -> bool:
     types = require("pyarrow", extra="parquet", purpose="reading parquet").types
-    return pictures.type.get_field_index("path") >= 0 and types.is_string(pictures.type.field("path").type)
+    return bool(pictures.type.get_field_index("path") >= 0 and types.is_string(pictures.type.field("path").type))

@@ -95,7 +95,8 @@ def class_of_one_hot(path: Path, rows: np.ndarray) -> np.ndarray:
     fine = ((rows == 0) | (rows == 1)).all(axis=1) & (rows.sum(axis=1) == 1)
     if not fine.all():
         raise DataError(path, "the row is not a single 1 among zeros", _REMEDY, record=int(fine.argmin()))
-    return rows.argmax(axis=1).astype(np.int64)
+    labels: np.ndarray = rows.argmax(axis=1).astype(np.int64)
+    return labels
 
 
 def name_cifar(path: Path, labels: np.ndarray, pictures: np.ndarray) -> tuple[str, ...]:

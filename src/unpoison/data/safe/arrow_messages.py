@@ -43,4 +43,5 @@ def _follow(data: bytes, field: int | None) -> int:
     """Where the table lies that a field refers to."""
     if field is None:
         raise TypeError
-    return field + struct.unpack_from("<I", data, field)[0]
+    distance: int = struct.unpack_from("<I", data, field)[0]
+    return field + distance

@@ -22,7 +22,7 @@ def _load_storage(budget: Budget, raw: Any) -> Storage:
     return stored
 
 
-PICKLED_TENSOR_CALLS: dict[tuple[str, str], Callable] = {
+PICKLED_TENSOR_CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     **TENSOR_CALLS,
     ("torch.storage", "_load_from_bytes"): _load_storage,
 }

@@ -72,7 +72,7 @@ class PickledDtype(metaclass=_Sealed):
         if self.dtype.kind not in "biufcSU" or not 0 < self.dtype.itemsize <= 2**16:
             raise ValueError(f"an array of dtype {self.dtype}, which is not plain numbers")
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         order, *structure = state[1:5]
         if any(part is not None for part in structure) or order not in ("|", "<", ">", "="):
             raise ValueError("a structured dtype")
@@ -84,20 +84,20 @@ class PickledArray(np.ndarray, metaclass=_Sealed):
 
     budget: Budget
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, raw = state
         checked = _checked_array(self.budget, raw, dtype, shape, "F" if fortran else "C")
         whole = (1, checked.shape, checked.dtype, bool(fortran), checked.tobytes("A"))
         super().__setstate__(whole)  # type: ignore[arg-type]  # the stub wants NumPy's bool, the code Python's
 
 
-class PickledDict(OrderedDict, metaclass=_Sealed):
+class PickledDict(OrderedDict[Any, Any], metaclass=_Sealed):
     """An ordered dict; what else is said of it, as torch notes versions of layers, is passed over."""
 
     def __setstate__(self, state: Any) -> None:
         """Takes nothing: attributes could hide the methods of the dict."""
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return OrderedDict, (list(self.items()),)  # what is read may be stored again
 
 
@@ -114,7 +114,7 @@ class PickledPicture(Picture, metaclass=_Sealed):
         Picture.__init__(picture, np.zeros((0, 0, 3), np.uint8))
         return picture
 
-    def __setstate__(self, state: list) -> None:
+    def __setstate__(self, state: list[Any]) -> None:
         _, mode, (width, height), palette, data = state[:5]
         raw = _as_bytes(data)
         check_pixels(width, height, "Pillow image")
@@ -147,7 +147,7 @@ def reconstruct(budget: Budget, *_: Any) -> np.ndarray:
     return array
 
 
-def from_buffer(budget: Budget, raw: Any, dtype: PickledDtype, shape: tuple, order: str) -> np.ndarray:
+def from_buffer(budget: Budget, raw: Any, dtype: PickledDtype, shape: tuple[object, ...], order: str) -> np.ndarray:
     """`numpy.core.numeric._frombuffer`: an array of protocol 5."""
     return _checked_array(budget, raw, dtype, shape, order)
 
@@ -177,17 +177,17 @@ def make_bytes(budget: Budget, *args: Any) -> bytes:
     return bytes(raw)
 
 
-def make_set(budget: Budget, values: Any = ()) -> set:
+def make_set(budget: Budget, values: Any = ()) -> set[Any]:
     """`set`."""
     return set(_as_values(budget, values))
 
 
-def make_frozenset(budget: Budget, values: Any = ()) -> frozenset:
+def make_frozenset(budget: Budget, values: Any = ()) -> frozenset[Any]:
     """`frozenset`."""
     return frozenset(_as_values(budget, values))
 
 
-def make_ordered_dict(budget: Budget, pairs: Any = ()) -> OrderedDict:
+def make_ordered_dict(budget: Budget, pairs: Any = ()) -> OrderedDict[Any, Any]:
     """`collections.OrderedDict`."""
     return PickledDict(_as_values(budget, pairs))
 

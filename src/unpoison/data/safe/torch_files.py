@@ -50,7 +50,7 @@ def read_torch(path: Path, *, make_tensor: Callable[[np.ndarray], Any] = lambda 
     return _read_zip(path, calls)
 
 
-def _read_zip(path: Path, calls: dict[tuple[str, str], Callable]) -> Any:
+def _read_zip(path: Path, calls: dict[tuple[str, str], Callable[..., Any]]) -> Any:
     with open_zip(path) as archive:
         names = [name for name in archive.namelist() if PurePosixPath(name).name == "data.pkl"]
         if len(names) != 1:

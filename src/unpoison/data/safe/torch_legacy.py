@@ -24,7 +24,7 @@ def is_legacy(path: Path) -> bool:
     return read_plain(path, len(_MAGIC), whole=False) == _MAGIC
 
 
-def read_legacy(data: bytes, file: Path, *, calls: Mapping[tuple[str, str], Callable]) -> Any:
+def read_legacy(data: bytes, file: Path, *, calls: Mapping[tuple[str, str], Callable[..., Any]]) -> Any:
     """Read the content through our allow-list.
 
     Args:

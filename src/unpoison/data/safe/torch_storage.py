@@ -103,7 +103,7 @@ def make_size(budget: Budget, lengths: Any = ()) -> tuple[int, ...]:
     return _whole_numbers(lengths)
 
 
-TENSOR_CALLS: dict[tuple[str, str], Callable] = {
+TENSOR_CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch", "Size"): make_size,
     ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): rebuild_parameter,

@@ -23,7 +23,7 @@ _BROKEN = (
     RecursionError, ImportError, struct.error, SyntaxError,
 )  # fmt: skip
 
-_CALLS: dict[tuple[str, str], Callable] = {
+_CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): values.make_dtype,
     ("_codecs", "encode"): values.encode_text,
     ("builtins", "bytes"): values.make_bytes,
@@ -66,7 +66,7 @@ def unpickle(
     file: Path,
     *,
     record: str | None = None,
-    calls: Mapping[tuple[str, str], Callable] | None = None,
+    calls: Mapping[tuple[str, str], Callable[..., Any]] | None = None,
     constants: Mapping[tuple[str, str], Any] | None = None,
     persistent: Callable[[Any], Any] | None = None,
     size_outside: int = 0,
@@ -104,7 +104,7 @@ class _Unpickler(pickle.Unpickler):
         data: bytes,
         file: Path,
         record: str | None,
-        calls: Mapping[tuple[str, str], Callable],
+        calls: Mapping[tuple[str, str], Callable[..., Any]],
         constants: Mapping[tuple[str, str], Any],
         persistent: Callable[[Any], Any] | None,
         budget: Budget,

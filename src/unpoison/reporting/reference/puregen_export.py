@@ -129,7 +129,8 @@ def _target(grid: Grid, record: TrialRecord) -> int:
     """The number of the target class, or of the attack's case; without cases the seed, as PureGen repeats by it."""
     case = record.settings.get("case")
     if not case:
-        return record.settings["seed"]
+        seed: int = record.settings["seed"]
+        return seed
     names = list(record.details.get("per_class", {}))
     if case.get("target_class") in names:
         return names.index(case["target_class"])
