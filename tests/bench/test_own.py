@@ -56,6 +56,23 @@ def tiny(classes, width):
     return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, classes))
 
 
+ELSEWHERE = """
+from unpoison.core.settings import Settings
+
+class DarkenSettings(Settings):
+    share: float = 0.5
+
+class Darken:
+    Settings, weights, strength_255, halo = DarkenSettings, {}, None, 0
+
+    def __init__(self, settings, *, device):
+        self.settings = settings
+
+    def purify(self, images, *, noise, on_step=None, should_stop=None):
+        return self.settings.share * images
+"""
+
+
 def suite(make_set, **changed):
     about = {
         "name": "mine",
@@ -136,6 +153,17 @@ def test_what_is_no_method_is_refused(make_set, tmp_path, own, message):
 def test_a_purifier_that_changes_the_shape_is_named(make_set, tmp_path):
     with pytest.raises(RunError, match=r"purifier 'blur' made \[\d+, 3, 17, 17\] of images \[\d+, 3, 16, 16\]"):
         run_suite(suite(make_set), tmp_path, **{**OWN, "purifiers": {"darken": Darken, "blur": Blur(2)}})
+
+
+def test_a_class_that_can_be_imported_needs_only_its_name(make_set, tmp_path, monkeypatch):
+    (tmp_path / "darkening.py").write_text(ELSEWHERE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    defences = {"none": Defence(), "dark": Defence(purify="darkening:Darken", set={"share": 0.25})}
+    grid = suite(make_set, attacks={"none": Attack()}, defences=defences, train=Training(set=TRAIN))
+    record = run_suite(grid, tmp_path)[1]
+    assert record.settings["purify"]["darkening:Darken"] == {"share": 0.25}
+    assert record.details["own"] == {"darkening:Darken": "darkening.Darken"}
+    assert "remakeable_from_record" not in record.details
 
 
 def test_the_settings_of_an_object_are_recorded(make_set, tmp_path):

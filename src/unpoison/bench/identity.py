@@ -28,7 +28,7 @@ class TrialSettings(BaseModel):
         fit: every setting of the fit of the purifier's model; empty if the suite fits none.
         fit_energy: the same of its energy model.
         train: architecture and every setting of the training; of a transfer also `mode`, and the settings of the body.
-            Where one of these was given as a Python object, `own methods` has its class and the hash of its code.
+            Where one of these is not unpoison's, `own methods` has its class and the hash of its code.
         seed: of poison, purification and training.
         case: field and value of the attack's case.
     """
@@ -52,7 +52,7 @@ class TrialSettings(BaseModel):
         return {name: value for name, value in fields.items() if value is not None}
 
     def own(self) -> dict[str, str]:
-        """The classes of methods that were given as Python objects, by their names in the suite."""
+        """The classes of methods that are not unpoison's, by their names in the suite."""
         body = self.train.get("body", {})
         found = [stage.get(OWN, {}) for stage in (self.poison, self.purify, self.train, body)]
         return {name: facts["class"] for methods in found for name, facts in methods.items()}

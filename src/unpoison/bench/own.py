@@ -16,7 +16,7 @@ from torch import Tensor
 from unpoison.classify.methods import METHODS as CLASSIFIERS
 from unpoison.core.errors import RunError, SettingsError
 from unpoison.core.images import ImageSet
-from unpoison.core.methods import lend, lent
+from unpoison.core.methods import lend, lent, load_method
 from unpoison.core.noise import Noise
 from unpoison.core.settings import Settings
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
@@ -25,6 +25,7 @@ from unpoison.poisons.protocol import PoisonedSet
 from unpoison.purifiers.methods import METHODS as PURIFIERS
 
 OWN = "own methods"  # the key under which settings tell of them; no method has a name with a space
+_TABLES = {"purifier": PURIFIERS, "attack": ATTACKS, "classifier": CLASSIFIERS}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _KEYS = {"attack", "method", "seed", "microbatch", "weights", "surrogates", "fraction", "classes"}  # beside the names
 
@@ -38,15 +39,11 @@ def lending(
     Raises:
         SettingsError: a name is taken, or an object is no such method.
     """
-    for kind, own, table in (
-        ("purifier", purifiers, PURIFIERS),
-        ("attack", attacks, ATTACKS),
-        ("classifier", classifiers, CLASSIFIERS),
-    ):
+    for kind, own in (("purifier", purifiers), ("attack", attacks), ("classifier", classifiers)):
         for name in own:
             if not _NAME.fullmatch(name):
                 raise SettingsError(f"'{name}' is no name for a {kind}: take letters, digits, - and _")
-            if name in table or name in _KEYS:
+            if name in _TABLES[kind] or name in _KEYS:
                 raise SettingsError(f"the name '{name}' is unpoison's own; give your {kind} another one")
     with lend(
         {
@@ -71,16 +68,6 @@ class Own:
         self.name, self.given, self.is_class = name, given, inspect.isclass(given)
         if not callable(getattr(given, needs, None)):
             raise SettingsError(f"'{name}' is given as {_called(given)}, which has no {needs}()")
-
-    def facts(self) -> dict[str, Any]:
-        """What tells it from another of its name: the class, a hash of its code if that can be read, its weights."""
-        code = self.given if self.is_class or inspect.isroutine(self.given) else type(self.given)
-        try:
-            source = hashlib.sha256(inspect.getsource(code).encode()).hexdigest()[:16]
-        except (OSError, TypeError):
-            source = ""
-        weights = _weights(self.given)
-        return {"class": _called(self.given), "source": source, **({"weights": weights} if weights else {})}
 
 
 class OwnPurifier(Own):
@@ -170,14 +157,33 @@ class OwnClassifier(Own):
 
 
 def own_facts(kind: str, names: Iterable[str]) -> dict[str, Any]:
-    """What settings say of the researcher's own methods among some; empty if there are none.
+    """What settings say of the methods among some that are not unpoison's; empty if all are.
+
+    That is what tells one from another of its name: the class, a hash of its code if that can be read, its weights.
 
     Args:
         kind: `purifier`, `attack` or `classifier`.
         names: of methods.
     """
-    found = {name: own.facts() for name in names if isinstance(own := lent(kind, name), Own)}
+    table = _TABLES[kind]
+    found = {name: _facts(load_method(table, name, kind=kind)) for name in names if name not in table}
     return {OWN: found} if found else {}
+
+
+def _facts(method: Any) -> dict[str, Any]:
+    given = method.given if isinstance(method, Own) else method
+    code = given if inspect.isclass(given) or inspect.isroutine(given) else type(given)
+    try:
+        source = hashlib.sha256(inspect.getsource(code).encode()).hexdigest()[:16]
+    except (OSError, TypeError):
+        source = ""
+    weights = _weights(given)
+    return {"class": _called(given), "source": source, **({"weights": weights} if weights else {})}
+
+
+def lies_in_objects(names: Iterable[str]) -> bool:
+    """Whether one of these methods was given as a Python object, so that nobody can find it by its name."""
+    return any(lent(kind, name) for kind in _TABLES for name in names)
 
 
 def _settings_of(given: Any) -> type[Settings]:

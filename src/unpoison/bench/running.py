@@ -43,9 +43,10 @@ def run_suite(
     and models lie in `<out>/<suite>/cache` and are made again if it is deleted. A stopped suite goes on when it is run
     again. Several processes that run the same suite into the same folder share its trials.
 
-    The record of a trial with methods of your own names their classes and settings, and says that it cannot be made
-    again from the record alone. A trial is run again when these, or the code of the class, have changed; what an
-    object holds besides is not seen, so put into its settings whatever its results depend on.
+    The record of a trial with methods of your own names their classes and settings. Those that a suite names as
+    `package.module:Class` can be found again; of those given here it says that the record alone cannot remake them. A
+    trial is run again when settings, or the code of a class, have changed; what an object holds besides is not seen, so
+    put into its settings whatever its results depend on.
 
     Args:
         suite: the grid, or its TOML file.

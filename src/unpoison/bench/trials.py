@@ -9,7 +9,7 @@ from typing import Any
 
 from unpoison.bench.checking import training_settings
 from unpoison.bench.identity import TrialSettings
-from unpoison.bench.own import own_facts
+from unpoison.bench.own import lies_in_objects, own_facts
 from unpoison.bench.suite import Suite
 from unpoison.bench.workshop import Made, Workshop
 from unpoison.classify.classifier import Classifier
@@ -204,7 +204,8 @@ class Trials:
                 "per_class": {name: metric.value for name, metric in scored.per_class.items()},
                 "train_images": len(prepared.purified.value),
                 **({"poison": facts} if facts else {}),
-                **({"own": own, "remakeable_from_record": False} if own else {}),
+                **({"own": own} if own else {}),
+                **({"remakeable_from_record": False} if lies_in_objects(own) else {}),
             },
             versions=versions(),
             device=describe_device(choose_device(self.workshop.device)),
