@@ -10,7 +10,7 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.data import read
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs.in_memory import purify_in_memory
-from unpoison.runs.preview import Example, preview, spread_rows
+from unpoison.runs.preview import Example, preview
 from unpoison.runs.run import PurifyRun
 
 
@@ -45,28 +45,6 @@ def test_sizes_may_differ_and_grey_stays_grey(tmp_path, run):
     assert examples["a/small"].after.shape == (9, 7, 3)
     assert np.ptp(examples["a/grey"].after, axis=2).max() == 0
     assert np.ptp(examples["a/clear"].after, axis=2).max() > 0
-
-
-@pytest.mark.parametrize(
-    ("sizes", "count", "expected"),
-    [
-        ([100, 100], 16, [8, 8]),
-        ([100, 1, 3], 16, [12, 1, 3]),
-        ([5, 5, 5, 5], 2, [0, 1, 0, 1]),
-        ([2, 1], 16, [2, 1]),
-        ([0, 7], 3, [0, 3]),
-    ],
-)
-def test_rows_are_spread_over_the_classes(sizes, count, expected):
-    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    rows = spread_rows(labels, count)
-    assert len(set(rows)) == len(rows)
-    assert np.bincount(labels[rows], minlength=len(sizes)).tolist() == expected
-
-
-def test_rows_without_classes_are_spread_evenly():
-    assert spread_rows(np.full(100, -1), 4) == [12, 37, 62, 87]
-    assert spread_rows(np.zeros(0, int), 4) == []
 
 
 def test_change_is_the_root_mean_square():

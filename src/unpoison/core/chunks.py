@@ -1,4 +1,4 @@
-"""Chunks of a set, a few pictures at a time, so that a large one needs no more memory than a small one."""
+"""Parts of a set: a few pictures at a time, so that a large one needs no more memory; some that stand for all."""
 
 from __future__ import annotations
 
@@ -31,3 +31,35 @@ def class_chunks(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, 
         members = np.flatnonzero(labels == label)
         for part in slices(len(members), images.shape[1:]):
             yield label, members[part]
+
+
+def spread_rows(labels: np.ndarray, count: int) -> list[int]:
+    """Some rows spread evenly over a set: every class in turn as long as it has pictures, evenly within each.
+
+    Args:
+        labels: [N] class of each picture.
+        count: how many rows; fewer where the set is smaller.
+
+    Returns:
+        Rows, class by class.
+
+    Examples:
+        >>> spread_rows(np.array([0, 0, 0, 0, 1, 2, 2, 2, 2, 2]), 5)
+        [1, 3, 4, 6, 8]
+    """
+    classes = np.unique(labels)
+    if len(classes) > count:
+        classes = classes[_evenly(len(classes), count)]
+    members = [np.flatnonzero(labels == label) for label in classes]
+    shares = [0] * len(members)
+    for _ in range(min(count, sum(map(len, members)))):
+        open_classes = [place for place, rows in enumerate(members) if shares[place] < len(rows)]
+        shares[min(open_classes, key=shares.__getitem__)] += 1
+    return [
+        int(rows[place]) for rows, share in zip(members, shares, strict=True) for place in _evenly(len(rows), share)
+    ]
+
+
+def _evenly(length: int, count: int) -> list[int]:
+    """The middles of `count` equal parts of a row of this length."""
+    return [(2 * part + 1) * length // (2 * count) for part in range(count)]

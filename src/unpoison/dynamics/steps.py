@@ -1,4 +1,4 @@
-"""What a walk tells after each step, and how it is told to stop."""
+"""The steps of a walk: what each tells, and how a walk is stopped between two."""
 
 from __future__ import annotations
 

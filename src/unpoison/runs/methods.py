@@ -1,6 +1,6 @@
 """Engines by name: how the blocks of a run come to be made."""
 
 ENGINES = {
-    "local": "unpoison.runs.engines:make_locally",
+    "local": "unpoison.runs.pipeline:make_locally",
     "ray": "unpoison.runs.ray_engine:make_with_ray",
 }

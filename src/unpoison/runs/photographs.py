@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from unpoison.core.chunks import spread_rows
 from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Settings
-from unpoison.runs.preview import spread_rows
 
 _SAMPLE = 32
 

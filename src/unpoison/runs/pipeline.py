@@ -1,21 +1,61 @@
-"""Blocks made in threads: while some pictures are computed, others are decoded, encoded and written."""
+"""Blocks made in threads of this process: while some pictures are computed, others are decoded, encoded, written."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from contextlib import closing
+from typing import Protocol, TypeVar
 
 from unpoison.core.device import same_bits
+from unpoison.core.errors import SettingsError
 from unpoison.core.images import BLOCK_PIXELS
 from unpoison.dynamics.steps import Stopped
 from unpoison.runs.blocks import Block, PurifiedPicture
+from unpoison.runs.store import Saved, Store
 from unpoison.runs.work import Work
 
 T = TypeVar("T")
 OnPictures = Callable[[int], None]
 _LOOK_S = 0.1  # between looks at what other threads have done
+
+
+class OnSaved(Protocol):
+    """Called when a block is finished."""
+
+    def __call__(self, saved: Saved) -> None: ...
+
+
+def make_locally(
+    work: Work,
+    numbers: Sequence[int],
+    store: Store,
+    *,
+    png: bool,
+    workers: int | None,
+    on_saved: OnSaved,
+    on_pictures: OnPictures,
+) -> None:
+    """Make blocks in the threads of this process.
+
+    Args:
+        work: the run on its set.
+        numbers: which blocks.
+        store: takes them.
+        png: store them as PNG.
+        workers: must be None: the cores that torch may use are all used.
+        on_saved: called after each block, once it is in the store.
+        on_pictures: called before that with how many pictures of the next block are purified.
+
+    Raises:
+        SettingsError: `workers` was given.
+    """
+    if workers is not None:
+        raise SettingsError("the local engine uses all cores by itself; --workers belongs to --engine ray")
+    with closing(make_blocks(work, numbers, store.save, png=png, on_pictures=on_pictures)) as blocks:
+        for saved in blocks:
+            on_saved(saved)
 
 
 def make_blocks(

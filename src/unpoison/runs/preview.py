@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unpoison.core.chunks import spread_rows
 from unpoison.core.images import ImageSet
 from unpoison.runs.blocks import as_rgb, change_255
 from unpoison.runs.run import PurifyRun
@@ -35,33 +36,6 @@ class Example:
         return change_255(self.before, self.after)
 
 
-def spread_rows(labels: np.ndarray, count: int) -> list[int]:
-    """Some rows spread evenly over a set: every class in turn as long as it has pictures, evenly within each.
-
-    Args:
-        labels: [N] class of each picture.
-        count: how many rows; fewer where the set is smaller.
-
-    Returns:
-        Rows, class by class.
-
-    Examples:
-        >>> spread_rows(np.array([0, 0, 0, 0, 1, 2, 2, 2, 2, 2]), 5)
-        [1, 3, 4, 6, 8]
-    """
-    classes = np.unique(labels)
-    if len(classes) > count:
-        classes = classes[_evenly(len(classes), count)]
-    members = [np.flatnonzero(labels == label) for label in classes]
-    shares = [0] * len(members)
-    for _ in range(min(count, sum(map(len, members)))):
-        open_classes = [place for place, rows in enumerate(members) if shares[place] < len(rows)]
-        shares[min(open_classes, key=shares.__getitem__)] += 1
-    return [
-        int(rows[place]) for rows, share in zip(members, shares, strict=True) for place in _evenly(len(rows), share)
-    ]
-
-
 def preview(image_set: ImageSet, run: PurifyRun, *, count: int = 16, device: str = "auto") -> Iterator[Example]:
     """Purify a few pictures, spread over the set, exactly as the whole run would.
 
@@ -86,8 +60,3 @@ def preview(image_set: ImageSet, run: PurifyRun, *, count: int = 16, device: str
             label = chosen.labels[row]
             class_name = chosen.class_names[label] if label >= 0 else ""
             yield Example(chosen.ids[row], class_name, chosen.picture(row).rgb, as_rgb(np.asarray(purified.data)))
-
-
-def _evenly(length: int, count: int) -> list[int]:
-    """The middles of `count` equal parts of a row of this length."""
-    return [(2 * part + 1) * length // (2 * count) for part in range(count)]

@@ -15,8 +15,7 @@ from typing import Any
 from unpoison.core.errors import RunError, UnpoisonError, require
 from unpoison.core.images import ImageSet
 from unpoison.core.threads import available_cores
-from unpoison.runs.engines import OnSaved
-from unpoison.runs.pipeline import OnPictures, make_blocks
+from unpoison.runs.pipeline import OnPictures, OnSaved, make_blocks
 from unpoison.runs.run import PurifyRun
 from unpoison.runs.store import Saved, Store, write_block
 from unpoison.runs.work import Work

@@ -1,4 +1,4 @@
-"""What a run is to do: the method with its settings, the seed and the microbatch."""
+"""The order for a run: method, settings, seed and microbatch."""
 
 from __future__ import annotations
 

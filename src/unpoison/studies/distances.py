@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from unpoison.core.chunks import spread_rows
 from unpoison.core.device import choose_device
 from unpoison.core.errors import DataError
 from unpoison.core.images import ArrayImageSet, ImageSet
@@ -16,7 +17,6 @@ from unpoison.core.progress import OnStep, StepInfo
 from unpoison.nets.protocols import EnergyModel
 from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.weights import load_energy
-from unpoison.runs.preview import spread_rows
 from unpoison.runs.run import PurifyRun
 from unpoison.studies.ladder import choose_stations, follow, strength_field
 
