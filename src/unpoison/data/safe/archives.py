@@ -9,7 +9,6 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
-from contextlib import closing
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -54,8 +53,10 @@ def read_tar(path: Path, wanted: Callable[[PurePosixPath], bool], *, most: int |
                     kept += member.size
                     if most is not None and kept > most:
                         raise DataError(path, f"it unpacks to over {most // 2**20} MiB", "Unpack it with tar -xzf")
-                    with closing(archive.extractfile(member)) as file:  # type: ignore[type-var]
-                        found[str(name)] = file.read()  # type: ignore[union-attr]
+                    file = archive.extractfile(member)
+                    assert file is not None  # only what is no file has none
+                    with file:
+                        found[str(name)] = file.read()
             while bounded.read(2**20):  # to the very end, where gzip keeps its checksum
                 pass
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:

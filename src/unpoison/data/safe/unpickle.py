@@ -163,7 +163,7 @@ def _scan(data: bytes) -> None:
             case "MEMOIZE":
                 memo[len(memo)] = depths[-1]
             case "GET" | "BINGET" | "LONG_BINGET":
-                depths.append(memo[argument])  # type: ignore[index]
+                depths.append(memo[argument])  # type: ignore[index]  # these opcodes have one
             case "DUP":
                 depths.append(depths[-1])
             case "POP" if marks and marks[-1] == len(depths):
