@@ -111,6 +111,8 @@ def test_a_grid_without_a_file(make_set, tmp_path):
     assert again == records, "their records are found"
     grid = read_grid(tmp_path / "mine")
     assert set(grid.cells) == set(cells)
+    with pytest.raises(SettingsError, match=r"\[sets\] train was given in Python: array; run the suite there"):
+        run_suite(tmp_path / "mine" / "suite.toml", tmp_path, **OWN)
 
 
 def test_methods_of_ones_own_in_a_file_beside_those_of_unpoison(make_set, tmp_path):

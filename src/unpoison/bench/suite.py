@@ -176,8 +176,9 @@ def _given(value: Any) -> Any:
     return value if isinstance(value, (str, dict, Source)) else read(value)
 
 
+_GIVEN = "given in Python: "
 # A set that was given in Python, as an object; in the suite's file stands its name.
-Given = Annotated[InstanceOf[ImageSet], PlainSerializer(lambda found: f"given in Python: {found.name}")]
+Given = Annotated[InstanceOf[ImageSet], PlainSerializer(lambda found: f"{_GIVEN}{found.name}")]
 
 
 class Suite(_Section):
@@ -250,6 +251,8 @@ class Suite(_Section):
         given = self.sets[name]
         if isinstance(given, ImageSet):
             return given
+        if isinstance(given, str) and given.startswith(_GIVEN):
+            raise SettingsError(f"suite {self.name}: [sets] {name} was {given}; run the suite there, with that set")
         source = given if isinstance(given, str) else given.source
         path = source.split("#")[0].split("[")[0]
         found = read(str(root / source) if root and (root / path).exists() else source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -75,16 +76,14 @@ def format_toml(table: Mapping[str, Any]) -> str:
     name = "a"
     <BLANKLINE>
     [sets]
-    "train" = "a.npz"
-    "extra" = { "size" = 32, "ids" = [1, 2] }
+    train = "a.npz"
+    extra = { size = 32, ids = [1, 2] }
     <BLANKLINE>
     """
     lines = [f"{name} = {_toml_value(value)}" for name, value in table.items() if not isinstance(value, Mapping)]
     for name, section in table.items():
         if isinstance(section, Mapping):
-            fields = [
-                f"{_toml_text(key)} = {_toml_value(value)}" for key, value in section.items() if value is not None
-            ]
+            fields = [f"{_toml_key(key)} = {_toml_value(value)}" for key, value in section.items() if value is not None]
             lines += ["", f"[{name}]", *fields]
     return "\n".join(lines) + "\n"
 
@@ -92,12 +91,16 @@ def format_toml(table: Mapping[str, Any]) -> str:
 def _toml_value(value: Any) -> str:
     if isinstance(value, Mapping):
         pairs = ", ".join(
-            f"{_toml_text(key)} = {_toml_value(inner)}" for key, inner in value.items() if inner is not None
+            f"{_toml_key(key)} = {_toml_value(inner)}" for key, inner in value.items() if inner is not None
         )
         return f"{{ {pairs} }}" if pairs else "{}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_toml_value, value))}]"
     return _toml_text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_text(key)
 
 
 def _toml_text(text: str) -> str:
