@@ -157,6 +157,23 @@ def test_a_purifier_that_changes_the_shape_is_named(make_set, tmp_path):
         run_suite(suite(make_set), tmp_path, **{**OWN, "purifiers": {"darken": Darken, "blur": Blur(2)}})
 
 
+class Descend:
+    """One step down an energy."""
+
+    def purify(self, images, *, noise):
+        with torch.enable_grad():
+            x = images.requires_grad_()
+            (gradient,) = torch.autograd.grad((x**2).sum(), x)
+        return x - 0.1 * gradient
+
+
+def test_a_purifier_may_take_gradients(make_set, tmp_path):
+    defences = {"none": Defence(), "descend": Defence(purify="descend")}
+    grid = suite(make_set, attacks={"none": Attack()}, defences=defences, train=Training(set=TRAIN))
+    records = run_suite(grid, tmp_path, purifiers={"descend": Descend()})
+    assert records[0].inputs["purified"] != records[1].inputs["purified"]
+
+
 def test_a_class_that_can_be_imported_needs_only_its_name(make_set, tmp_path, monkeypatch):
     (tmp_path / "darkening.py").write_text(ELSEWHERE)
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -111,7 +111,9 @@ class _Complete:
     ) -> Tensor:
         hooks = {"on_step": on_step, "should_stop": should_stop}
         taken = {name: hook for name, hook in hooks.items() if name in self._takes}
-        purified = self._purifier.purify(images, noise=noise, **taken)
+        # Runs compute in inference mode, whose tensors know no gradients; code from elsewhere may ask for some.
+        with torch.inference_mode(False), torch.no_grad():
+            purified = self._purifier.purify(images.clone(), noise=noise, **taken)
         if not isinstance(purified, Tensor) or purified.shape != images.shape:
             found = list(purified.shape) if isinstance(purified, Tensor) else type(purified).__name__
             raise RunError(f"purifier '{self._name}' made {found} of images {list(images.shape)}; keep their shape")
