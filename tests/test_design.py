@@ -13,7 +13,7 @@ import unpoison
 from unpoison.cli.main import cli
 from unpoison.data import write
 
-SOURCE = Path(unpoison.__file__).parent
+SOURCE = f"{Path(unpoison.__file__).parent}/"
 DESIGN = Path(__file__).parents[1] / "docs" / "design.md"
 SUITE = """
 name = "small"
@@ -43,9 +43,8 @@ def files_entered(*arguments: object) -> list[str]:
     entered: list[str] = []
 
     def note(frame, event, _):
-        path = frame.f_code.co_filename
-        if event == "call" and path.startswith(str(SOURCE)) and not frame.f_code.co_name.startswith("<"):
-            entered.append(Path(path).relative_to(SOURCE).as_posix())
+        if event == "call" and (code := frame.f_code).co_filename.startswith(SOURCE) and code.co_name[0] != "<":
+            entered.append(code.co_filename.removeprefix(SOURCE))
 
     threading.setprofile(note)
     sys.setprofile(note)
