@@ -48,6 +48,15 @@ def langevin(
     Raises:
         Stopped: `should_stop` said so.
 
+    Examples:
+        >>> from unpoison.core.noise import Noise
+        >>> levels = []
+        >>> look = lambda info: levels.append(round(info.images.mean().item(), 2))
+        >>> grey, bowl = torch.full((1, 3, 32, 32), 0.6), lambda x: x.square().flatten(1).sum(dim=1) / 4
+        >>> moved = langevin(grey, bowl, steps=2, noise=Noise(0, "example", ["a"]), on_step=look)
+        >>> levels
+        [0.8, 0.68, 0.61]
+
     References:
         Bhat et al., PureGen: Universal Data Purification for Train-Time Poison Defense via Generative Model Dynamics,
         2024, https://arxiv.org/abs/2405.18627
