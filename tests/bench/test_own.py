@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from unpoison.bench import Attack, Defence, Suite, Training, read_suite, run_suite
+from unpoison.bench import Attack, ClassifierFit, Defence, Suite, Training, read_suite, run_suite
 from unpoison.core.errors import RunError, SettingsError
 from unpoison.core.settings import Settings
 from unpoison.poisons.protocol import PoisonedSet
@@ -40,6 +40,10 @@ class Blur:
 
     def purify(self, images, *, noise, on_step=None):
         return self.net(images)
+
+
+class Strange(Blur):
+    Settings = dict
 
 
 class Invert:
@@ -139,6 +143,7 @@ def test_another_class_or_other_code_under_a_name_is_another_trial(make_set, tmp
         ({"purifiers": {"jpeg": Darken}}, "the name 'jpeg' is unpoison's own; give your purifier another one"),
         ({"purifiers": {"a+b": Darken}}, "'a+b' is no name for a purifier"),
         ({"attacks": {"invert": Darken}}, "which has no craft()"),
+        ({"purifiers": {"darken": Strange}}, "Strange do not derive from unpoison.core.settings.Settings"),
         (
             {"purifiers": {**OWN["purifiers"], "darken": Blur(3)}},
             "'darken' is given as an object, which has its settings",
@@ -172,6 +177,25 @@ def test_a_purifier_may_take_gradients(make_set, tmp_path):
     grid = suite(make_set, attacks={"none": Attack()}, defences=defences, train=Training(set=TRAIN))
     records = run_suite(grid, tmp_path, purifiers={"descend": Descend()})
     assert records[0].inputs["purified"] != records[1].inputs["purified"]
+
+
+def test_surrogates_of_ones_own_are_named(make_set, tmp_path):
+    fields = {"poisons": 2, "iterations": 1, "restarts": 1}
+    attack = Attack(attack="gradient-matching", surrogates=["body"], target_set="test", set=fields)
+    grid = suite(
+        make_set,
+        attacks={"none": Attack(), "matching": attack},
+        defences={"none": Defence()},
+        classifiers={"body": ClassifierFit(fit="train", model="tiny", set=TRAIN)},
+        train=Training(set=TRAIN),
+    )
+    control, attacked = run_suite(grid, tmp_path, classifiers={"tiny": tiny})
+    assert "own" not in control.details
+    assert attacked.details["own"] == {"tiny": f"{__name__}.tiny"}
+    bullseye = Attack(attack="bullseye", surrogates=["body"], target_set="test", set={"poisons": 2, "iterations": 1})
+    grid = grid.model_copy(update={"attacks": {"none": Attack(), "bullseye": bullseye}})
+    with pytest.raises(SettingsError, match="bullseye looks at the block before the last, and tiny is not built of"):
+        run_suite(grid, tmp_path, classifiers={"tiny": tiny})
 
 
 def test_a_class_that_can_be_imported_needs_only_its_name(make_set, tmp_path, monkeypatch):

@@ -158,17 +158,20 @@ class OwnClassifier(Own):
         return built
 
 
-def own_facts(kind: str, names: Iterable[str]) -> dict[str, Any]:
+def own_facts(**methods: Iterable[str]) -> dict[str, Any]:
     """What settings say of the methods among some that are not unpoison's; empty if all are.
 
     That is what tells one from another of its name: the class, a hash of its code if that can be read, its weights.
 
     Args:
-        kind: `purifier`, `attack` or `classifier`.
-        names: of methods.
+        **methods: `purifier`, `attack` or `classifier` -> names.
     """
-    table = _TABLES[kind]
-    found = {name: _facts(load_method(table, name, kind=kind)) for name in names if name not in table}
+    found = {
+        name: _facts(load_method(_TABLES[kind], name, kind=kind))
+        for kind, names in methods.items()
+        for name in names
+        if name not in _TABLES[kind]
+    }
     return {OWN: found} if found else {}
 
 
@@ -191,6 +194,8 @@ def lies_in_objects(names: Iterable[str]) -> bool:
 def _settings_of(given: Any) -> type[Settings]:
     """The settings model of a method; that of an object has the object's values as defaults."""
     model = getattr(given, "Settings", Settings)
+    if not (inspect.isclass(model) and issubclass(model, Settings)):
+        raise SettingsError(f"the Settings of {_called(given)} do not derive from unpoison.core.settings.Settings")
     made = getattr(given, "settings", None)
     if inspect.isclass(given) or not isinstance(made, Settings):
         return model

@@ -57,7 +57,8 @@ def run_suite(
             is what it stood for in the records that are there, else the faster one of the device.
         targets: of attacks with several cases, run only those with these numbers, counted from 0; all if left out.
         purifiers: name in the suite -> a purifier of your own: an object with `purify(images, *, noise)`, or its class,
-            which is then called with `(settings, device=)` and has its settings model as `Settings`.
+            which is then called with `(settings, device=)` and has its settings model as `Settings`. On a CPU several
+            threads call it at once.
         attacks: name -> an attack of your own: an object or class with `craft(image_set, settings, *, generator,
             resources)` and `Settings`; with `chooses = True` it picks its victims itself.
         classifiers: name -> a builder of your own, `(classes, width) -> nn.Module`.

@@ -155,7 +155,7 @@ class Trials:
         described = {"model": asked.model, **training.model_dump(mode="json")}
         if body:
             return {**described, "mode": asked.mode, "body": body.settings}
-        return {**described, **own_facts("classifier", [asked.model])}
+        return {**described, **own_facts(classifier=[asked.model])}
 
     def _model(self, name: str) -> Made[Path]:
         fitted = self.suite.models[name]

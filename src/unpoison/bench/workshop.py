@@ -144,7 +144,7 @@ class Workshop:
         """Train a classifier of the suite."""
         settings = self.settle(scratch_settings(profiles=fitted.profile, overrides=fitted.set))
         asked = {"model": fitted.model, **settings.model_dump(mode="json"), "seed": fitted.seed}
-        asked.update(own_facts("classifier", [fitted.model]))
+        asked.update(own_facts(classifier=[fitted.model]))
         path = self.folder / "classifiers" / hash_json([train_set.content_hash, asked])[:16]
 
         def find() -> str | None:
@@ -179,7 +179,7 @@ class Workshop:
         name = "+".join(part.attack for part in parts)
         described = {part.attack: part.describe() for part in parts}
         asked = {"attack": name, "seed": seed, **(described if len(parts) > 1 else described[name])}
-        asked.update(own_facts("attack", described))
+        asked.update(own_facts(attack=described, classifier=[net.architecture for net in resources.surrogates]))
         asked.update({f"{used} of": found["hash"] for used, found in sets_used(resources).items()})
         if resources.surrogates:
             asked["surrogates"] = [hash_classifier(net) for net in resources.surrogates]
@@ -215,7 +215,7 @@ class Workshop:
         fitted = {model_field(defence, field): str(model.value) for field, model in models.items()}
         settings = purifier_settings(defence.purify, overrides={**defence.set, **fitted})
         run = PurifyRun({name: self.settle(link) for name, link in settings.items()}, seed=seed)
-        asked = {"method": run.method, "seed": seed, **run.describe(), **own_facts("purifier", run.settings)}
+        asked = {"method": run.method, "seed": seed, **run.describe(), **own_facts(purifier=run.settings)}
         if found := _weights_not_from(models, run):  # other weights may come under the same name
             asked["weights"] = found
 

@@ -160,8 +160,17 @@ def observe(
 
 
 def before_last(body: Classifier) -> nn.Module:
-    """The last block but one: of a ResNet or DenseNet in its last stage, of a MobileNet or VGG in its one sequence."""
+    """The last block but one: of a ResNet or DenseNet in its last stage, of a MobileNet or VGG in its one sequence.
+
+    Raises:
+        SettingsError: a net of another build has none.
+    """
     parts = stages(body)
+    if len(parts) < 2:
+        raise SettingsError(
+            f"bullseye looks at the block before the last, and {body.architecture} is not built of blocks; give it "
+            "surrogates that are, such as resnet18"
+        )
     blocks = list(parts[-1].children()) if isinstance(parts[-1], nn.Sequential) else []
     return blocks[-2] if len(blocks) > 1 else parts[-2]
 
