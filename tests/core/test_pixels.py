@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from unpoison.core.pixels import luma, to_float, to_uint8
+from unpoison.core.pixels import in_calls, luma, to_float, to_uint8
 
 ALL_LEVELS = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
 
@@ -29,3 +29,15 @@ def test_batches_have_one_layout():
 def test_grey_has_no_luma_of_its_own():
     batch = to_float(ALL_LEVELS)
     assert torch.equal(luma(batch), batch[:, :1])
+
+
+def test_calls_have_one_shape_and_each_image_one_result():
+    calls = []
+
+    def compute(rows):
+        calls.append(rows)
+        return torch.tensor(rows) * 10
+
+    assert torch.cat(in_calls(7, 3, compute)).tolist() == [0, 10, 20, 30, 40, 50, 60]
+    assert calls == [[0, 1, 2], [3, 4, 5], [6, 6, 6]]
+    assert in_calls(0, 3, compute) == []

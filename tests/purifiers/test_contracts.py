@@ -11,6 +11,7 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_uint8
+from unpoison.dynamics.steps import Stopped
 from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.methods import METHODS, SETTINGS
 from unpoison.purifiers.settings import purifier_settings
@@ -94,6 +95,19 @@ def test_an_image_does_not_depend_on_its_neighbours(purifier, images):
     whole = purifier.purify(images, noise=_noise(5))
     alone = purifier.purify(images[2:3], noise=Noise(0, "test", ["2"]))
     assert torch.allclose(whole[2:3], alone, atol=2 / 255)
+
+
+@torch.inference_mode()
+def test_its_steps_can_be_watched_and_stopped(purifier, images):
+    seen = []
+    watched = purifier.purify(images, noise=_noise(5), on_step=seen.append)
+    assert torch.equal(watched, purifier.purify(images, noise=_noise(5))), "who watches changes nothing"
+    assert bool(seen) == bool(purifier.weights), "the steps are calls of a network"
+    if seen:
+        assert (seen[0].step, seen[-1].step) == (0, seen[-1].total)
+        assert all(info.images.shape[1:] == images.shape[1:] for info in seen)
+        with pytest.raises(Stopped):
+            purifier.purify(images, noise=_noise(5), should_stop=lambda: True)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -10,7 +10,7 @@ from unpoison.core.errors import ModelError, SettingsError
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs.in_memory import purify_in_memory
 from unpoison.runs.run import PurifyRun
-from unpoison.studies.ladder import choose_stations, follow, ladder
+from unpoison.studies.ladder import choose_stations, follow, ladder, watch
 
 CPU = torch.device("cpu")
 
@@ -38,6 +38,15 @@ def test_every_round_trip_is_a_run(method, fixture, make_set, request):
     for pictures, t, steps in ((short, 2, 2), (long, 5, 3)):
         run = make_run(method, model, t=t, steps=steps)
         assert np.array_equal(pictures, purify_in_memory(image_set, run, device="cpu")[0].array())
+
+
+def test_a_walk_is_watched_from_its_noise_to_what_a_run_stores(make_set, tiny_model):
+    image_set = make_set(7)
+    run = make_run("fast", tiny_model, sigma="20/255", field="0")
+    noisy, purified = watch(image_set, run, [0, 1], device=CPU)
+    assert np.array_equal(purified, purify_in_memory(image_set, run, device="cpu")[0].array())
+    inside = (image_set.array() > 80) & (image_set.array() < 175)  # where nothing is clamped
+    assert (noisy.astype(int) - image_set.array())[inside].std() == pytest.approx(20, rel=0.1)
 
 
 def test_stations_end_where_the_method_or_its_model_does(tiny_energy, tiny_ddpm):
