@@ -14,13 +14,26 @@ _PUBLIC = {
     "read": "unpoison.data:read",
     "write": "unpoison.data:write",
     "poison": "unpoison.poisons.crafting:poison",
-    "purify": "unpoison.runs.api:purify",
+    "purify": "unpoison.public.purifying:purify",
+    "Purify": "unpoison.public.transform:Purify",
     "fit": "unpoison.fitting.diffusion:fit",
     "train": "unpoison.classify.training:train",
     "score": "unpoison.scoring.accuracy:score",
 }
 
-__all__ = ["ImageSet", "UnpoisonError", "__version__", "fit", "poison", "purify", "read", "score", "train", "write"]
+__all__ = [
+    "ImageSet",
+    "Purify",
+    "UnpoisonError",
+    "__version__",
+    "fit",
+    "poison",
+    "purify",
+    "read",
+    "score",
+    "train",
+    "write",
+]
 
 if TYPE_CHECKING:
     from unpoison.classify.training import train
@@ -29,7 +42,8 @@ if TYPE_CHECKING:
     from unpoison.data import read, write
     from unpoison.fitting.diffusion import fit
     from unpoison.poisons.crafting import poison
-    from unpoison.runs.api import purify
+    from unpoison.public.purifying import purify
+    from unpoison.public.transform import Purify
     from unpoison.scoring.accuracy import score
 
 

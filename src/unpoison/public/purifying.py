@@ -14,12 +14,10 @@ from torch import Tensor
 from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
-from unpoison.core.methods import load_method
 from unpoison.core.progress import OnStep, shows_bar
 from unpoison.data import read, read_history
 from unpoison.data.objects import is_huggingface, is_picture
-from unpoison.purifiers.methods import METHODS
-from unpoison.purifiers.settings import purifier_settings
+from unpoison.runs.arguments import is_path, method_settings
 from unpoison.runs.forms import Apply, purify_array, purify_list, purify_tensor
 from unpoison.runs.in_memory import Application
 from unpoison.runs.own_models import own_denoiser, own_device
@@ -76,13 +74,13 @@ def purify(
         ModelError: a model is missing or does not fit.
         DataError: a file or row is bad.
     """
-    run = PurifyRun(_settings(method, profile, model, settings), seed=seed)
+    run = PurifyRun(method_settings(method, profile=profile, model=model, fields=settings), seed=seed)
     if out is not None:
         return _purify_into(x, Path(out), run, device, model, on_step)
 
     def apply(data_device: torch.device | None = None) -> Application:
         chosen = choose_device(device)
-        own = None if _is_path(model) else own_denoiser(model)
+        own = None if is_path(model) else own_denoiser(model)
         where = own_device(model, device) if own else data_device
         place = where if where is not None and device == "auto" else chosen
         return Application(run, device=place, denoiser=own, on_step=on_step)
@@ -109,29 +107,10 @@ def _purify_huggingface(dataset: Any, apply: Apply) -> Any:
     return replace_pictures(dataset, apply().purify_to_png(image_set), image_set.ids)
 
 
-def _settings(method: str, profile: str, model: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of every link; a path of a model goes to all links that have one."""
-    overrides = {name: str(value) if isinstance(value, PathLike) else value for name, value in settings.items()}
-    if model is not None and _is_path(model):
-        links = [
-            name
-            for name in method.split("+")
-            if "model" in load_method(METHODS, name, kind="purifier").Settings.model_fields
-        ]
-        if not links:
-            raise SettingsError(f"method '{method}' uses no model; omit model=")
-        overrides.update({f"{link}.model": str(model) for link in links})
-    return purifier_settings(method, profiles=profile.split(",") if profile else (), overrides=overrides)
-
-
-def _is_path(model: Any) -> bool:
-    return model is None or isinstance(model, (str, PathLike))
-
-
 def _purify_into(x: Any, out: Path, run: PurifyRun, device: str, model: Any, on_step: OnStep | None) -> ImageSet:
     if is_picture(x):
         raise SettingsError(f"out= is for sets with labels; a {type(x).__name__} has none: omit out=")
-    if not _is_path(model):
+    if not is_path(model):
         raise SettingsError("out= needs the model as a file, whose hash the manifest keeps; write what purify returns")
     history = read_history(x) if isinstance(x, (str, PathLike)) else ()
     image_set = read(x)

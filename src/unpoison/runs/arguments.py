@@ -1,0 +1,38 @@
+"""Settings of a method from the arguments of a Python call."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+from unpoison.core.errors import SettingsError
+from unpoison.core.settings import Settings
+from unpoison.purifiers.settings import purifier_settings, settings_model
+
+
+def method_settings(
+    method: str, *, profile: str = "", model: Any = None, fields: dict[str, Any]
+) -> dict[str, Settings]:
+    """Settings of every link; a path of a model goes to all links that have one.
+
+    Args:
+        method: a purifier, or several joined by `+`.
+        profile: names of profiles, or TOML files, joined by commas.
+        model: path or name of weights; anything else is not looked at here.
+        fields: values that win over the profiles; in a chain `purifier.field`.
+
+    Raises:
+        SettingsError: an unknown purifier, profile or field, or a method without a model.
+    """
+    overrides = {name: str(value) if isinstance(value, PathLike) else value for name, value in fields.items()}
+    if model is not None and is_path(model):
+        links = [name for name in method.split("+") if "model" in settings_model(name).model_fields]
+        if not links:
+            raise SettingsError(f"method '{method}' uses no model; omit model=")
+        overrides.update({f"{link}.model": str(model) for link in links})
+    return purifier_settings(method, profiles=profile.split(",") if profile else (), overrides=overrides)
+
+
+def is_path(model: Any) -> bool:
+    """Whether a model is named, or none is, so that nothing in memory is meant."""
+    return model is None or isinstance(model, (str, PathLike))
