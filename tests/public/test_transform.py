@@ -207,7 +207,7 @@ def test_ids_must_name_each_picture(images):
 
 
 def test_methods_that_need_the_whole_set_are_refused():
-    with pytest.raises(SettingsError, match="puregen-filt.*whole set"):
+    with pytest.raises(SettingsError, match=r"puregen-filt.*whole set"):
         Purify("puregen-filt")
     with pytest.raises(SettingsError, match="sgima"):
         Purify(sgima="3/255")

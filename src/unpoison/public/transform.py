@@ -29,6 +29,7 @@ from unpoison.runs.calls import purify_images
 from unpoison.runs.run import PurifyRun
 from unpoison.runs.tiling import tiles
 
+_CPU = torch.device("cpu")
 _COLUMNS = ("image", "img")
 
 
@@ -46,8 +47,8 @@ class Purify:
     `torch.manual_seed` a loader thus gives the same pictures again.
 
     Given the ids of a set, 8-bit pictures become what a run over the set makes of them, byte for byte, where it
-    computes in int8 (`fast` with its own network on the CPU) or without a network. In fp32 and bf16 the last bits depend
-    on how many pictures go together, and now and then a pixel differs by a level.
+    computes in int8 (`fast` with its own network on the CPU) or without a network. In fp32 and bf16 the last bits
+    depend on how many pictures go together, and now and then a pixel differs by a level.
 
     >>> transform = Purify("jpeg", quality=50)
     >>> transform(Image.new("RGB", (16, 16))).size
@@ -147,9 +148,7 @@ class Purify:
             purified = self._floats(floats, self._name(to_uint8(floats), ids)).to(x.dtype)
         return purified.reshape(x.shape).as_subclass(type(x))
 
-    def _levels(
-        self, images: np.ndarray, ids: Sequence[str | None], *, device: torch.device = torch.device("cpu")
-    ) -> np.ndarray:
+    def _levels(self, images: np.ndarray, ids: Sequence[str | None], *, device: torch.device = _CPU) -> np.ndarray:
         """[N, H, W, 3] uint8 to the same."""
         return to_uint8(self._floats(to_float(images).to(device), self._name(images, ids)))
 
