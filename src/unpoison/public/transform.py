@@ -157,7 +157,8 @@ class Purify:
         purifier, run = self._purifier(images.device)
         purified = torch.empty_like(images)
         with same_bits(images.device):
-            for tile in tiles(*images.shape[2:], purifier.halo):
+            height, width = images.shape[2:]
+            for tile in tiles(height, width, purifier.halo):
                 call = min(len(images), images_per_call(run.microbatch, tile.area))
                 window = images[:, :, *tile.window].contiguous()
                 result = purify_images(purifier, window, ids, seed=run.seed, call=call, place=tile.place)
@@ -205,7 +206,7 @@ class Purify:
 
 def _by_pixels(image: np.ndarray) -> str:
     """A name for a picture [H, W, 3] uint8 that equal ones share."""
-    digest = hashlib.sha256(np.ascontiguousarray(image))
+    digest = hashlib.sha256(image.tobytes())
     return f"pixels/{image.shape[0]}x{image.shape[1]}/{digest.hexdigest()}"
 
 
