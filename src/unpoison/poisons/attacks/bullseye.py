@@ -166,12 +166,12 @@ def before_last(body: Classifier) -> nn.Module:
         SettingsError: a net of another build has none.
     """
     parts = stages(body)
-    if len(parts) < 2:
+    blocks = list(parts[-1].children()) if parts and isinstance(parts[-1], nn.Sequential) else []
+    if len(blocks) < 2 and len(parts) < 2:
         raise SettingsError(
             f"bullseye looks at the block before the last, and {body.architecture} is not built of blocks; give it "
             "surrogates that are, such as resnet18"
         )
-    blocks = list(parts[-1].children()) if isinstance(parts[-1], nn.Sequential) else []
     return blocks[-2] if len(blocks) > 1 else parts[-2]
 
 
