@@ -80,6 +80,10 @@ class OwnPurifier(Own):
 
     def __init__(self, name: str, given: Any):
         super().__init__(name, given, needs="purify")
+        if hasattr(given, "prepare"):
+            raise SettingsError(
+                f"'{name}' looks at the whole set first (prepare); name its class as package.module:Class in the suite"
+            )
         self.Settings = _settings_of(given)
 
     def __call__(self, settings: Settings, *, device: torch.device) -> _Complete:
