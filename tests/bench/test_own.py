@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -122,6 +124,15 @@ def test_a_grid_without_a_file(make_set, tmp_path):
     assert set(grid.cells) == set(cells)
     with pytest.raises(SettingsError, match=r"\[sets\] train was given in Python: array; run the suite there"):
         run_suite(tmp_path / "mine" / "suite.toml", tmp_path, **OWN)
+
+
+def test_the_example_in_the_docs_runs(make_set, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    docs = Path(__file__).parents[2] / "docs" / "suites.md"
+    about = {"train": make_set(24), "test": make_set(24), "OurPurifier": Blur, "network": 3, "build_net": tiny}
+    exec(re.search("```python\n(.*?)```", docs.read_text(), re.DOTALL)[1], about)  # noqa: S102
+    assert len(about["records"]) == 6
+    assert (tmp_path / "results" / "mine" / "suite.toml").exists()
 
 
 def test_methods_of_ones_own_in_a_file_beside_those_of_unpoison(make_set, tmp_path):
