@@ -56,7 +56,8 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map pictures [N, 3, H, W] float32 in [0, 1] to logits [N, classes]."""
-        return self.net((images - self.mean) / self.std)
+        logits: Tensor = self.net((images - self.mean) / self.std)
+        return logits
 
 
 def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
@@ -115,7 +116,8 @@ def build_net(architecture: str, *, classes: int, width: int, seed: int) -> nn.M
     # torch.manual_seed would reach the generators of the GPUs too.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(generator(seed, "classify.weights").initial_seed())
-        return builder(classes, width)
+        net: nn.Module = builder(classes, width)
+        return net
 
 
 def compute_logits(net: nn.Module, images: np.ndarray, *, batch_size: int = 500) -> Tensor:

@@ -138,5 +138,6 @@ class FixedNorms(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map what the net maps."""
-        return self.net(images)
+        """Map pictures [N, 3, H, W] to what the net makes of them."""
+        output: Tensor = self.net(images)
+        return output

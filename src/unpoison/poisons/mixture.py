@@ -70,7 +70,8 @@ def attack_settings(
     values: dict[str, Any] = {}
     for profile in profiles:
         values.update(read_profile(profile, _ROOM, section=attack))
-    return build_settings(model, overrides={**values, **(overrides or {})}, of=attack)
+    settings: Settings = build_settings(model, overrides={**values, **(overrides or {})}, of=attack)
+    return settings
 
 
 def nearest_profile(attack: str, settings: Settings) -> dict[str, Any]:

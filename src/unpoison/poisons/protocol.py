@@ -123,7 +123,7 @@ class Resources:
         Raises:
             SettingsError: it was not given.
         """
-        found = getattr(self, name)
+        found: ImageSet | None = getattr(self, name)
         if found is None:
             option = f"--{name.replace('_', '-')}"
             raise SettingsError(

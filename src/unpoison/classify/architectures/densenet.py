@@ -100,7 +100,8 @@ class DenseNet(nn.Module):
         out = self.trans1(self.dense1(self.pooling(self.conv1(x))))
         out = self.trans3(self.dense3(self.trans2(self.dense2(out))))
         out = F.relu(self.bn(self.dense4(out)))
-        return self.linear(out.mean(dim=(2, 3)))
+        logits: Tensor = self.linear(out.mean(dim=(2, 3)))
+        return logits
 
 
 def _stage(inputs: int, growth: int, depth: int) -> nn.Module:

@@ -119,7 +119,8 @@ class HLB(nn.Module):
             )
         out = self.group3(self.group2(self.group1(F.gelu(self.stem(x)))))
         # At 32 pixels the groups leave 3x3, which the published nets pool in one window.
-        return _LOGIT_SCALE * self.linear(out.amax(dim=(2, 3)))
+        logits: Tensor = self.linear(out.amax(dim=(2, 3)))
+        return _LOGIT_SCALE * logits
 
 
 def _learnt_stem(memory: float) -> nn.Module:

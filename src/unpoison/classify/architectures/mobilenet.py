@@ -47,8 +47,8 @@ class InvertedResidual(nn.Module):
         """Map [N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
         out = F.relu(self.bn1(self.conv1(x)))
         out = F.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        return out + self.shortcut(x) if self.stride == 1 else out
+        change: Tensor = self.bn3(self.conv3(out))
+        return change + self.shortcut(x) if self.stride == 1 else change
 
 
 class MobileNetV2(nn.Module):
@@ -80,7 +80,8 @@ class MobileNetV2(nn.Module):
         """Map pictures [N, 3, H, W] to logits [N, classes]."""
         out = self.layers(F.relu(self.bn1(self.conv1(x))))
         out = F.relu(self.bn2(self.conv2(out)))
-        return self.linear(out.mean(dim=(2, 3)))
+        logits: Tensor = self.linear(out.mean(dim=(2, 3)))
+        return logits
 
 
 def _scaled(channels: int, width: int) -> int:

@@ -107,7 +107,8 @@ class ResNet(nn.Module):
         """Map pictures [N, 3, H, W] to logits [N, classes]."""
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
-        return self.linear(out.mean(dim=(2, 3)))
+        logits: Tensor = self.linear(out.mean(dim=(2, 3)))
+        return logits
 
 
 def _stage(

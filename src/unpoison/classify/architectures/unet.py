@@ -32,4 +32,5 @@ class UNetClassifier(HalfResolutionUNet):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map pictures [N, 3, H, W] to logits [N, classes]."""
-        return self.linear(self.transform(x, torch.zeros(1, 1, device=x.device)).mean(dim=(2, 3)))
+        logits: Tensor = self.linear(self.transform(x, torch.zeros(1, 1, device=x.device)).mean(dim=(2, 3)))
+        return logits

@@ -60,4 +60,5 @@ class VGG(nn.Module):
             raise SettingsError(
                 f"VGG needs pictures of at least 32x32 pixels, got {x.shape[3]}x{x.shape[2]}; choose resnet18"
             )
-        return self.classifier(self.features(x).mean(dim=(2, 3)))
+        logits: Tensor = self.classifier(self.features(x).mean(dim=(2, 3)))
+        return logits

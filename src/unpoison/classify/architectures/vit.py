@@ -55,7 +55,8 @@ class ViT(nn.Module):
             raise SettingsError(f"vit needs sides that are multiples of {_PATCH} pixels, got {width}x{height}")
         tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), self.to_patch_embedding(x)], dim=1)
         tokens = tokens + self._positions(height // _PATCH, width // _PATCH)
-        return self.mlp_head(self.transformer(tokens)[:, 0])
+        logits: Tensor = self.mlp_head(self.transformer(tokens)[:, 0])
+        return logits
 
     def _positions(self, rows: int, columns: int) -> Tensor:
         """The embedding of each position [1, 1 + rows * columns, channels], stretched where there are not 8x8."""
@@ -72,7 +73,7 @@ class Patches(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, C, H, W] to [N, H W / 16, 16 C]."""
-        patches = x.unflatten(3, (-1, _PATCH)).unflatten(2, (-1, _PATCH))
+        patches: Tensor = x.unflatten(3, (-1, _PATCH)).unflatten(2, (-1, _PATCH))
         return patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
 
@@ -93,7 +94,7 @@ class Transformer(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens [N, T, channels] to tokens."""
         for layer in self.layers:
-            for part in layer:  # type: ignore[attr-defined]
+            for part in layer.children():
                 tokens = tokens + part(tokens)
         return tokens
 
@@ -113,7 +114,8 @@ class Normalised(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens [N, T, channels] to tokens."""
-        return self.fn(self.norm(tokens))
+        mapped: Tensor = self.fn(self.norm(tokens))
+        return mapped
 
 
 class Attention(nn.Module):
@@ -132,7 +134,8 @@ class Attention(nn.Module):
         """Map tokens [N, T, channels] to tokens."""
         queries, keys, values = self.to_qkv(tokens).unflatten(2, (3, _HEADS, -1)).permute(2, 0, 3, 1, 4)
         weights = (queries @ keys.mT / queries.shape[3] ** 0.5).softmax(dim=3)
-        return self.to_out((weights @ values).transpose(1, 2).flatten(2))
+        mixed: Tensor = self.to_out((weights @ values).transpose(1, 2).flatten(2))
+        return mixed
 
 
 class Perceptron(nn.Module):
@@ -149,4 +152,5 @@ class Perceptron(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens [N, T, channels] to tokens."""
-        return self.net(tokens)
+        mapped: Tensor = self.net(tokens)
+        return mapped

@@ -21,7 +21,7 @@ class WhiteningConv(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int, side: int):
         super().__init__(inputs, outputs, side)
-        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.get_parameter("bias"))
 
     def whiten(self, images: Tensor) -> None:
         """Set the filters from pictures [N, C, H, W] as the layer sees them, and keep them from learning."""
@@ -46,5 +46,5 @@ def whitening_filters(images: Tensor, *, side: int, epsilon: float = 5e-4) -> Te
     """
     patches = images.unfold(2, side, 1).unfold(3, side, 1).transpose(1, 3).reshape(-1, images.shape[1] * side**2)
     eigenvalues, eigenvectors = torch.linalg.eigh(patches.T.cov())
-    filters = (eigenvectors / (eigenvalues.clamp(min=0) + epsilon).sqrt()).T.flip(0)
+    filters: Tensor = (eigenvectors / (eigenvalues.clamp(min=0) + epsilon).sqrt()).T.flip(0)
     return filters.reshape(-1, images.shape[1], side, side)

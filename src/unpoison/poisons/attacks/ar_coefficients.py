@@ -171,7 +171,8 @@ def _bounded(noise: Tensor, dim: tuple[int, ...], norm: SearchNorm) -> Tensor:
     if norm == "linf":
         return noise.abs().amax(dim=dim) <= _LARGEST
     pixels = prod(noise.shape[axis] for axis in dim[-2:])
-    return torch.linalg.vector_norm(noise, dim=dim) <= _LARGEST * sqrt(pixels) / _SIDE
+    lengths: Tensor = torch.linalg.vector_norm(noise, dim=dim)
+    return lengths <= _LARGEST * sqrt(pixels) / _SIDE
 
 
 def _responding(tables: Tensor, noises: Tensor, earlier: Tensor, required: float) -> tuple[Tensor, Tensor]:

@@ -142,7 +142,8 @@ def _off_centre(level: Tensor) -> Tensor:
     """Of features [1 + N, C] or [1 + N, C, H, W], the target's first."""
     aim, centre = level[0].detach(), level[1:].mean(dim=0)
     lengths = aim.norm(dim=0)
-    return ((centre - aim).norm(dim=0) / lengths.clamp(min=1e-12))[lengths > 0].mean()
+    distances: Tensor = (centre - aim).norm(dim=0) / lengths.clamp(min=1e-12)
+    return distances[lengths > 0].mean()
 
 
 def observe(
@@ -191,7 +192,7 @@ def stages(body: Classifier) -> Sequence[nn.Module]:
 def _dropping(parts: Sequence[nn.Module], dropout: float, generator: torch.Generator | None) -> Iterator[None]:
     """Leave channels of what each part gives out, the same ones for all pictures."""
 
-    def drop(_: nn.Module, __: tuple, output: Tensor) -> Tensor:
+    def drop(_: nn.Module, __: tuple[object, ...], output: Tensor) -> Tensor:
         kept = torch.rand(output.shape[1], generator=generator, device=output.device) >= dropout
         return output * (kept / (1 - dropout)).view(1, -1, 1, 1)
 

@@ -67,7 +67,8 @@ def _spread(mosaics: np.ndarray, settings: LspSettings) -> np.ndarray:
     """Mosaics [n, rows, columns, 3] as perturbations [n, H, W, 3] of the root mean square asked for."""
     delta = mosaics.repeat(settings.patch, axis=1).repeat(settings.patch, axis=2)
     rms = np.sqrt(np.mean(delta**2, axis=(1, 2, 3), keepdims=True))
-    return delta * (bound_value(settings.epsilon) / rms)
+    spread: np.ndarray = delta * (bound_value(settings.epsilon) / rms)
+    return spread
 
 
 def _cells(side: int, patch: int) -> int:

@@ -85,7 +85,8 @@ def ops_scores(images: np.ndarray) -> np.ndarray:
     chosen = np.where(COLORS[:, None, :, None] == 1, light, dark)  # [8, 2, 3, H * W]
     mean, square = chosen.sum(axis=2).transpose(1, 2, 0) / (3 * len(images))
     deviation = np.sqrt(np.maximum(square - mean**2, 0))
-    return mean / np.maximum(deviation, 1e-6 * 255)
+    clearness: np.ndarray = mean / np.maximum(deviation, 1e-6 * 255)
+    return clearness
 
 
 def _moments(images: np.ndarray) -> np.ndarray:

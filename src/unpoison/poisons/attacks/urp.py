@@ -65,4 +65,5 @@ def _draw(count: int, shape: tuple[int, ...], settings: UrpSettings, generator: 
     if settings.norm == "linf":
         return epsilon * (2 * torch.rand(count, *shape, generator=generator) - 1)
     noise = torch.randn(count, *shape, generator=generator)
-    return epsilon * noise / noise.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    lengths: Tensor = noise.flatten(1).norm(dim=1)
+    return epsilon * noise / lengths.view(-1, 1, 1, 1)

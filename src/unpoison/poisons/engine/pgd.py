@@ -241,4 +241,5 @@ def cross_entropy(models: list[Classifier], labels: Tensor) -> Loss:
 
 
 def _lengths(values: Tensor) -> Tensor:
-    return values.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    lengths: Tensor = values.flatten(1).norm(dim=1)
+    return lengths.view(-1, 1, 1, 1)

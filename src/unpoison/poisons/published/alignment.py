@@ -160,5 +160,5 @@ def _thumbnails(images: np.ndarray) -> np.ndarray:
     count, height, width, _ = images.shape
     down, across = max(height // 8, 1), max(width // 8, 1)
     cut = images[:, : height // down * down, : width // across * across].astype(np.float32)
-    cells = cut.reshape(count, height // down, down, width // across, across, 3).mean(axis=(2, 4))
+    cells: np.ndarray = cut.reshape(count, height // down, down, width // across, across, 3).mean(axis=(2, 4))
     return cells.reshape(count, -1)

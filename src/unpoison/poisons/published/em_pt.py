@@ -82,7 +82,8 @@ def _aligned_pictures(path: Path, values: np.ndarray, clean: ImageSet) -> tuple[
 def _add(images: np.ndarray, delta: np.ndarray, quantise: Quantise) -> np.ndarray:
     """As the original loader, to the last bit: the sum in float32, clipped, then made whole."""
     levels = np.clip(images + 255 * delta, 0, 255)
-    return (np.rint(levels) if quantise == "round" else np.floor(levels)).astype(np.uint8)
+    whole: np.ndarray = np.rint(levels) if quantise == "round" else np.floor(levels)
+    return whole.astype(np.uint8)
 
 
 def _claims(path: Path) -> bool:

@@ -64,7 +64,8 @@ def halve_trigger(path: Path, stored: np.ndarray) -> np.ndarray:
         )
     if not (np.abs(stored) <= 2).all():
         raise DataError(path, "it has a value that is not a number from -2 to 2", "Fetch it again")
-    return (stored[0].transpose(1, 2, 0) / 2).astype(np.float32)
+    trigger: np.ndarray = stored[0].transpose(1, 2, 0) / 2
+    return trigger.astype(np.float32)
 
 
 def write_narcissus_npy(trigger: Trigger, path: Path) -> None:
@@ -125,12 +126,12 @@ def _resize(delta: np.ndarray, side: int) -> np.ndarray:
 
 
 def _class_name(path: Path, settings: NarcissusFileSettings, *, borrowed: bool) -> str:
-    named = _NAME.fullmatch(path.name)
-    if settings.target_class is None and named is None:
-        raise SettingsError(f"{path.name} does not say which class its trigger stands for: give target_class")
     if settings.target_class is not None:
         return settings.target_class
-    number = named[1]  # type: ignore[index]
+    named = _NAME.fullmatch(path.name)
+    if named is None:
+        raise SettingsError(f"{path.name} does not say which class its trigger stands for: give target_class")
+    number = named[1]
     return str(_STL10_OF_CIFAR.get(int(number), number)) if borrowed else number
 
 

@@ -34,7 +34,8 @@ def read_rem(path: Path, part: str | None, clean: ImageSet, settings: NoSettings
 
 
 def _add_levels(images: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    return (images.astype(np.int16) + noise).clip(0, 255).astype(np.uint8)
+    levels: np.ndarray = images.astype(np.int16) + noise
+    return levels.clip(0, 255).astype(np.uint8)
 
 
 def _claims(path: Path) -> bool:
