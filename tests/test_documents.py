@@ -14,7 +14,7 @@ from unpoison.reporting.grid import read_grid
 from unpoison.reporting.tables import grid_tables
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 SUITES = sorted(path.parent for path in (ROOT / "results").glob("*/suite.toml"))
 
 
@@ -29,13 +29,19 @@ def test_tables_are_made_from_the_records(folder):
     assert (folder / "table.md").read_text() == grid_tables(grid)
 
 
-@pytest.mark.parametrize("suite", ["cifar10-eclipse", "fast-test", "puregen"])
-def test_the_readme_shows_the_table_of_the_records(suite):
-    assert (ROOT / "results" / suite / "table.md").read_text() in README
+@pytest.mark.parametrize(
+    ("page", "suite"),
+    [
+        ("README.md", "fast-test"),
+        *(("docs/results.md", suite) for suite in ("cifar10-eclipse", "fast-test", "puregen")),
+    ],
+)
+def test_pages_show_the_tables_of_the_records(page, suite):
+    assert (ROOT / "results" / suite / "table.md").read_text() in (ROOT / page).read_text()
 
 
-def test_links_of_the_readme_lead_somewhere():
-    links = re.findall(r"\]\(([^)#]+)", README)
-    assert len(links) >= 4
-    missing = [link for link in links if not link.startswith("http") and not (ROOT / link).exists()]
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+    missing = [link for link in links if not link.startswith("http") and not (page.parent / link).exists()]
     assert missing == []
