@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from unpoison.cli.changes import draw_changes
 from unpoison.core.manifest import read_manifest
 from unpoison.data import read, write
+from unpoison.public.pages import draw_changes
 
 
 @pytest.fixture

@@ -333,3 +333,44 @@ def test_the_package_is_not_asked_for(images):
     loaded = "datasets" in sys.modules
     unpoison.purify(images, "grayscale")
     assert ("datasets" in sys.modules) == loaded
+
+
+def test_a_set_is_written_as_the_command_writes_it(make_set, tmp_path):
+    from click.testing import CliRunner
+
+    from unpoison.cli.main import cli
+
+    write(make_set(6), tmp_path / "in")
+    answer = CliRunner().invoke(cli, ["purify", str(tmp_path / "in"), str(tmp_path / "command"), "--method", "jpeg"])
+    assert answer.exit_code == 0, answer.output
+    unpoison.purify(tmp_path / "in", "jpeg", out=tmp_path / "python")
+
+    def files(folder):
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert files(tmp_path / "python") == files(tmp_path / "command")
+    assert (tmp_path / "python" / "changes.html").exists()
+
+
+def test_another_set_at_out_is_replaced_on_demand_only(make_set, tmp_path):
+    unpoison.purify(make_set(4), "jpeg", out=tmp_path / "out")
+    with pytest.raises(UnpoisonError, match="out"):
+        unpoison.purify(make_set(4), "grayscale", out=tmp_path / "out")
+    unpoison.purify(make_set(4), "grayscale", out=tmp_path / "out", overwrite=True)
+    assert read_manifest(manifest_path(tmp_path / "out")).steps[-1].method == "grayscale"
+    with pytest.raises(SettingsError, match="overwrite= is about"):
+        unpoison.purify(make_set(4), "jpeg", overwrite=True)
+
+
+def test_bad_pictures_are_set_aside_on_demand(make_set, tmp_path):
+    write(make_set(6), tmp_path / "in")
+    (tmp_path / "in" / "c0" / "bad.png").write_bytes(b"none")
+    with pytest.raises(UnpoisonError, match="skip_bad=True"):
+        unpoison.purify(tmp_path / "in", "jpeg", out=tmp_path / "out")
+    with pytest.warns(DataWarning, match=r"set aside: .*c0/bad"):
+        assert len(unpoison.purify(tmp_path / "in", "jpeg", out=tmp_path / "out", skip_bad=True)) == 6
+    assert read_manifest(manifest_path(tmp_path / "out")).skipped == ["c0/bad"]
+    with pytest.warns(DataWarning, match=r"set aside: .*c0/bad"):
+        assert len(unpoison.purify(tmp_path / "in", "jpeg", skip_bad=True)) == 6
+    with pytest.raises(SettingsError, match="skip_bad="):
+        unpoison.purify(make_set(2).images, "jpeg", skip_bad=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unpoison.cli import completing, options
-from unpoison.cli.changes import changes_path, draw_changes, preview_path, write_preview
 from unpoison.cli.checks import check_sources
+from unpoison.public.pages import changes_path, preview_path, write_preview
 from unpoison.purifiers.methods import METHODS
 from unpoison.runs.methods import ENGINES
 
@@ -124,24 +124,26 @@ def purify(
     with telling(f"reading {src}"):
         from unpoison.core.device import choose_device
         from unpoison.core.manifest import manifest_path
-        from unpoison.data import bad_pictures_together, read_history
-        from unpoison.runs.cost import announce_cost
-        from unpoison.runs.photographs import strangeness_warning
+        from unpoison.data import bad_pictures_together, read, read_history
+        from unpoison.public.files import check_source, purify_into
         from unpoison.runs.run import PurifyRun
-        from unpoison.runs.to_files import purify_to
 
         run = PurifyRun(settings, seed=seed)
         if dry_run:
             described = run.resolved(choose_device(device)).describe()
             options.answer(True, "", {"method": run.method, "seed": seed, "settings": described})
             return
-        kind = choose_device(device).type
-        image_set, skipped = _read_source(src, input_format, labels_from, skip_bad)
-    if warning := strangeness_warning(image_set, settings):
-        write_line(f"unpoison: {warning}")
-    named = bad_pictures_together(image_set, remedy="Remove or replace what is broken, or set it aside with --skip-bad")
+        choose_device(device)
+        found = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
+        image_set, skipped = check_source(
+            found, run, skip_bad=skip_bad, warn=lambda warning: write_line(f"unpoison: {warning}")
+        )
+    remedy = "Remove or replace what is broken, or set it aside with --skip-bad"
     if preview is not None:
-        with named, telling(f"trying {preview} pictures of {image_set.name} with {run.method}"):
+        with (
+            bad_pictures_together(image_set, remedy=remedy),
+            telling(f"trying {preview} pictures of {image_set.name} with {run.method}"),
+        ):
             shown = write_preview(image_set, run, preview_path(dst), count=preview, device=device)
         text = "{previewed} of {images} images tried, mean change {change_255} of 255 -> {page}".format(**shown)
         options.answer(as_json, text, shown)
@@ -153,12 +155,12 @@ def purify(
         "history": read_history(src),
         "skipped": skipped,
         "part": share,
+        "engine": engine,
+        "workers": workers,
         "overwrite": overwrite,
-        "draw": draw_changes,
     }
-    with named, progress_bar(f"purify {image_set.name}", unit="img") as bar:
-        arguments["on_step"] = announce_cost(bar, write_line, device=kind)
-        outcome = purify_to(image_set, dst, run, engine=engine, workers=workers, **arguments)
+    with progress_bar(f"purify {image_set.name}", unit="img") as bar:
+        outcome = purify_into(image_set, dst, run, remedy=remedy, on_step=bar, say=write_line, **arguments)
     manifest = outcome.manifest
     if manifest is None:
         text = f"part {part} done; blocks that other parts have still to do: {outcome.missing}"
@@ -204,21 +206,3 @@ def _describe(manifest: Manifest, dst: Path) -> str:
     lines.append(f"mean change {step.facts['change_255']['mean']:.1f} of 255{shown}")
     lines.append(f"manifest: {manifest_path(dst)}")
     return "\n".join(lines)
-
-
-def _read_source(
-    src: str, input_format: str | None, labels_from: str | None, skip_bad: bool
-) -> tuple[ImageSet, list[str]]:
-    """The set, and the ids that were set aside; says on stderr what is left out."""
-    from unpoison.core.progress import write_line
-    from unpoison.data import read, set_bad_aside
-
-    image_set = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
-    skipped: list[str] = []
-    if skip_bad:
-        everything = image_set.ids
-        image_set, bad = set_bad_aside(image_set)
-        skipped = sorted(set(everything) - set(image_set.ids))
-        for error in bad:
-            write_line(f"unpoison: set aside: {error}")
-    return image_set, skipped

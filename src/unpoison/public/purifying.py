@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,18 @@ from torch import Tensor
 from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
+from unpoison.core.notes import DataWarning
 from unpoison.core.progress import OnStep, shows_bar
-from unpoison.data import read, read_history
+from unpoison.data import read, read_history, set_bad_aside
 from unpoison.data.objects import is_huggingface, is_picture
+from unpoison.public.files import check_source, purify_into
 from unpoison.runs.arguments import is_path, method_settings
 from unpoison.runs.forms import Apply, purify_array, purify_list, purify_tensor
 from unpoison.runs.in_memory import Application
 from unpoison.runs.own_models import own_denoiser, own_device
-from unpoison.runs.photographs import warn_if_strange
 from unpoison.runs.run import PurifyRun
-from unpoison.runs.to_files import purify_to
+
+log = logging.getLogger(__name__)
 
 
 @shows_bar("purify", unit="img")
@@ -36,6 +40,8 @@ def purify(
     model: Any = None,
     profile: str = "",
     out: str | PathLike[str] | None = None,
+    overwrite: bool = False,
+    skip_bad: bool = False,
     on_step: OnStep | None = None,
     **settings: Any,
 ) -> Any:
@@ -61,7 +67,10 @@ def purify(
             [N, 3, H, W] in [0, 1] and sigma [N] that gives clean ones, a `CallableDenoiser` around one that says which
             sigma it is good for, or a pipeline of diffusers over RGB pixels.
         profile: names of profiles, or TOML files, joined by commas.
-        out: file or folder to write a set to, with its manifest; can be resumed.
+        out: file or folder to write a set to, with its manifest and the page of changes, as the command does; called
+            again after it was stopped, it goes on.
+        overwrite: put the new set in place of another one of unpoison's at `out`.
+        skip_bad: set unreadable pictures of a set aside, with a warning for each, and list them in the manifest.
         on_step: called as pictures are done, with their number. In a notebook a bar shows if it is left out.
         **settings: fields of the method, e.g. `quality=10`; in a chain `**{"jpeg.quality": 10}`.
 
@@ -76,7 +85,9 @@ def purify(
     """
     run = PurifyRun(method_settings(method, profile=profile, model=model, fields=settings), seed=seed)
     if out is not None:
-        return _purify_into(x, Path(out), run, device, model, on_step)
+        return _purify_into(x, Path(out), run, device, model, skip_bad, overwrite, on_step)
+    if overwrite:
+        raise SettingsError("overwrite= is about what lies at out=: give both or neither")
 
     def apply(data_device: torch.device | None = None) -> Application:
         chosen = choose_device(device)
@@ -85,6 +96,9 @@ def purify(
         place = where if where is not None and device == "auto" else chosen
         return Application(run, device=place, denoiser=own, on_step=on_step)
 
+    in_memory = is_picture(x) or is_huggingface(x) or isinstance(x, (list, tuple, dict))
+    if skip_bad and in_memory:
+        raise SettingsError(f"skip_bad= leaves pictures out of a set; a {type(x).__name__} comes back whole: omit it")
     if isinstance(x, Tensor):
         return purify_tensor(x, apply)
     if isinstance(x, np.ndarray):
@@ -97,7 +111,12 @@ def purify(
         return type(x)({name: _purify_huggingface(split, apply) for name, split in x.items()})
     if is_huggingface(x):
         return _purify_huggingface(x, apply)
-    return apply().purify_set(read(x))
+    image_set = read(x)
+    if skip_bad:
+        image_set, bad = set_bad_aside(image_set)
+        for error in bad:
+            _warn(DataWarning(f"set aside: {error}"))
+    return apply().purify_set(image_set)
 
 
 def _purify_huggingface(dataset: Any, apply: Apply) -> Any:
@@ -107,13 +126,35 @@ def _purify_huggingface(dataset: Any, apply: Apply) -> Any:
     return replace_pictures(dataset, apply().purify_to_png(image_set), image_set.ids)
 
 
-def _purify_into(x: Any, out: Path, run: PurifyRun, device: str, model: Any, on_step: OnStep | None) -> ImageSet:
+def _purify_into(
+    x: Any,
+    out: Path,
+    run: PurifyRun,
+    device: str,
+    model: Any,
+    skip_bad: bool,
+    overwrite: bool,
+    on_step: OnStep | None,
+) -> ImageSet:
     if is_picture(x):
         raise SettingsError(f"out= is for sets with labels; a {type(x).__name__} has none: omit out=")
     if not is_path(model):
         raise SettingsError("out= needs the model as a file, whose hash the manifest keeps; write what purify returns")
-    history = read_history(x) if isinstance(x, (str, PathLike)) else ()
-    image_set = read(x)
-    warn_if_strange(image_set, run.settings)
-    purify_to(image_set, out, run, device=device, history=history, on_step=on_step)
+    image_set, skipped = check_source(read(x), run, skip_bad=skip_bad, warn=_warn)
+    purify_into(
+        image_set,
+        out,
+        run,
+        device=device,
+        remedy="Remove or replace what is broken, or set it aside with skip_bad=True",
+        on_step=on_step or (lambda _: None),
+        say=log.info,
+        history=read_history(x) if isinstance(x, (str, PathLike)) else (),
+        skipped=skipped,
+        overwrite=overwrite,
+    )
     return read(out)
+
+
+def _warn(warning: Warning) -> None:
+    warnings.warn(warning, stacklevel=6)  # the caller of `purify`, or near

@@ -1,4 +1,4 @@
-"""The pages that `unpoison purify` draws."""
+"""Pages of a purification: the preview, and what a run changed."""
 
 from __future__ import annotations
 
