@@ -19,6 +19,11 @@ Apply = Callable[..., Application]
 
 
 def purify_tensor(x: Tensor, apply: Apply) -> Tensor:
+    """Purify [N, 3, H, W] or [3, H, W], uint8 or float in [0, 1]; shape, type and device stay.
+
+    Raises:
+        SettingsError: another shape or type, or values outside [0, 1].
+    """
     data_device = None if x.device.type == "cpu" else x.device
     batch = x.detach()[None] if x.ndim == 3 else x.detach()
     _check_shape(x, batch.ndim == 4 and batch.shape[1] == 3, "tensor [N, 3, H, W] or [3, H, W]")
@@ -33,6 +38,11 @@ def purify_tensor(x: Tensor, apply: Apply) -> Tensor:
 
 
 def purify_array(x: np.ndarray, apply: Apply) -> np.ndarray:
+    """Purify [N, H, W, 3] or [H, W, 3], uint8 or float in [0, 1]; shape and type stay.
+
+    Raises:
+        SettingsError: another shape or type, or values outside [0, 1].
+    """
     batch = x[None] if x.ndim == 3 else x
     _check_shape(x, batch.ndim == 4 and batch.shape[3] == 3, "array [N, H, W, 3] or [H, W, 3]")
     if x.dtype == np.uint8:

@@ -101,7 +101,8 @@ class Application:
         """The purifier, with its weights."""
         if self.denoiser is not None:
             fast = load_method(METHODS, "fast", kind="purifier")
-            return fast(self.run.settings["fast"], device=self.device, denoiser=self.denoiser)
+            purifier: Purifier = fast(self.run.settings["fast"], device=self.device, denoiser=self.denoiser)
+            return purifier
         return build_purifier(self.run.settings, device=self.device)
 
     def purify_set(self, image_set: ImageSet) -> ImageSet:

@@ -83,7 +83,7 @@ def hold_part(folder: Path, part: Part) -> Iterator[None]:
         own.release()
 
 
-def hold_assembly(folder: Path) -> AbstractContextManager:
+def hold_assembly(folder: Path) -> AbstractContextManager[object]:
     """Wait for whoever assembles the set, and keep others from it."""
     return lock_in(folder, wait_for_lock)
 

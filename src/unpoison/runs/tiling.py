@@ -34,7 +34,7 @@ class Tile:
         A narrow picture would else fill up every call with copies of its tile, as many as make up a whole one.
         """
         rows, columns = self.window
-        area = (rows.stop - rows.start) * (columns.stop - columns.start)
+        area: int = (rows.stop - rows.start) * (columns.stop - columns.start)
         return area if self.place is None else max(area, WHOLE * WHOLE)
 
 

@@ -57,7 +57,7 @@ class Work:
         on_cpu = self.device.type == "cpu"
         self.threads = min(torch.get_num_threads(), available_cores()) if on_cpu else _THREADS_BESIDE_ACCELERATOR
         # On the CPU every thread computes for itself; an accelerator is fed by one thread at a time.
-        self._computing: AbstractContextManager = nullcontext() if on_cpu else Lock()
+        self._computing: AbstractContextManager[object] = nullcontext() if on_cpu else Lock()
         self._stopped = Event()
         self._room = MemoryRoom()
 
