@@ -158,7 +158,7 @@ def test_another_class_or_other_code_under_a_name_is_another_trial(make_set, tmp
         ({"purifiers": {"darken": object()}}, "'darken' is given as builtins.object, which has no purify()"),
         ({"purifiers": {"jpeg": Darken}}, "the name 'jpeg' is unpoison's own; give your purifier another one"),
         ({"purifiers": {"a+b": Darken}}, "'a+b' is no name for a purifier"),
-        ({"purifiers": {"darken": Ranking}}, "'darken' looks at the whole set first (prepare); name its class as"),
+        ({"purifiers": {"darken": Ranking}}, "'darken' has prepare() and no restore()"),
         ({"attacks": {"invert": Darken}}, "which has no craft()"),
         ({"purifiers": {"darken": Strange}}, "Strange do not derive from unpoison.core.settings.Settings"),
         (

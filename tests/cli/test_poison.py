@@ -53,3 +53,13 @@ def test_what_cannot_be_written_is_refused_before_the_attack(run, make_set, tmp_
     code, _, err = run("poison", tmp_path / "times.npz", tmp_path / "bad", "--attack", "lsp")
     assert (code, err.count("\n")) == (2, 1)
     assert "'12:30' cannot be a path" in err
+
+
+@pytest.mark.parametrize("option", ["--auxiliary", "--target-set"])
+def test_a_set_that_no_attack_would_look_at_is_refused(run, make_set, tmp_path, option):
+    write(make_set(12), tmp_path / "clean.npz")
+    at = ("poison", tmp_path / "clean.npz", tmp_path / "bad", "--attack", "lsp+urp", option, tmp_path / "clean.npz")
+    code, _, error = run(*at)
+    assert code == 2
+    assert f"lsp+urp uses no {option}; omit it" in error
+    assert not (tmp_path / "bad").exists()

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from unpoison.core.errors import SettingsError
+from unpoison.core.hashing import hash_file
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import read_manifest
-from unpoison.core.methods import load_method
 from unpoison.core.noise import generator
 from unpoison.core.settings import bound_value
 from unpoison.data import read, write
 from unpoison.data.pictures.loose import PictureListSet, from_channels
 from unpoison.poisons.attacks.lsp import LspPoison, LspSettings
 from unpoison.poisons.crafting import poison, poison_mixture, write_poisoned
-from unpoison.poisons.methods import METHODS
-from unpoison.poisons.mixture import attack_settings, read_mixture
+from unpoison.poisons.methods import METHODS, load_attack
+from unpoison.poisons.mixture import Ingredient, attack_settings, read_mixture
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs.run import PurifyRun
@@ -66,8 +66,12 @@ def test_contract(attack, make_set):
     image_set = make_set(30)
     before = image_set.images.copy()
     settings = attack_settings(attack, overrides=SMALL.get(attack, {}))
+    everything, declared = _resources(make_set), load_attack(attack).uses
+    alone = Resources(**{name: getattr(everything, name) for name in (*declared, "device")})
+    assert set(declared) <= {"surrogates", "auxiliary", "target_set"}
     first, again, other = (
-        poison(image_set, attack, settings=settings, seed=seed, resources=_resources(make_set)) for seed in (0, 0, 1)
+        poison(image_set, attack, settings=settings, seed=seed, resources=given)
+        for seed, given in ((0, everything), (0, alone), (1, alone))
     )
     assert np.array_equal(image_set.images, before)
     assert first.image_set.ids == image_set.ids
@@ -79,6 +83,7 @@ def test_contract(attack, make_set):
     assert changed <= {image_set.ids.index(image_id) for image_id in first.ids}
     facts = first.step.facts
     assert facts["images"] == len(first.ids)
+    assert facts["kind"] == load_attack(attack).kind
     if hasattr(settings, "epsilon") and attack not in ("lsp", "ar"):
         assert facts["linf_255"] <= round(255 * bound_value(settings.epsilon))
     assert facts["profile"] in ("paper", "small", "class-wise", "small,class-wise")
@@ -86,11 +91,28 @@ def test_contract(attack, make_set):
     assert type(settings).model_validate_json(settings.model_dump_json()) == settings
 
 
+def test_a_file_that_is_called_like_a_number_is_none_of_the_attacks(make_set, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "0.005").write_bytes(b"no weights")
+    tables = tmp_path / "tables.pt"
+    tables.write_bytes(b"weights")
+    step = Ingredient("narcissus", attack_settings("narcissus", overrides={"step_size": "0.005"}))
+    assert step.files() == {}
+    assert step.describe()["step_size"] == "0.005"
+    with_file = Ingredient("ar", attack_settings("ar", overrides={"coefficients": str(tables)}))
+    assert with_file.files() == {"tables.pt": hash_file(tables)}
+    assert with_file.describe()["coefficients"] == "tables.pt"
+    through = {"through": "jpeg+eclipse", "through_settings": {"eclipse.model": str(tables)}}
+    nested = Ingredient("adp", attack_settings("adp", overrides=through))
+    assert nested.files() == {"tables.pt": hash_file(tables)}
+    assert nested.describe()["through_settings"] == {"eclipse.model": "tables.pt"}
+
+
 @pytest.mark.parametrize("attack", METHODS)
 def test_a_fraction_leaves_the_others_alone(attack, make_set):
     image_set, settings = make_set(60, classes=5), attack_settings(attack, overrides=SMALL.get(attack, {}))
     resources = _resources(lambda *args, **kwargs: make_set(*args, classes=5, **kwargs))
-    if load_method(METHODS, attack, kind="attack").chooses:
+    if load_attack(attack).chooses:
         with pytest.raises(SettingsError, match="chooses its pictures itself"):
             poison(image_set, attack, settings=settings, fraction=0.25, resources=resources)
         return

@@ -12,9 +12,11 @@ from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_uint8
 from unpoison.dynamics.steps import Stopped
-from unpoison.purifiers.chain import build_purifier
-from unpoison.purifiers.methods import METHODS, SETTINGS
+from unpoison.purifiers.chain import Chain, build_purifier
+from unpoison.purifiers.methods import METHODS, SETTINGS, load_purifier
+from unpoison.purifiers.protocol import NeedsWholeSet, Purifier
 from unpoison.purifiers.settings import purifier_settings
+from unpoison.runs.contract import check_halo
 from unpoison.runs.preparing import prepare
 
 # The smallest settings with which a method works.
@@ -86,8 +88,8 @@ def test_shape_range_and_input_are_kept(purifier, images):
 def test_same_seed_same_bytes(purifier, images):
     first, again, other = (purifier.purify(images, noise=_noise(5, seed)) for seed in (0, 0, 1))
     assert torch.equal(first, again)
-    if purifier.strength_255 is not None:
-        assert not torch.equal(first, other)
+    links = purifier.links if isinstance(purifier, Chain) else [purifier]
+    assert torch.equal(first, other) == (not any(link.is_random for link in links))
 
 
 @torch.inference_mode()
@@ -108,6 +110,50 @@ def test_its_steps_can_be_watched_and_stopped(purifier, images):
         assert all(info.images.shape[1:] == images.shape[1:] for info in seen)
         with pytest.raises(Stopped):
             purifier.purify(images, noise=_noise(5), should_stop=lambda: True)
+
+
+def test_what_each_purifier_declares():
+    declared = {name: load_purifier(name) for name in METHODS}
+    assert [name for name, made in declared.items() if not made.is_random] == ["jpeg", "grayscale"]
+    assert [name for name, made in declared.items() if made.takes_denoiser] == ["fast"]
+    assert [name for name, made in declared.items() if made.needs_whole_set] == ["puregen-filt"]
+    assert {name: made.strength_field for name, made in declared.items() if made.strength_field} == {
+        "eclipse": "t",
+        "puregen-ebm": "steps",
+        "puregen-ddpm": "t",
+    }
+    for name, made in declared.items():
+        assert issubclass(made, NeedsWholeSet if made.needs_whole_set else Purifier), name
+
+
+# The reach of a walk is that of all its calls, so that settings which change it are tried too.
+HALOS = [("fast", {"steps": 1}), ("fast", {"steps": 2, "sampler": "heun"}), ("jpeg", {}), ("grayscale", {})]
+
+
+@pytest.mark.parametrize(("method", "fields"), HALOS)
+def test_tiles_are_like_the_whole_where_a_halo_is_declared(method, fields):
+    precision = {"precision": "fp32"} if method == "fast" else {}
+    built = build_purifier(purifier_settings(method, overrides=fields | precision), device=torch.device("cpu"))
+    assert built.halo is not None
+    check_halo(built, method)
+
+
+def test_every_halo_is_tried(purifier, request):
+    tried = {method for method, _ in HALOS}
+    links = purifier.links if isinstance(purifier, Chain) else [purifier]
+    for name, link in zip(request.node.callspec.params["purifier"].split("+"), links, strict=True):
+        assert link.halo is None or name in tried
+
+
+def test_a_file_is_what_a_field_says_and_not_what_lies_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("0.005", "16/255", "10"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no weights")
+    (found,) = purifier_settings("eclipse", overrides={"model": "nets/mine.safetensors"}).values()
+    assert found.named_files() == {("model",): "nets/mine.safetensors"}
+    assert found.described()["model"] == "mine.safetensors"
+    assert purifier_settings("jpeg", overrides={"quality": 10})["jpeg"].named_files() == {}
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -62,7 +62,7 @@ def test_stations_end_where_the_method_or_its_model_does(tiny_energy, tiny_ddpm)
 
 def test_a_method_without_one_strength_is_refused(make_set):
     run = PurifyRun(purifier_settings("jpeg"))
-    with pytest.raises(SettingsError, match=r"'jpeg' cannot be followed .* puregen-ebm, puregen-ddpm, eclipse"):
+    with pytest.raises(SettingsError, match=r"'jpeg' cannot be followed .* eclipse, puregen-ebm, puregen-ddpm"):
         choose_stations(run, device=CPU)
 
 

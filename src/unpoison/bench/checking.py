@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from unpoison.bench.own import OwnPurifier
 from unpoison.bench.suite import Defence, Model, Suite
 from unpoison.classify.methods import METHODS as CLASSIFIERS
 from unpoison.classify.settings import LoopSettings, scratch_settings, transfer_settings
+from unpoison.core.chains import split_chain
 from unpoison.core.errors import SettingsError, UnpoisonError
-from unpoison.core.methods import check_method, lent
+from unpoison.core.methods import check_method
 from unpoison.core.settings import build_settings, file_fields
 from unpoison.core.suggestions import suggest
 from unpoison.fitting.settings import EnergySettings, FitSettings, OptimiserSettings
@@ -80,14 +80,10 @@ def fit_settings(model: Model) -> OptimiserSettings:
 
 def model_field(defence: Defence, field: str) -> str:
     """Name of the setting that takes one of the suite's models; in a chain they are for its last link."""
-    return f"{defence.purify.split('+')[-1]}.{field}" if "+" in defence.purify else field
+    return f"{links[-1]}.{field}" if len(links := split_chain(defence.purify)) > 1 else field
 
 
 def _check_purifier(defence: Defence) -> None:
-    for name in defence.purify.split("+"):
-        own = lent("purifier", name)
-        if isinstance(own, OwnPurifier) and not own.is_class and (defence.set or defence.models()):
-            raise SettingsError(f"'{name}' is given as an object, which has its settings; give the class to set fields")
     fitted = {model_field(defence, field): "fitted" for field in defence.models()}
     for name, link in purifier_settings(defence.purify, overrides={**defence.set, **fitted}).items():
         for field in file_fields(type(link)):

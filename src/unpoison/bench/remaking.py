@@ -11,10 +11,12 @@ import numpy as np
 
 from unpoison.classify.classifier import Classifier
 from unpoison.classify.saving import hash_classifier, load_classifier
+from unpoison.core.chains import join_fields, split_chain
 from unpoison.core.errors import ModelError, RunError
 from unpoison.core.hashing import hash_file
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Step, manifest_path, read_manifest
+from unpoison.core.methods import trusting
 from unpoison.core.progress import OnStep
 from unpoison.core.settings import file_fields
 from unpoison.data import read, refuse_existing
@@ -69,6 +71,7 @@ def remake(
     source: str | None = None,
     models: Sequence[Path] = (),
     others: Sequence[str] = (),
+    trusted: Sequence[str] = (),
     device: str = "auto",
     on_step: OnStep | None = None,
 ) -> Comparison:
@@ -80,6 +83,7 @@ def remake(
         source: a set that occurs in the history; the one named in the manifest, beside it, if left out.
         models: weight files, and folders of classifiers, that the steps used; searched beside the manifest too.
         others: further sets that an attacker used, e.g. the one with the target picture.
+        trusted: methods `package.module:Class` of the manifest whose code may be imported.
         device: where to compute.
         on_step: called as the last step goes on.
 
@@ -93,15 +97,16 @@ def remake(
     image_set = read(source or str(_beside(made, manifest.name)))
     steps = _steps_from(image_set, manifest.steps, manifest.name)
     materials = _Materials([*made.parent.glob("*.safetensors"), *models], [read(other) for other in others], device)
-    for step in steps[:-1]:
-        image_set = _do(step, image_set, materials)
     history = manifest.steps[: len(manifest.steps) - len(steps)] + steps[:-1]
     last = steps[-1]
-    if last.action == "poison":
-        result = _poison(last, image_set, materials)
-        write_poisoned(result, image_set, target, history=history)
-    else:
-        purify_to(image_set, target, _run(last, materials), device=device, history=history, on_step=on_step)
+    with trusting(trusted):
+        for step in steps[:-1]:
+            image_set = _do(step, image_set, materials)
+        if last.action == "poison":
+            result = _poison(last, image_set, materials)
+            write_poisoned(result, image_set, target, history=history)
+        else:
+            purify_to(image_set, target, _run(last, materials), device=device, history=history, on_step=on_step)
     return _compare(read(str(target)), read_manifest(manifest_path(target)).steps[-1], last, made)
 
 
@@ -174,10 +179,8 @@ def _poison(step: Step, image_set: ImageSet, materials: _Materials) -> PoisonRes
         raise RunError(
             f"the set was read from a published file ({step.method}); apply that file again with `poison --from`"
         )
-    fields = step.settings
-    if "+" in step.method:
-        parts = step.method.split("+")
-        fields = {f"{part}.{name}": value for part in parts for name, value in _settings_of(part, step).items()}
+    names = split_chain(step.method)
+    fields = join_fields({name: _settings_of(name, step) for name in names}) if len(names) > 1 else step.settings
     files = {name: materials.file(name, digest) for name, digest in step.weights.items() if "surrogate-" not in name}
     fields = _name_files(fields, files)
     resources = Resources(
@@ -197,8 +200,8 @@ def _name_files(value: Any, paths: Mapping[str, str]) -> Any:
 
 
 def _run(step: Step, materials: _Materials) -> PurifyRun:
-    overrides: dict[str, Any] = {}
-    for link in step.method.split("+"):
+    of_each: dict[str, dict[str, Any]] = {}
+    for link in split_chain(step.method):
         fields = dict(_settings_of(link, step))
         for field in file_fields(settings_model(link)):
             name = fields.get(field)
@@ -208,9 +211,8 @@ def _run(step: Step, materials: _Materials) -> PurifyRun:
                 fields[field] = materials.file(name, step.weights[name])
             elif name not in SHIPPED:  # else the manifest of a stranger chose which file of ours is opened
                 raise RunError(f"the manifest does not tell the hash of the weights '{name}' that {link} used")
-        prefix = f"{link}." if "+" in step.method else ""
-        overrides.update({f"{prefix}{name}": value for name, value in fields.items()})
-    settings = purifier_settings(step.method, overrides=overrides)
+        of_each[link] = fields
+    settings = purifier_settings(step.method, overrides=join_fields(of_each))
     return PurifyRun(settings, seed=step.seed, microbatch=step.settings.get("microbatch", 0))
 
 

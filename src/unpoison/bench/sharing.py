@@ -11,10 +11,9 @@ import numpy as np
 
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.manifest import Manifest, pack_manifest
-from unpoison.core.methods import load_method
 from unpoison.core.progress import OnStep
 from unpoison.data import write
-from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.methods import load_purifier
 from unpoison.runs.blocks import change_255
 from unpoison.runs.changes import change_facts
 from unpoison.runs.in_memory import purify_in_memory
@@ -29,7 +28,7 @@ def can_share(image_set: ImageSet, base: ImageSet, run: PurifyRun) -> bool:
         base: pictures of the same ids and size.
         run: how both are purified.
     """
-    if any(hasattr(load_method(METHODS, name, kind="purifier"), "prepare") for name in run.settings):
+    if any(load_purifier(name).needs_whole_set for name in run.settings):
         return False
     return 0 < len(changed_rows(image_set, base)) <= len(base) / 2
 

@@ -49,12 +49,14 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str | Non
     metavar="N[,N-M...]",
     help="Of attacks with several cases (targets, target classes), run only these, counted from 0: 0,3-7.",
 )
+@options.trust
 @options.together(options.device, options.precision, options.threads, options.as_json)
 def bench(
     suite: str,
     out: Path,
     root: Path | None,
     targets: frozenset[int] | None,
+    trust: tuple[str, ...],
     device: str,
     precision: PrecisionOrInt8 | None,
     as_json: bool,
@@ -65,13 +67,14 @@ def bench(
     a record is not run again.
     """
     from unpoison.bench.shipped import suite_path
+    from unpoison.core.methods import trusting
     from unpoison.core.progress import progress_bar
     from unpoison.core.targets import check_place
 
     path = suite_path(suite)
     check_paths(path, root)
     check_place(out / "records")
-    with progress_bar(f"bench {path.stem}", unit="%") as on_step:
+    with trusting(trust), progress_bar(f"bench {path.stem}", unit="%") as on_step:
         from unpoison.bench.running import run_suite
         from unpoison.bench.suite import read_suite
         from unpoison.reporting.grid import make_grid

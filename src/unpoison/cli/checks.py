@@ -12,9 +12,10 @@ def check_methods(table: Mapping[str, str], asked: str, *, kind: str) -> None:
     Raises:
         SettingsError: there is no such method.
     """
+    from unpoison.core.chains import split_chain
     from unpoison.core.methods import check_method
 
-    for name in asked.split("+"):
+    for name in split_chain(asked):
         check_method(table, name, kind=kind)
 
 
@@ -24,9 +25,10 @@ def check_profiles(profiles: Sequence[str], asked: str, *, room: str) -> None:
     Raises:
         SettingsError: there is none of this name, or its file cannot be read.
     """
+    from unpoison.core.chains import split_chain
     from unpoison.core.settings import read_profile
 
-    for name in asked.split("+"):
+    for name in split_chain(asked):
         for profile in profiles:
             read_profile(profile, room, section=name)
 

@@ -78,6 +78,12 @@ profile = click.option(
 )
 assignments = click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one field.")
 dry_run = click.option("--dry-run", is_flag=True, help="Print the settings that result, and stop.")
+trust = click.option(
+    "--trust",
+    multiple=True,
+    metavar="MODULE:CLASS",
+    help="A method from elsewhere that the file names, and whose code may be imported.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
 input_format = click.option(
     "--format",

@@ -11,12 +11,16 @@ import click
 
 from unpoison.cli import completing, options
 from unpoison.cli.checks import check_methods, check_paths, check_profiles, check_sources
+from unpoison.core.methods import method_names
 from unpoison.poisons.methods import METHODS
 from unpoison.poisons.published.methods import METHODS as PUBLISHED
 
 if TYPE_CHECKING:
     from unpoison.core.settings import PrecisionOrInt8
     from unpoison.poisons.crafting import PoisonResult
+
+
+_NAMES = method_names(METHODS, kind="attack")
 
 
 @click.command(
@@ -30,8 +34,8 @@ if TYPE_CHECKING:
 @click.argument("dst", type=options.PATH)
 @click.option(
     "--attack",
-    shell_complete=completing.names(METHODS, separator="+"),
-    help=f"One of {', '.join(METHODS)}; several are joined by +.",
+    shell_complete=completing.names(_NAMES, separator="+"),
+    help=f"One of {', '.join(_NAMES)}, or package.module:Class of yours; several are joined by +.",
 )
 @click.option(
     "--from",
@@ -142,6 +146,7 @@ def poison(
         source = read(src, format=input_format)
     check_writable(dst, output_format, source=source)
     with progress_bar(f"poison {attack}", unit="step") as on_step:
+        _check_uses(attack, surrogate=surrogate, auxiliary=auxiliary, target_set=target_set)
         resources = Resources(
             surrogates=[load_classifier(folder) for folder in surrogate],
             auxiliary=read(auxiliary) if auxiliary else None,
@@ -152,6 +157,18 @@ def poison(
         result = crafting.poison_mixture(source, parts, seed=seed, resources=resources)
     crafting.write_poisoned(result, source, dst, format=output_format, history=read_history(src))
     _report(result, dst, as_json)
+
+
+def _check_uses(attack: str, **given: Any) -> None:
+    """Refuse what none of the attacks would look at."""
+    from unpoison.core.chains import split_chain
+    from unpoison.core.errors import SettingsError
+    from unpoison.poisons.methods import load_attack
+
+    used = {resource for name in split_chain(attack) for resource in load_attack(name).uses}
+    for option, value in given.items():
+        if value and not {option, f"{option}s"} & used:
+            raise SettingsError(f"{attack} uses no --{option.replace('_', '-')}; omit it")
 
 
 def _apply(

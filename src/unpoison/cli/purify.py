@@ -9,6 +9,7 @@ import click
 
 from unpoison.cli import completing, options
 from unpoison.cli.checks import check_sources
+from unpoison.core.methods import method_names
 from unpoison.public.pages import changes_path, preview_path, write_preview
 from unpoison.purifiers.methods import METHODS
 from unpoison.runs.methods import ENGINES
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
     from unpoison.core.manifest import Manifest
     from unpoison.core.settings import PrecisionOrInt8
+
+
+_NAMES = method_names(METHODS, kind="purifier")
 
 
 @click.command(
@@ -32,8 +36,8 @@ if TYPE_CHECKING:
     "--method",
     default="fast",
     show_default=True,
-    shell_complete=completing.names(METHODS, separator="+"),
-    help=f"One of {', '.join(METHODS)}; several are joined by +.",
+    shell_complete=completing.names(_NAMES, separator="+"),
+    help=f"One of {', '.join(_NAMES)}, or package.module:Class of yours; several are joined by +.",
 )
 @click.option(
     "--model",

@@ -21,6 +21,7 @@ from unpoison.cli.checks import check_paths, check_sources
     help="Weight file, or folder of a classifier, that the run used, if it is not beside it.",
 )
 @click.option("--with", "others", multiple=True, help="A further set that an attack used.")
+@options.trust
 @options.together(options.device, options.threads, options.as_json)
 def rerun(
     manifest: Path,
@@ -28,6 +29,7 @@ def rerun(
     source: str | None,
     model: tuple[Path, ...],
     others: tuple[str, ...],
+    trust: tuple[str, ...],
     device: str,
     as_json: bool,
 ) -> None:
@@ -47,5 +49,7 @@ def rerun(
         from unpoison.bench.remaking import remake
 
     with progress_bar("rerun", unit="img") as on_step:
-        comparison = remake(manifest, out, source=source, models=model, others=others, device=device, on_step=on_step)
+        comparison = remake(
+            manifest, out, source=source, models=model, others=others, trusted=trust, device=device, on_step=on_step
+        )
     options.answer(as_json, f"{comparison.describe()} -> {out}", comparison.facts())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import reduce
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -18,6 +19,7 @@ _OUTSIDE = {
     "attack": ("unpoison.attacks", ("Settings", "craft")),
 }
 _LENT: ContextVar[Mapping[str, Mapping[str, Any]] | None] = ContextVar("lent", default=None)
+_TRUSTED: ContextVar[Collection[str] | None] = ContextVar("trusted", default=None)
 
 
 @contextmanager
@@ -25,9 +27,10 @@ def lend(methods: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
     """Let `load_method` find methods that exist as Python objects only, as long as the context lasts.
 
     Args:
-        methods: kind -> name -> what `load_method` gives for it.
+        methods: kind -> name -> what `load_method` gives for it; beside those that are lent already.
     """
-    token = _LENT.set(methods)
+    before = _LENT.get() or {}
+    token = _LENT.set({kind: {**before.get(kind, {}), **methods.get(kind, {})} for kind in {*before, *methods}})
     try:
         yield
     finally:
@@ -37,6 +40,16 @@ def lend(methods: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
 def lent(kind: str, name: str) -> Any:
     """What was lent under a name; None if nothing was."""
     return (_LENT.get() or {}).get(kind, {}).get(name)
+
+
+@contextmanager
+def trusting(names: Collection[str]) -> Iterator[None]:
+    """Import no other `package.module:Class` than these: the names are those of a file, which may be anybody's."""
+    token = _TRUSTED.set(names)
+    try:
+        yield
+    finally:
+        _TRUSTED.reset(token)
 
 
 def load_method(table: Mapping[str, str], name: str, *, kind: str) -> Any:
@@ -56,14 +69,10 @@ def load_method(table: Mapping[str, str], name: str, *, kind: str) -> Any:
     check_method(table, name, kind=kind)
     if name in table:
         return _import(table[name])
-    address = name if ":" in name else _offered(kind)[name].value
-    try:
-        found = _import(address)
-    except (ImportError, AttributeError) as error:
-        raise SettingsError(f"{kind} '{name}' cannot be imported: {error}") from error
+    found = _import_outside(name, name if ":" in name else _offered(kind)[name].value, kind)
     missing = [attribute for attribute in _OUTSIDE[kind][1] if not hasattr(found, attribute)]
     if missing:
-        raise SettingsError(f"'{name}' is no {kind}: it has no {' and no '.join(missing)}")
+        raise SettingsError(f"'{name}' is no {kind}: it has no {' and no '.join(missing)}; see CONTRIBUTING.md")
     return found
 
 
@@ -73,11 +82,22 @@ def check_method(table: Mapping[str, str], name: str, *, kind: str) -> None:
     Raises:
         SettingsError: there is none; names the nearest.
     """
-    if name in table or lent(kind, name) is not None or (":" in name and kind in _OUTSIDE):
+    if name in table or lent(kind, name) is not None:
         return
-    offered = _offered(kind)
-    if name not in offered:
+    if ":" in name and kind in _OUTSIDE:
+        trusted = _TRUSTED.get()
+        if trusted is not None and name not in trusted:
+            raise SettingsError(
+                f"the {kind} '{name}' is code from elsewhere, and a file names it; give --trust {name} if you know it"
+            )
+        return
+    if name not in (offered := _offered(kind)):
         raise SettingsError(f"there is no {kind} '{name}'{suggest(name, sorted({*table, *offered}))}")
+
+
+def method_names(table: Mapping[str, str], *, kind: str) -> list[str]:
+    """The names of a table, and of what other installed packages offer; nothing is imported."""
+    return [*table, *(name for name in _offered(kind) if name not in table)]
 
 
 def _offered(kind: str) -> dict[str, EntryPoint]:
@@ -87,4 +107,24 @@ def _offered(kind: str) -> dict[str, EntryPoint]:
 
 def _import(address: str) -> Any:
     module, _, attribute = address.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return reduce(getattr, attribute.split("."), importlib.import_module(module))
+
+
+def _import_outside(name: str, address: str, kind: str) -> Any:
+    """Import a stranger's class, whose code may fail in any way.
+
+    Raises:
+        SettingsError: says what is missing.
+    """
+    module, _, attribute = address.partition(":")
+    try:
+        return _import(address)
+    except ModuleNotFoundError as error:
+        remedy = "install it, or name its folder in PYTHONPATH"
+        raise SettingsError(f"{kind} '{name}': there is no module '{error.name}'; {remedy}") from error
+    except AttributeError as error:
+        raise SettingsError(f"{kind} '{name}': module {module} has no {attribute or 'empty name'}") from error
+    except Exception as error:
+        raise SettingsError(
+            f"{kind} '{name}': module {module} cannot be imported: {type(error).__name__}: {error}"
+        ) from error

@@ -16,15 +16,15 @@ from unpoison.core.device import choose_device, processor, versions
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Manifest, Step, pack_manifest
-from unpoison.core.methods import load_method
 from unpoison.core.noise import check_seed, generator
 from unpoison.core.notes import Note, count_notes
 from unpoison.core.progress import bar_in_notebook
 from unpoison.core.settings import Settings
 from unpoison.data import read, write
 from unpoison.poisons.measuring import measure
-from unpoison.poisons.methods import METHODS
+from unpoison.poisons.methods import load_attack
 from unpoison.poisons.mixture import Ingredient, choose_rows, nearest_profile
+from unpoison.poisons.own import named_attack
 from unpoison.poisons.protocol import PoisonedSet, Resources, Target, Trigger
 
 
@@ -61,7 +61,7 @@ class PoisonResult:
 
 def poison(
     image_set: Any,
-    attack: str = "lsp",
+    attack: Any = "lsp",
     *,
     settings: Settings | None = None,
     fraction: float = 1.0,
@@ -72,7 +72,7 @@ def poison(
 
     Args:
         image_set: labelled pictures of one size; a set, or what `read` reads.
-        attack: name of the attack.
+        attack: name of the attack, `package.module:Class`, or a class or object of yours with `Settings` and `craft`.
         settings: its settings; the paper's if left out.
         fraction: share of every class that is poisoned, above 0 and up to 1.
         seed: decides which pictures, and the perturbation.
@@ -86,11 +86,13 @@ def poison(
     """
     if not 0 < fraction <= 1:
         raise SettingsError(f"fraction is {fraction}; it must lie above 0 and not above 1")
-    settings = settings or load_method(METHODS, attack, kind="attack").Settings()
     resources = resources or Resources()
-    with bar_in_notebook(f"poison {attack}", resources.on_step, unit="step") as on_step:
-        resources = replace(resources, on_step=on_step)
-        return poison_mixture(read(image_set), [Ingredient(attack, settings, fraction)], seed=seed, resources=resources)
+    with (
+        named_attack(attack) as name,
+        bar_in_notebook(f"poison {name}", resources.on_step, unit="step") as on_step,
+    ):
+        part = Ingredient(name, settings or load_attack(name).Settings(), fraction)
+        return poison_mixture(read(image_set), [part], seed=seed, resources=replace(resources, on_step=on_step))
 
 
 def poison_mixture(
@@ -116,7 +118,7 @@ def poison_mixture(
     free = np.ones(len(image_set), bool)
     crafted: dict[str, PoisonedSet] = {}
     for part in sorted(parts, key=_poisons_all):
-        method = load_method(METHODS, part.attack, kind="attack")()
+        method = load_attack(part.attack)()
         if method.chooses and part.fraction < 1 and len(parts) == 1:
             raise SettingsError(f"{part.attack} chooses its pictures itself and takes no fraction; see its settings")
         chosen = np.flatnonzero(free)
@@ -221,7 +223,7 @@ def _pack_attack(result: PoisonResult) -> dict[str, bytes]:
 
 def _poisons_all(part: Ingredient) -> bool:
     """Whether an attack takes what it is given; those that choose come before it."""
-    return not load_method(METHODS, part.attack, kind="attack").chooses
+    return not load_attack(part.attack).chooses
 
 
 def _list_ids(result: PoisonResult) -> str:

@@ -1,5 +1,11 @@
 """Attacks by name."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from unpoison.core.methods import load_method
+
 METHODS = {
     "adp": "unpoison.poisons.attacks.adp:AdpPoison",
     "ar": "unpoison.poisons.attacks.ar:ArPoison",
@@ -17,3 +23,19 @@ METHODS = {
     "tap": "unpoison.poisons.attacks.tap:TapPoison",
     "urp": "unpoison.poisons.attacks.urp:UrpPoison",
 }
+
+
+def load_attack(name: str) -> Any:
+    """What makes an attack, called without arguments: a class of ours, or the like of one from elsewhere (`OwnAttack`).
+
+    Raises:
+        SettingsError: there is no such attack.
+    """
+    found = load_method(METHODS, name, kind="attack")
+    from unpoison.core.own import Own
+
+    if name in METHODS or isinstance(found, Own):
+        return found
+    from unpoison.poisons.own import OwnAttack
+
+    return OwnAttack(name, found)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from unpoison.core.chains import split_fields
 from unpoison.core.errors import SettingsError
 from unpoison.core.hashing import hash_file
 from unpoison.core.images import ImageSet
-from unpoison.core.methods import load_method
 from unpoison.core.precision import resolve
 from unpoison.core.settings import Settings, build_settings, list_profiles, read_profile
-from unpoison.poisons.methods import METHODS
+from unpoison.poisons.methods import METHODS, load_attack
 from unpoison.poisons.protocol import class_number
 from unpoison.purifiers.shipped import SHIPPED
 
@@ -66,7 +66,7 @@ def attack_settings(
     Raises:
         SettingsError: unknown attack, profile or field.
     """
-    model = load_method(METHODS, attack, kind="attack").Settings
+    model = load_attack(attack).Settings
     values: dict[str, Any] = {}
     for profile in profiles:
         values.update(read_profile(profile, _ROOM, section=attack))
@@ -88,7 +88,7 @@ def nearest_profile(attack: str, settings: Settings) -> dict[str, Any]:
         return [name for name in fields if getattr(settings, name) != getattr(base, name)]
 
     nearest = min(chains, key=lambda chain: len(changed(chain)))
-    return {"profile": ",".join(nearest) or "paper", "changed": changed(nearest)}
+    return {"profile": ",".join(nearest) or ("paper" if attack in METHODS else "default"), "changed": changed(nearest)}
 
 
 def read_mixture(
@@ -105,19 +105,11 @@ def read_mixture(
     Raises:
         SettingsError: an unknown attack, profile or field.
     """
-    names = attack.split("+")
-    if len(set(names)) < len(names):
-        raise SettingsError(f"'{attack}' names an attack twice")
-    fields: dict[str, dict[str, Any]] = {name: {"fraction": 1 / len(names), "classes": ()} for name in names}
-    for key, value in (overrides or {}).items():
-        part, dot, field = key.rpartition(".")
-        part = part if dot else names[0]
-        if part not in fields or (len(names) > 1 and not dot):
-            raise SettingsError(f"setting '{key}': in '{attack}' write one of {', '.join(f'{n}.field' for n in names)}")
-        fields[part][field] = value
+    of_each = split_fields(attack, overrides or {}, kind="attack")
+    even = 1 / len(of_each)
     return [
-        _ingredient(name, fields[name].pop("fraction"), fields[name].pop("classes"), profiles, fields[name])
-        for name in names
+        _ingredient(name, fields.pop("fraction", even), fields.pop("classes", ()), profiles, fields)
+        for name, fields in of_each.items()
     ]
 
 

@@ -1,10 +1,10 @@
-"""The interface of an attack: what it is given, what it gives back, and the arithmetic that most end with."""
+"""What an attack is and declares of itself, what it is given and gives back. CONTRIBUTING.md shows the smallest one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -132,15 +132,23 @@ class Resources:
         return found
 
 
-class Poison(Protocol):
-    """An attack: a settings model, and a function from a set to its poisoned form.
+class Attack:
+    """A settings model, and a function from a set to its poisoned form.
 
-    Args:
+    An attack needs `Settings` and `craft`; what else it declares has a default. Settings that name files are declared
+    by their type, `core.settings.FileName`.
+
+    Attributes:
+        Settings: its settings model.
+        kind: what it is after, as its `PoisonedSet` says.
         chooses: whether it picks its victims among the pictures it is given; else it poisons all of them.
+        uses: which of `surrogates`, `auxiliary` and `target_set` it takes from the attacker's resources.
     """
 
     Settings: type[Settings]
-    chooses: bool
+    kind: Kind = "availability"
+    chooses: bool = False
+    uses: tuple[str, ...] = ()
 
     def craft(
         self, image_set: ImageSet, settings: Any, *, generator: torch.Generator, resources: Resources
@@ -152,8 +160,14 @@ class Poison(Protocol):
             settings: an instance of `Settings`.
             generator: the source of all randomness.
             resources: what else the attacker has.
+
+        Returns:
+            The poisoned pictures as they are stored, uint8, each with its id of `image_set`.
+
+        Raises:
+            SettingsError: it cannot be used on this set, or lacks a resource.
         """
-        ...
+        raise NotImplementedError
 
 
 def add_and_quantise(images: np.ndarray, delta: np.ndarray, quantise: Quantise) -> np.ndarray:

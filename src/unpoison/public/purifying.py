@@ -21,6 +21,7 @@ from unpoison.core.progress import OnStep, shows_bar
 from unpoison.data import read, read_history, set_bad_aside
 from unpoison.data.objects import is_huggingface, is_picture
 from unpoison.public.files import check_source, purify_into
+from unpoison.purifiers.own import named_purifier
 from unpoison.runs.arguments import is_path, method_settings
 from unpoison.runs.forms import Apply, purify_array, purify_list, purify_tensor
 from unpoison.runs.in_memory import Application
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 @shows_bar("purify", unit="img")
 def purify(
     x: Any,
-    method: str = "fast",
+    method: Any = "fast",
     *,
     seed: int = 0,
     device: str = "auto",
@@ -60,7 +61,8 @@ def purify(
             Pillow image; a list of such pictures, of any sizes; a `datasets.Dataset` with a column of pictures, or a
             DatasetDict of them; an ImageSet; or what `read` reads: a path, or a torch Dataset of (picture, label).
             None is changed.
-        method: a purifier, or several joined by `+`.
+        method: a purifier, or several joined by `+`; one of yours as `package.module:Class`, or as a class or object
+            with `Settings` and `purify`.
         seed: seed of all noise.
         device: where to compute; `auto` is where a tensor or a model in memory lies, else the fastest device.
         model: path of a file of weights; or, for `fast`, a model in memory: a function or nn.Module of noisy images
@@ -83,12 +85,16 @@ def purify(
         ModelError: a model is missing or does not fit.
         DataError: a file or row is bad.
     """
-    run = PurifyRun(method_settings(method, profile=profile, model=model, fields=settings), seed=seed)
-    if out is not None:
-        return _purify_into(x, Path(out), run, device, model, skip_bad, overwrite, on_step)
-    if overwrite:
-        raise SettingsError("overwrite= is about what lies at out=: give both or neither")
+    with named_purifier(method) as name:
+        run = PurifyRun(method_settings(name, profile=profile, model=model, fields=settings), seed=seed)
+        if out is not None:
+            return _purify_into(x, Path(out), run, device, model, skip_bad, overwrite, on_step)
+        if overwrite:
+            raise SettingsError("overwrite= is about what lies at out=: give both or neither")
+        return _purify_here(x, run, device, model, skip_bad, on_step)
 
+
+def _purify_here(x: Any, run: PurifyRun, device: str, model: Any, skip_bad: bool, on_step: OnStep | None) -> Any:
     def apply(data_device: torch.device | None = None) -> Application:
         chosen = choose_device(device)
         own = None if is_path(model) else own_denoiser(model)

@@ -17,12 +17,11 @@ from torch.utils.data import get_worker_info
 from unpoison.core.device import same_bits
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import Picture
-from unpoison.core.methods import load_method
 from unpoison.core.pixels import images_per_call, to_float, to_uint8
 from unpoison.data.objects import is_picture
 from unpoison.data.pictures.loose import from_object, to_pillow
 from unpoison.purifiers.chain import Chain, build_purifier
-from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.methods import load_purifier
 from unpoison.purifiers.protocol import Purifier
 from unpoison.runs.arguments import method_settings
 from unpoison.runs.calls import purify_images
@@ -78,7 +77,7 @@ class Purify:
     ):
         self.run = PurifyRun(method_settings(method, profile=profile, model=model, fields=settings), seed=seed)
         self.fresh = fresh
-        whole = [name for name in self.run.settings if hasattr(load_method(METHODS, name, kind="purifier"), "prepare")]
+        whole = [name for name in self.run.settings if load_purifier(name).needs_whole_set]
         if whole:
             raise SettingsError(f"method '{whole[0]}' looks at the whole set first: use unpoison.purify on the set")
         self._forget()

@@ -7,14 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from unpoison.core.methods import load_method
 from unpoison.core.noise import Noise
 from unpoison.core.settings import Settings
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
-from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.methods import load_purifier
 from unpoison.purifiers.protocol import Purifier
-
-_ROOM = "unpoison.purifiers"
 
 
 class Chain:
@@ -51,8 +48,5 @@ def build_purifier(settings: Mapping[str, Settings], *, device: torch.device) ->
     Raises:
         ModelError: a network is missing or does not fit.
     """
-    links = [
-        load_method(METHODS, name, kind="purifier")(link_settings, device=device)
-        for name, link_settings in settings.items()
-    ]
+    links = [load_purifier(name)(link_settings, device=device) for name, link_settings in settings.items()]
     return links[0] if len(links) == 1 else Chain(links)

@@ -10,11 +10,12 @@ from unpoison.core.noise import Noise
 from unpoison.dynamics.samplers import ancestral, ancestral_sigma
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.nets.protocols import DiscreteModel
+from unpoison.purifiers.protocol import Purifier
 from unpoison.purifiers.settings import EclipseSettings
 from unpoison.purifiers.weights import load_network
 
 
-class EclipsePurifier:
+class EclipsePurifier(Purifier):
     """Adds the noise of step t* and removes it again with a diffusion model.
 
     References:
@@ -23,6 +24,7 @@ class EclipsePurifier:
     """
 
     Settings = EclipseSettings
+    strength_field = "t"
     halo = None  # the papers' networks have attention over the whole picture
 
     def __init__(self, settings: EclipseSettings, *, device: torch.device):

@@ -14,11 +14,12 @@ from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.nets.denoiser import as_denoiser
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.protocols import Denoiser
+from unpoison.purifiers.protocol import Purifier
 from unpoison.purifiers.settings import FastSettings
 from unpoison.purifiers.weights import load_network
 
 
-class FastPurifier:
+class FastPurifier(Purifier):
     """Adds noise and removes it along few, widely spaced noise levels.
 
     Args:
@@ -34,6 +35,7 @@ class FastPurifier:
     """
 
     Settings = FastSettings
+    takes_denoiser = True
 
     def __init__(self, settings: FastSettings, *, device: torch.device, denoiser: Denoiser | None = None):
         self.settings = settings

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import torch
 from torch import Tensor
 
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import luma
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
+from unpoison.purifiers.protocol import Purifier
 from unpoison.purifiers.settings import GrayscaleSettings
 
 
-class GrayscalePurifier:
+class GrayscalePurifier(Purifier):
     """Removes low-frequency colour poisons and nothing else.
 
     References:
@@ -21,12 +19,8 @@ class GrayscalePurifier:
     """
 
     Settings = GrayscaleSettings
-    weights: Mapping[str, str] = {}
-    strength_255 = None
+    is_random = False
     halo = 0
-
-    def __init__(self, settings: GrayscaleSettings, *, device: torch.device):
-        self.settings = settings
 
     def purify(
         self,

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float, to_uint8
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
+from unpoison.purifiers.protocol import Purifier
 from unpoison.purifiers.settings import JpegSettings
 
 
-class JpegPurifier:
+class JpegPurifier(Purifier):
     """The strongest of the simple filters: JPEG with 4:2:0 chroma, each image by itself.
 
     References:
@@ -24,12 +23,8 @@ class JpegPurifier:
     """
 
     Settings = JpegSettings
-    weights: Mapping[str, str] = {}
-    strength_255 = None
+    is_random = False
     halo = 16  # a block of 16x16, and its neighbours through the smoothing of the chroma
-
-    def __init__(self, settings: JpegSettings, *, device: torch.device):
-        self.settings = settings
 
     def purify(
         self,

@@ -1,5 +1,11 @@
 """Purifiers by name. Chains are written with `+`."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from unpoison.core.methods import load_method
+
 METHODS = {
     "fast": "unpoison.purifiers.fast:FastPurifier",
     "eclipse": "unpoison.purifiers.eclipse:EclipsePurifier",
@@ -24,3 +30,19 @@ SETTINGS = {
     "jpeg": "unpoison.purifiers.settings:JpegSettings",
     "grayscale": "unpoison.purifiers.settings:GrayscaleSettings",
 }
+
+
+def load_purifier(name: str) -> Any:
+    """What makes a purifier of its settings: a class of ours, or the like of one from elsewhere (`OwnPurifier`).
+
+    Raises:
+        SettingsError: there is no such purifier.
+    """
+    found = load_method(METHODS, name, kind="purifier")
+    from unpoison.core.own import Own
+
+    if name in METHODS or isinstance(found, Own):
+        return found
+    from unpoison.purifiers.own import OwnPurifier
+
+    return OwnPurifier(name, found)

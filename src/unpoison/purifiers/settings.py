@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field, model_validator
 
+from unpoison.core.chains import split_fields
 from unpoison.core.errors import SettingsError
-from unpoison.core.methods import load_method
+from unpoison.core.methods import lent, load_method
+from unpoison.core.own import Own
 from unpoison.core.settings import (
     Bound,
     FileName,
@@ -19,7 +21,7 @@ from unpoison.core.settings import (
     build_settings,
     read_profile,
 )
-from unpoison.purifiers.methods import SETTINGS
+from unpoison.purifiers.methods import SETTINGS, load_purifier
 from unpoison.purifiers.puregen.keys import parse_key
 
 if TYPE_CHECKING:
@@ -204,18 +206,14 @@ def purifier_settings(
     if "[" in method:
         found = parse_key(method)
         method, overrides = found.method, {**found.settings, **(overrides or {})}
-    names = method.split("+")
-    if len(set(names)) < len(names):
-        raise SettingsError(f"'{method}' names a purifier twice")
+    per_link = split_fields(method, overrides or {}, kind="purifier")
+    names = list(per_link)
     if len(names) > 1 and profiles:
         raise SettingsError(f"profiles are for one purifier; set fields of '{method}' with --set purifier.field=value")
-    per_link: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for key, value in (overrides or {}).items():
-        link, dot, field = key.rpartition(".")
-        link = link if dot else names[0]
-        if link not in per_link or (len(names) > 1 and not dot):
-            raise SettingsError(f"setting '{key}': in '{method}' write one of {', '.join(f'{n}.field' for n in names)}")
-        per_link[link][field] = value
+    for name, given in per_link.items():
+        own = lent("purifier", name)
+        if isinstance(own, Own) and not own.is_class and (given or profiles):
+            raise SettingsError(f"'{name}' is given as an object, which has its settings; give the class to set fields")
     fields = {
         key: value for profile in profiles for key, value in read_profile(profile, _ROOM, section=names[0]).items()
     }
@@ -230,6 +228,6 @@ def settings_model(name: str) -> type[Settings]:
     Raises:
         SettingsError: there is no such purifier.
     """
-    found = load_method(SETTINGS, name, kind="purifier")
-    model: type[Settings] = getattr(found, "Settings", found)  # a purifier from elsewhere has them with it
-    return model
+    shipped = name in SETTINGS  # one from elsewhere has them with it
+    found = load_method(SETTINGS, name, kind="purifier") if shipped else load_purifier(name).Settings
+    return cast(type[Settings], found)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
+from unpoison.core.chains import split_chain
 from unpoison.core.errors import SettingsError
-from unpoison.core.settings import Settings
+from unpoison.core.settings import Settings, file_fields
 from unpoison.purifiers.settings import purifier_settings, settings_model
 
 
@@ -26,7 +27,7 @@ def method_settings(
     """
     overrides = {name: str(value) if isinstance(value, PathLike) else value for name, value in fields.items()}
     if model is not None and is_path(model):
-        links = [name for name in method.split("+") if "model" in settings_model(name).model_fields]
+        links = [name for name in split_chain(method) if "model" in file_fields(settings_model(name))]
         if not links:
             raise SettingsError(f"method '{method}' uses no model; omit model=")
         overrides.update({f"{link}.model": str(model) for link in links})

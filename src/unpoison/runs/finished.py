@@ -8,14 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from unpoison.core.chains import join_fields, split_chain
 from unpoison.core.errors import DataError, RunError, SettingsError
 from unpoison.core.hashing import hash_picture, hash_pictures
 from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Manifest, Step, manifest_path, read_manifest
-from unpoison.core.methods import load_method
 from unpoison.core.progress import telling
 from unpoison.data import default_format, read
 from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.settings import settings_model
 from unpoison.runs.parts import Part, hold_assembly, hold_part
 from unpoison.runs.run import PurifyRun
 from unpoison.runs.store import read_header, remove
@@ -85,22 +86,22 @@ def command(step: Step, source: str, target: Path) -> str:
     """The command that did a step, without what it had from defaults."""
     words = ["unpoison", step.action, source, target.name]
     words += ["--attack" if step.action == "poison" else "--method", step.method]
-    words += [word for name, value in _chosen(step) for word in ("--set", f"{name}={value}")]
+    words += [word for name, value in _chosen(step).items() for word in ("--set", f"{name}={value}")]
     return shlex.join([*words, *(["--seed", str(step.seed)] if step.seed else [])])
 
 
-def _chosen(step: Step) -> list[tuple[str, Any]]:
+def _chosen(step: Step) -> dict[str, Any]:
     """The settings of a purification that are not the defaults."""
-    chosen: list[tuple[str, Any]] = []
-    links = step.method.split("+") if step.action == "purify" else []
-    for link in links:
+    if step.action != "purify":
+        return {}
+    chosen: dict[str, dict[str, Any]] = {}
+    for link in split_chain(step.method):
         fields = step.settings.get(link)
-        if link not in METHODS or not isinstance(fields, dict):
-            continue
-        defaults = load_method(METHODS, link, kind="purifier").Settings().model_dump(mode="json")
-        prefix = f"{link}." if len(links) > 1 else ""
-        chosen += [(prefix + name, value) for name, value in fields.items() if value != defaults.get(name)]
-    return chosen
+        # The manifest may be anybody's: nothing from elsewhere is imported for it.
+        defaults = settings_model(link)().model_dump(mode="json") if link in METHODS else {}
+        given = fields.items() if isinstance(fields, dict) else ()
+        chosen[link] = {name: value for name, value in given if value != defaults.get(name)}
+    return join_fields(chosen)
 
 
 def _manifest_of(target: Path) -> Manifest | None:

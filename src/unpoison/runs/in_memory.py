@@ -18,7 +18,6 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.hashing import hash_pictures
 from unpoison.core.images import ArrayImageSet, ImageSet, note_modes, row_ids
 from unpoison.core.manifest import Step
-from unpoison.core.methods import load_method
 from unpoison.core.notes import tell
 from unpoison.core.pixels import images_per_call, to_uint8
 from unpoison.core.progress import OnStep, StepInfo
@@ -26,7 +25,7 @@ from unpoison.core.threads import available_cores
 from unpoison.data.pictures.loose import PictureListSet, from_channels
 from unpoison.nets.protocols import Denoiser
 from unpoison.purifiers.chain import Chain, build_purifier
-from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.methods import METHODS, load_purifier
 from unpoison.purifiers.protocol import Purifier
 from unpoison.runs.blocks import PurifiedPicture, as_rgb
 from unpoison.runs.calls import purify_images
@@ -75,11 +74,11 @@ class Application:
     Args:
         run: what is to be done.
         device: where to compute.
-        denoiser: a user's own model for `fast`, in place of the one that the settings name.
+        denoiser: a user's own model for a purifier that takes one, in place of the one that the settings name.
         on_step: called as pictures are done, with their number.
 
     Raises:
-        SettingsError: an own model for another method.
+        SettingsError: an own model for a method that takes none.
     """
 
     def __init__(
@@ -91,18 +90,20 @@ class Application:
         on_step: OnStep | None = None,
     ):
         self.run, self.device, self.denoiser, self._on_step = run.resolved(device), device, denoiser, on_step
-        if denoiser is not None and list(run.settings) != ["fast"]:
+        if denoiser is not None and not (len(run.settings) == 1 and load_purifier(run.method).takes_denoiser):
+            takers = [f"'{name}'" for name in METHODS if load_purifier(name).takes_denoiser]
             raise SettingsError(
-                f"method '{run.method}' takes its model as a file; a model in memory goes with method 'fast'"
+                f"method '{run.method}' takes its model as a file; a model in memory goes with method "
+                f"{' or '.join(takers)}"
             )
 
     @cached_property
     def purifier(self) -> Purifier | Chain:
         """The purifier, with its weights."""
         if self.denoiser is not None:
-            fast = load_method(METHODS, "fast", kind="purifier")
-            purifier: Purifier = fast(self.run.settings["fast"], device=self.device, denoiser=self.denoiser)
-            return purifier
+            ((name, settings),) = self.run.settings.items()
+            made: Purifier = load_purifier(name)(settings, device=self.device, denoiser=self.denoiser)
+            return made
         return build_purifier(self.run.settings, device=self.device)
 
     def purify_set(self, image_set: ImageSet) -> ImageSet:

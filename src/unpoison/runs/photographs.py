@@ -11,6 +11,7 @@ from unpoison.core.chunks import spread_rows
 from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Settings
+from unpoison.purifiers.shipped import SHIPPED
 
 _SAMPLE = 32
 
@@ -69,8 +70,7 @@ def describe_strangeness(pictures: Sequence[np.ndarray]) -> str | None:
 
 
 def _uses_shipped(settings: Settings) -> bool:
-    field = type(settings).model_fields.get("model")
-    return field is not None and bool(field.default) and settings.model_dump()["model"] == field.default
+    return any(name in SHIPPED for name in settings.named_files().values())
 
 
 def _look(picture: np.ndarray) -> tuple[bool, bool, bool]:

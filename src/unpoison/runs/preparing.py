@@ -12,17 +12,12 @@ from unpoison.core.images import ImageSet
 from unpoison.core.locks import wait_for_lock
 from unpoison.core.noise import generator
 from unpoison.purifiers.chain import Chain
-from unpoison.purifiers.protocol import Purifier
-
-# Such a purifier has, besides what `base.Purifier` lists:
-#   prepare(image_set, *, generator) -> Purifier    looks at the set, and gives the purifier that is made for it
-#   prepared                                        what it has found, fit for JSON; None before
-#   restore(prepared) -> Purifier                   the same purifier, without looking
+from unpoison.purifiers.protocol import NeedsWholeSet, Purifier
 
 
 def looks_at_set(purifier: Purifier | Chain) -> bool:
     """Whether a purifier, or a link of a chain, has to see the whole set first."""
-    return any(_looks(link) for link in _links(purifier))
+    return any(isinstance(link, NeedsWholeSet) for link in _links(purifier))
 
 
 def prepare(purifier: Purifier | Chain, image_set: ImageSet, *, seed: int) -> Purifier | Chain:
@@ -36,7 +31,9 @@ def prepare(purifier: Purifier | Chain, image_set: ImageSet, *, seed: int) -> Pu
     return _join(
         purifier,
         [
-            link.prepare(image_set, generator=generator(seed, f"prepare/{number}")) if _looks(link) else link
+            link.prepare(image_set, generator=generator(seed, f"prepare/{number}"))
+            if isinstance(link, NeedsWholeSet)
+            else link
             for number, link in enumerate(_links(purifier))
         ],
     )
@@ -63,7 +60,10 @@ def prepare_in(folder: Path, key: str, purifier: Purifier | Chain, image_set: Im
     links = _links(purifier)
     try:
         found = read_json(path)
-        links = [link.restore(found[str(number)]) if _looks(link) else link for number, link in enumerate(links)]
+        links = [
+            link.restore(found[str(number)]) if isinstance(link, NeedsWholeSet) else link
+            for number, link in enumerate(links)
+        ]
     except (OSError, ValueError, TypeError, KeyError):
         raise RunError(f"{path} is damaged; remove it and give the same command again") from None
     return _join(purifier, links)
@@ -72,16 +72,16 @@ def prepare_in(folder: Path, key: str, purifier: Purifier | Chain, image_set: Im
 def findings(purifier: Purifier | Chain) -> dict[str, Any]:
     """What a purifier has found, by the number of the link; empty if nothing."""
     links = enumerate(_links(purifier))
-    return {str(number): link.prepared for number, link in links if getattr(link, "prepared", None) is not None}
+    return {
+        str(number): link.prepared
+        for number, link in links
+        if isinstance(link, NeedsWholeSet) and link.prepared is not None
+    }
 
 
-def _links(purifier: Any) -> list[Any]:
+def _links(purifier: Purifier | Chain) -> list[Purifier]:
     return list(purifier.links) if isinstance(purifier, Chain) else [purifier]
 
 
-def _looks(link: Any) -> bool:
-    return hasattr(link, "prepare")
-
-
-def _join(purifier: Any, links: list[Any]) -> Purifier | Chain:
+def _join(purifier: Purifier | Chain, links: list[Purifier]) -> Purifier | Chain:
     return Chain(links) if isinstance(purifier, Chain) else links[0]

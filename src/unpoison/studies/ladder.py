@@ -15,11 +15,11 @@ from unpoison.core.images import ImageSet
 from unpoison.core.pixels import images_per_call, to_float, to_uint8
 from unpoison.dynamics.steps import ImageStep
 from unpoison.purifiers.chain import build_purifier
+from unpoison.purifiers.methods import METHODS, load_purifier
 from unpoison.runs.calls import purify_images
 from unpoison.runs.in_memory import purify_in_memory
 from unpoison.runs.run import PurifyRun
 
-_STRENGTHS = {"puregen-ebm": "steps", "puregen-ddpm": "t", "eclipse": "t"}
 _FIRST = (0, 1, 2, 5, 10, 20)
 _GAP = 25
 
@@ -30,9 +30,11 @@ def strength_field(method: str) -> str:
     Raises:
         SettingsError: a method for which there is none.
     """
-    if method not in _STRENGTHS:
-        raise SettingsError(f"method '{method}' cannot be followed on its way; choose from {', '.join(_STRENGTHS)}")
-    return _STRENGTHS[method]
+    field: str = load_purifier(method).strength_field
+    if not field:
+        known = [name for name in METHODS if load_purifier(name).strength_field]
+        raise SettingsError(f"method '{method}' cannot be followed on its way; choose from {', '.join(known)}")
+    return field
 
 
 def choose_stations(run: PurifyRun, *, device: torch.device) -> list[int]:

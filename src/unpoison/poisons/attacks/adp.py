@@ -15,7 +15,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.settings import Bound, file_fields
 from unpoison.poisons.engine.bilevel import BilevelSettings, ErrorMinimiser, Show
-from unpoison.poisons.protocol import PoisonedSet, Resources, add_and_quantise, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Resources, add_and_quantise, require_labels
 from unpoison.purifiers.chain import Chain, build_purifier
 from unpoison.purifiers.protocol import Purifier
 from unpoison.purifiers.settings import purifier_settings
@@ -55,7 +55,7 @@ class AdpSettings(BilevelSettings):
         return found
 
 
-class AdpPoison:
+class AdpPoison(Attack):
     """Error-minimising noise for a network that sees what ECLIPSE's training shows it.
 
     References:
@@ -65,7 +65,6 @@ class AdpPoison:
     """
 
     Settings = AdpSettings
-    chooses = False
 
     def craft(
         self, image_set: ImageSet, settings: AdpSettings, *, generator: torch.Generator, resources: Resources

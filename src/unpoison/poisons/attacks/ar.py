@@ -16,7 +16,7 @@ from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import FileName, Length, Settings, bound_value
 from unpoison.poisons.attacks.ar_coefficients import SearchNorm, ar_noise, read_tables, search_tables
-from unpoison.poisons.protocol import PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
 
 
 class ArSettings(Settings):
@@ -47,7 +47,7 @@ class ArSettings(Settings):
         return epsilon
 
 
-class ArPoison:
+class ArPoison(Attack):
     """Every class gets a linear recurrence; each of its images gets fresh noise in which every pixel follows from the
     eight before it, above and to the left.
 
@@ -59,7 +59,6 @@ class ArPoison:
     """
 
     Settings = ArSettings
-    chooses = False
 
     def craft(
         self, image_set: ImageSet, settings: ArSettings, *, generator: torch.Generator, resources: Resources

@@ -20,7 +20,7 @@ from unpoison.core.settings import Bound
 from unpoison.poisons.engine.adam import channel_unit, descend, stored_ball
 from unpoison.poisons.engine.surrogates import SurrogateSettings, surrogates
 from unpoison.poisons.engine.targets import TargetSettings, find_setup
-from unpoison.poisons.protocol import PoisonedSet, Resources, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Resources, require_labels
 
 
 class BullseyeSettings(TargetSettings, SurrogateSettings):
@@ -46,7 +46,7 @@ class BullseyeSettings(TargetSettings, SurrogateSettings):
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
-class BullseyePoison:
+class BullseyePoison(Attack):
     """A few pictures of one class, moved until the mean of their features is the target's.
 
     What a linear head says of the mean is the mean of what it says of the poisons; so it gives the target their label.
@@ -58,7 +58,9 @@ class BullseyePoison:
     """
 
     Settings = BullseyeSettings
+    kind = "triggerless"
     chooses = True
+    uses = ("surrogates", "target_set")
 
     def craft(
         self, image_set: ImageSet, settings: BullseyeSettings, *, generator: torch.Generator, resources: Resources

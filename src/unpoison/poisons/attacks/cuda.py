@@ -14,7 +14,7 @@ from unpoison.core.chunks import class_chunks
 from unpoison.core.images import ImageSet
 from unpoison.core.pixels import to_float
 from unpoison.core.settings import Settings
-from unpoison.poisons.protocol import PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
 
 
 class CudaSettings(Settings):
@@ -29,7 +29,7 @@ class CudaSettings(Settings):
     quantise: Quantise = "round"
 
 
-class CudaPoison:
+class CudaPoison(Attack):
     """Every class is blurred with a kernel of its own, and each picture is then stretched to full brightness.
 
     Pictures are framed with zeros, as in the original, so that their edges darken in a way that tells the class too.
@@ -40,7 +40,6 @@ class CudaPoison:
     """
 
     Settings = CudaSettings
-    chooses = False
 
     def craft(
         self, image_set: ImageSet, settings: CudaSettings, *, generator: torch.Generator, resources: Resources

@@ -10,7 +10,7 @@ from pydantic import Field
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Bound
 from unpoison.poisons.engine.bilevel import BilevelSettings, ErrorMinimiser
-from unpoison.poisons.protocol import PoisonedSet, Resources, add_and_quantise, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Resources, add_and_quantise, require_labels
 
 
 class EmSettings(BilevelSettings):
@@ -27,7 +27,7 @@ class EmSettings(BilevelSettings):
     training_batch: int = Field(default=512, ge=2)
 
 
-class EmPoison:
+class EmPoison(Attack):
     """Every image is moved to where a network that learns along makes no error, so that there is nothing to learn.
 
     References:
@@ -36,7 +36,6 @@ class EmPoison:
     """
 
     Settings = EmSettings
-    chooses = False
 
     def craft(
         self, image_set: ImageSet, settings: EmSettings, *, generator: torch.Generator, resources: Resources

@@ -17,7 +17,7 @@ from unpoison.core.settings import Bound, bound_value
 from unpoison.poisons.engine.centroids import centroids, distance
 from unpoison.poisons.engine.pgd import Ball, Descent, DescentSettings, Loss, cross_entropy, pgd
 from unpoison.poisons.engine.surrogates import SurrogateSettings, surrogates
-from unpoison.poisons.protocol import PoisonedSet, Resources, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Resources, require_labels
 
 
 class EntfSettings(DescentSettings, SurrogateSettings):
@@ -39,7 +39,7 @@ class EntfSettings(DescentSettings, SurrogateSettings):
     reference_step_size: Bound = "2/255"
 
 
-class EntfPoison:
+class EntfPoison(Attack):
     """The features of the classes are mixed up, as a moderately robust reference classifier sees them.
 
     A surrogate given by the caller is the reference; it should be trained against adversaries too.
@@ -50,7 +50,7 @@ class EntfPoison:
     """
 
     Settings = EntfSettings
-    chooses = False
+    uses = ("surrogates",)
 
     def craft(
         self, image_set: ImageSet, settings: EntfSettings, *, generator: torch.Generator, resources: Resources

@@ -20,7 +20,7 @@ from unpoison.core.settings import Bound
 from unpoison.poisons.engine.adam import channel_unit, descend, stored_ball
 from unpoison.poisons.engine.surrogates import SurrogateSettings, surrogates
 from unpoison.poisons.engine.targets import TargetSettings, find_setup
-from unpoison.poisons.protocol import PoisonedSet, Resources, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Resources, require_labels
 
 _DECAY_AT = (3 / 8, 5 / 8, 7 / 8)
 Gradient = list[Tensor]
@@ -51,7 +51,7 @@ class GradientMatchingSettings(TargetSettings, SurrogateSettings):
     flip: bool = True
 
 
-class GradientMatchingPoison:
+class GradientMatchingPoison(Attack):
     """Pictures of one class that move a network, when it learns them, as the target with their label would.
 
     Crops are whole pixels out of a black frame, as victims are shown their pictures; the authors' descent moves them by
@@ -63,7 +63,9 @@ class GradientMatchingPoison:
     """
 
     Settings = GradientMatchingSettings
+    kind = "triggerless"
     chooses = True
+    uses = ("surrogates", "target_set")
 
     def craft(
         self,

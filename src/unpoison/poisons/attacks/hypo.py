@@ -10,7 +10,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.settings import Bound
 from unpoison.poisons.engine.pgd import Descent, DescentSettings, cross_entropy
 from unpoison.poisons.engine.surrogates import SurrogateSettings, surrogates
-from unpoison.poisons.protocol import PoisonedSet, Resources, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Resources, require_labels
 
 
 class HypoSettings(DescentSettings, SurrogateSettings):
@@ -26,7 +26,7 @@ class HypoSettings(DescentSettings, SurrogateSettings):
     flip: bool = False
 
 
-class HypoPoison:
+class HypoPoison(Attack):
     """Every image is moved to where a classifier trained on the clean set is surest of the true class.
 
     A mild attack: a network may learn the added certainty in place of the picture.
@@ -37,7 +37,7 @@ class HypoPoison:
     """
 
     Settings = HypoSettings
-    chooses = False
+    uses = ("surrogates",)
 
     def craft(
         self, image_set: ImageSet, settings: HypoSettings, *, generator: torch.Generator, resources: Resources

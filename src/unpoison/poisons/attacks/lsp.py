@@ -10,7 +10,7 @@ from unpoison.core.chunks import slices
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Bound, Settings, bound_value
-from unpoison.poisons.protocol import PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
 
 _SEPARATION = 10.0  # half the side of the hypercube whose corners are the class centres
 
@@ -30,7 +30,7 @@ class LspSettings(Settings):
     quantise: Quantise = "round"
 
 
-class LspPoison:
+class LspPoison(Attack):
     """Every class gets a Gaussian cluster of coarse colour mosaics that a linear model separates at once.
 
     The clusters follow scikit-learn's `make_classification` as the paper calls it: centres are distinct corners of a
@@ -42,7 +42,6 @@ class LspPoison:
     """
 
     Settings = LspSettings
-    chooses = False
 
     def craft(
         self, image_set: ImageSet, settings: LspSettings, *, generator: torch.Generator, resources: Resources

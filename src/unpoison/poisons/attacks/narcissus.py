@@ -26,6 +26,7 @@ from unpoison.core.settings import Bound, bound_value
 from unpoison.poisons.engine.pgd import Ball, cross_entropy
 from unpoison.poisons.engine.surrogates import SurrogateSettings, frozen, surrogates
 from unpoison.poisons.protocol import (
+    Attack,
     ClassName,
     PoisonedSet,
     Resources,
@@ -69,7 +70,7 @@ class NarcissusSettings(SurrogateSettings):
     batch_size: int = Field(default=350, ge=2)
 
 
-class NarcissusPoison:
+class NarcissusPoison(Attack):
     """One perturbation of the target class's pictures that makes them more typical of it, and anything else too.
 
     The attacker knows the target class and a public set of other classes, and nothing of the rest of the set. His
@@ -86,7 +87,9 @@ class NarcissusPoison:
     """
 
     Settings = NarcissusSettings
+    kind = "triggered"
     chooses = True
+    uses = ("surrogates", "auxiliary")
 
     def craft(
         self, image_set: ImageSet, settings: NarcissusSettings, *, generator: torch.Generator, resources: Resources

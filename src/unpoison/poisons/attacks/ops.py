@@ -11,7 +11,7 @@ from pydantic import Field
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Settings
-from unpoison.poisons.protocol import PoisonedSet, Resources, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Resources, require_labels
 
 # The corners of the colour cube, which a pixel is painted with: black, blue, green, ..., white.
 COLORS = np.array(list(product((0, 1), repeat=3)))
@@ -27,7 +27,7 @@ class OpsSettings(Settings):
     pixels: int = Field(default=1, ge=1)
 
 
-class OpsPoison:
+class OpsPoison(Attack):
     """Every class has one pixel painted in one colour: the pair that differs from its pictures most and most evenly.
 
     No two classes share a pair; of the pixels of one class no two coincide, which the original does not rule out.
@@ -39,7 +39,6 @@ class OpsPoison:
     """
 
     Settings = OpsSettings
-    chooses = False
 
     def craft(
         self, image_set: ImageSet, settings: OpsSettings, *, generator: torch.Generator, resources: Resources

@@ -15,7 +15,7 @@ from unpoison.core.progress import StepInfo
 from unpoison.core.settings import Bound, bound_value
 from unpoison.poisons.engine.bilevel import LearnerSettings, batches_forever, new_learner
 from unpoison.poisons.engine.pgd import Ball, Loss, cross_entropy, pgd
-from unpoison.poisons.protocol import PoisonedSet, Resources, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Resources, require_labels
 
 
 class RemSettings(LearnerSettings):
@@ -40,7 +40,7 @@ class RemSettings(LearnerSettings):
     crop_padding: int = Field(default=4, ge=0)
 
 
-class RemPoison:
+class RemPoison(Attack):
     """Every image is moved to where not even the worst change within a small ball lets a network err.
 
     References:
@@ -49,7 +49,6 @@ class RemPoison:
     """
 
     Settings = RemSettings
-    chooses = False
 
     def craft(
         self, image_set: ImageSet, settings: RemSettings, *, generator: torch.Generator, resources: Resources

@@ -21,7 +21,7 @@ from unpoison.core.settings import Bound, bound_value
 from unpoison.poisons.engine.centroids import centroids, distance
 from unpoison.poisons.engine.pgd import Loss, StepSettings, cross_entropy
 from unpoison.poisons.engine.surrogates import SurrogateSettings, frozen, surrogates
-from unpoison.poisons.protocol import PoisonedSet, Resources, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Resources, require_labels
 
 
 class SepSettings(StepSettings, SurrogateSettings):
@@ -50,7 +50,7 @@ class SepSettings(StepSettings, SurrogateSettings):
         return values if values.get("variant", "fa-vr") == "fa-vr" else {"checkpoints": 30, **values}
 
 
-class SepPoison:
+class SepPoison(Attack):
     """Every image is moved to where a network sees a far class, not at the end of its training only but throughout.
 
     The checkpoints of one training serve as the ensemble. Surrogates given by the caller take their place. Class k of
@@ -66,7 +66,7 @@ class SepPoison:
     """
 
     Settings = SepSettings
-    chooses = False
+    uses = ("surrogates",)
 
     def craft(
         self, image_set: ImageSet, settings: SepSettings, *, generator: torch.Generator, resources: Resources

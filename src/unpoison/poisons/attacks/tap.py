@@ -13,7 +13,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.settings import Bound
 from unpoison.poisons.engine.pgd import Descent, DescentSettings, Loss, cross_entropy
 from unpoison.poisons.engine.surrogates import SurrogateSettings, surrogates
-from unpoison.poisons.protocol import PoisonedSet, Resources, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Resources, require_labels
 
 
 class TapSettings(DescentSettings, SurrogateSettings):
@@ -30,7 +30,7 @@ class TapSettings(DescentSettings, SurrogateSettings):
     restarts: int = Field(default=8, ge=1)
 
 
-class TapPoison:
+class TapPoison(Attack):
     """Every image is moved to where a classifier trained on the clean set sees the next class.
 
     Crops are whole pixels out of a black frame, as victims are shown their images; the authors' descent moves them by
@@ -41,7 +41,7 @@ class TapPoison:
     """
 
     Settings = TapSettings
-    chooses = False
+    uses = ("surrogates",)
 
     def craft(
         self, image_set: ImageSet, settings: TapSettings, *, generator: torch.Generator, resources: Resources

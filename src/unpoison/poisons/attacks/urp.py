@@ -11,7 +11,7 @@ from torch import Tensor
 from unpoison.core.chunks import class_chunks, slices
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Bound, Settings, bound_value
-from unpoison.poisons.protocol import PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
+from unpoison.poisons.protocol import Attack, PoisonedSet, Quantise, Resources, add_and_quantise, require_labels
 
 
 class UrpSettings(Settings):
@@ -31,7 +31,7 @@ class UrpSettings(Settings):
     quantise: Quantise = "round"
 
 
-class UrpPoison:
+class UrpPoison(Attack):
     """Noise that says the class, or, drawn per sample, says nothing.
 
     References:
@@ -40,7 +40,6 @@ class UrpPoison:
     """
 
     Settings = UrpSettings
-    chooses = False
 
     def craft(
         self, image_set: ImageSet, settings: UrpSettings, *, generator: torch.Generator, resources: Resources

@@ -10,11 +10,12 @@ from unpoison.core.noise import Noise
 from unpoison.dynamics.forward_reverse import forward_reverse, forward_sigma
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.nets.protocols import DiscreteModel
+from unpoison.purifiers.protocol import Purifier
 from unpoison.purifiers.settings import PuregenDdpmSettings
 from unpoison.purifiers.weights import load_network
 
 
-class PuregenDdpmPurifier:
+class PuregenDdpmPurifier(Purifier):
     """Adds the noise of index t, and walks back from index t - 1.
 
     References:
@@ -23,6 +24,7 @@ class PuregenDdpmPurifier:
     """
 
     Settings = PuregenDdpmSettings
+    strength_field = "t"
     halo = None  # the paper's networks see the whole picture
 
     def __init__(self, settings: PuregenDdpmSettings, *, device: torch.device):

@@ -11,13 +11,14 @@ from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
 from unpoison.dynamics.langevin import langevin
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
+from unpoison.purifiers.protocol import Purifier
 from unpoison.purifiers.settings import PuregenEbmSettings
 from unpoison.purifiers.weights import load_energy
 
 STEP_SIZE = 1.25e-2  # epsilon of the paper, in units of the [-1, 1] range; its energy models are trained with it
 
 
-class PuregenEbmPurifier:
+class PuregenEbmPurifier(Purifier):
     """Langevin dynamics on the energy of an image: natural images have low energy, poisoned ones lie higher.
 
     The reference lets values that leave the range wrap around when it stores them; here they are clamped.
@@ -28,6 +29,7 @@ class PuregenEbmPurifier:
     """
 
     Settings = PuregenEbmSettings
+    strength_field = "steps"
     halo = None  # the energy is a mean over the whole picture
 
     def __init__(self, settings: PuregenEbmSettings, *, device: torch.device):

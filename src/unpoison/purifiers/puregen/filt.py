@@ -15,12 +15,13 @@ from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.purifiers.energies import measure_energies
+from unpoison.purifiers.protocol import NeedsWholeSet
 from unpoison.purifiers.puregen.naive import PuregenNaivePurifier, merge_weights
 from unpoison.purifiers.settings import PuregenFiltSettings
 from unpoison.purifiers.weights import load_energy
 
 
-class PuregenFiltPurifier:
+class PuregenFiltPurifier(NeedsWholeSet):
     """`puregen-naive` for the share of a set with the highest energies, ranked as the set came.
 
     The reference ranks poisons by their energy after purification; by the paper, and here, it is that before. In a

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from unpoison.core.errors import ModelError
 from unpoison.core.noise import Noise
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
+from unpoison.purifiers.protocol import Purifier
 from unpoison.purifiers.puregen.ddpm import PuregenDdpmPurifier
 from unpoison.purifiers.puregen.ebm import PuregenEbmPurifier
 from unpoison.purifiers.settings import PuregenDdpmSettings, PuregenEbmSettings, PuregenNaiveSettings
 
 
-class PuregenNaivePurifier:
+class PuregenNaivePurifier(Purifier):
     """`puregen-ebm`, and `puregen-ddpm` on its result, which is not clamped in between.
 
     A model that has nothing to do, because its count is 0, is not loaded.
@@ -49,7 +52,7 @@ class PuregenNaivePurifier:
         return images.clamp(0, 1)
 
 
-def merge_weights(*parts: dict[str, str]) -> dict[str, str]:
+def merge_weights(*parts: Mapping[str, str]) -> dict[str, str]:
     """The weight files of several models, which must differ in name: manifests name files without their folder.
 
     Raises:

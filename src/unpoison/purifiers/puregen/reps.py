@@ -7,11 +7,12 @@ from torch import Tensor
 
 from unpoison.core.noise import Noise
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
+from unpoison.purifiers.protocol import Purifier
 from unpoison.purifiers.puregen.naive import PuregenNaivePurifier
 from unpoison.purifiers.settings import PuregenRepsSettings
 
 
-class PuregenRepsPurifier:
+class PuregenRepsPurifier(Purifier):
     """`puregen-naive` several times over, each with noise of its own.
 
     References:

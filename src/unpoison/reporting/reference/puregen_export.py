@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from unpoison.core.chains import split_chain
 from unpoison.core.records import TrialRecord
 from unpoison.data.class_names import CIFAR10
 from unpoison.data.official.stl10 import CLASSES as STL10
@@ -58,7 +59,7 @@ def _data_key(grid: Grid, record: TrialRecord) -> str | None:
     if grid.suite.defences[record.settings["defence"]].train_profile:
         return None  # a defence of the training, which no data key names
     purify: Mapping[str, Any] = record.settings["purify"]
-    key = key_of({name: purify[name] for name in filter(None, purify.get("method", "").split("+"))})
+    key = key_of({name: purify[name] for name in filter(None, split_chain(purify.get("method", "")))})
     return None if key is None else compose_key(key)
 
 
