@@ -93,6 +93,24 @@ def test_code_that_a_file_names_is_imported_only_if_it_is_trusted(followed, run)
     assert not Path("again").exists()
 
 
+def test_a_suite_may_name_it_if_it_is_trusted(followed, run):
+    (followed / "suite.toml").write_text(
+        f"""
+name = "mine"
+[sets]
+train = "nowhere.npz"
+test = "nowhere.npz"
+[attacks.none]
+[defences.none]
+[defences.blur]
+purify = "{BLUR}"
+"""
+    )
+    at = ("bench", "suite.toml", "--out", "results")
+    assert f"[defences.blur]: the purifier '{BLUR}' is code from elsewhere" in run(*at)[2]
+    assert "nowhere.npz" in run(*at, "--trust", BLUR)[2]
+
+
 @pytest.mark.parametrize(
     ("named", "message"),
     [
