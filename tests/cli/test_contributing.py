@@ -89,8 +89,17 @@ def test_code_that_a_file_names_is_imported_only_if_it_is_trusted(followed, run)
     assert run("purify", "photos", "pure", "--method", BLUR)[0] == 0
     code, _, error = run("rerun", "pure", "--out", "again", "--source", "photos")
     assert code == 2
-    assert f"give --trust {BLUR} if you know it" in error
+    assert f"if you know it, name it in the command: --trust {BLUR}" in error
     assert not Path("again").exists()
+
+
+def test_a_profile_may_not_name_it_for_the_user(followed, run):
+    (followed / "mine.toml").write_text(f'through = "{BLUR}"\n')
+    asked = ("poison", "photos", "bad", "--attack", "adp", "--profile", "mine.toml", "--dry-run")
+    code, _, error = run(*asked)
+    assert code == 2
+    assert f"the purifier '{BLUR}' is code from elsewhere" in error
+    assert run(*asked, "--set", f"through={BLUR}")[0] == 0
 
 
 def test_a_suite_may_name_it_if_it_is_trusted(followed, run):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +17,7 @@ from unpoison.cli import interrupts, options
 from unpoison.cli.debugging import logs_as_lines, trace
 from unpoison.core.errors import UnpoisonError, show_control
 from unpoison.core.memory import collect_rarely, keep_memory
-from unpoison.core.methods import load_method
+from unpoison.core.methods import load_method, trusting
 from unpoison.core.notes import DataWarning
 from unpoison.core.suggestions import suggest
 
@@ -92,7 +93,7 @@ def main() -> None:
         with warnings.catch_warnings(), interrupts.answering(), logs_as_lines():
             warnings.simplefilter("always", DataWarning)
             warnings.showwarning = _show_warning
-            with _debugging(asked):
+            with _debugging(asked), trusting(_typed(sys.argv)):
                 cli(standalone_mode=False, obj=asked)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -112,6 +113,11 @@ def main() -> None:
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         interrupts.stop("give the same command again")
+
+
+def _typed(arguments: Sequence[str]) -> set[str]:
+    """Words of a command line, methods of chains and values of settings among them."""
+    return {word for argument in arguments for word in re.split(r"[+=]", argument)}
 
 
 def _sentence(text: str) -> str:

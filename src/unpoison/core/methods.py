@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import reduce
@@ -19,7 +19,7 @@ _OUTSIDE = {
     "attack": ("unpoison.attacks", ("Settings", "craft")),
 }
 _LENT: ContextVar[Mapping[str, Mapping[str, Any]] | None] = ContextVar("lent", default=None)
-_TRUSTED: ContextVar[Collection[str] | None] = ContextVar("trusted", default=None)
+_TRUSTED: ContextVar[Container[str] | None] = ContextVar("trusted", default=None)
 
 
 @contextmanager
@@ -43,8 +43,8 @@ def lent(kind: str, name: str) -> Any:
 
 
 @contextmanager
-def trusting(names: Collection[str]) -> Iterator[None]:
-    """Import no other `package.module:Class` than these: the names are those of a file, which may be anybody's."""
+def trusting(names: Container[str]) -> Iterator[None]:
+    """Import no other `package.module:Class` than these: other names are those of files, which may be anybody's."""
     token = _TRUSTED.set(names)
     try:
         yield
@@ -88,7 +88,8 @@ def check_method(table: Mapping[str, str], name: str, *, kind: str) -> None:
         trusted = _TRUSTED.get()
         if trusted is not None and name not in trusted:
             raise SettingsError(
-                f"the {kind} '{name}' is code from elsewhere, and a file names it; give --trust {name} if you know it"
+                f"the {kind} '{name}' is code from elsewhere, and a file names it; if you know it, name it in the "
+                f"command: --trust {name}, or --set where it is a profile's"
             )
         return
     if name not in (offered := _offered(kind)):
