@@ -75,6 +75,8 @@ class Purify:
         profile: str = "",
         **settings: Any,
     ):
+        if not isinstance(method, str):  # it goes to other processes, which look it up
+            raise SettingsError("Purify takes methods by name; a class of yours is named package.module:Class")
         self.run = PurifyRun(method_settings(method, profile=profile, model=model, fields=settings), seed=seed)
         self.fresh = fresh
         whole = [name for name in self.run.settings if load_purifier(name).needs_whole_set]

@@ -66,6 +66,7 @@ class _Complete(Purifier):
         self.settings, self._own, self._made = settings, own, made
         self.is_random = own.is_random
         self._takes = {"on_step", "should_stop"}.intersection(inspect.signature(made.purify).parameters)
+        self.model = getattr(made, "model", None)
         self.weights = declared_weights(made) or _hashes(settings)
         self.strength_255 = getattr(made, "strength_255", Purifier.strength_255)
         self.halo = getattr(made, "halo", Purifier.halo)

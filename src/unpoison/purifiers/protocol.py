@@ -30,7 +30,7 @@ class Purifier:
             of their pictures; None if on the whole picture, which is then never cut into tiles.
         is_random: whether its result depends on the noise.
         strength_field: the setting that says how far it goes: `steps` where it is one walk of so many calls of
-            `on_step`, `t` where it is a round trip to index t of its `model`; empty if there is none.
+            `on_step`, `t` where it is a round trip to index t of its `model`, if it has one; empty if there is none.
         takes_denoiser: whether it can be made with `denoiser=`, a model in memory in place of the one in its settings.
         needs_whole_set: whether it is a `NeedsWholeSet`.
     """

@@ -14,6 +14,7 @@ from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.pixels import images_per_call, to_float, to_uint8
 from unpoison.dynamics.steps import ImageStep
+from unpoison.nets.protocols import DiscreteModel
 from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.methods import METHODS, load_purifier
 from unpoison.runs.calls import purify_images
@@ -53,7 +54,9 @@ def choose_stations(run: PurifyRun, *, device: torch.device) -> list[int]:
     if strength_field(method) == "steps":
         return ladder(settings.steps)
     purifier: Any = build_purifier(run.settings, device=device)
-    furthest = min(2 * settings.t, purifier.model.max_index + 1, len(purifier.model.abar) - 1)
+    furthest, model = 2 * settings.t, getattr(purifier, "model", None)
+    if isinstance(model, DiscreteModel):
+        furthest = min(furthest, model.max_index + 1, len(model.abar) - 1)
     return sorted({*ladder(furthest), settings.t})
 
 
@@ -135,7 +138,7 @@ def _round_trips(
         if t == 0:
             yield image_set.array()
             continue
-        steps = None if settings.steps is None else min(settings.steps, t)
-        further = settings.model_copy(update={"t": t, "steps": steps})
+        steps = getattr(settings, "steps", None)
+        further = settings.model_copy(update={"t": t, **({} if steps is None else {"steps": min(steps, t)})})
         trip = replace(run, settings={method: further})
         yield purify_in_memory(image_set, trip, device=str(device))[0].array()
