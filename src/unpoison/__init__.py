@@ -17,6 +17,7 @@ _PUBLIC = {
     "purify": "unpoison.public.purifying:purify",
     "Purify": "unpoison.public.transform:Purify",
     "fit": "unpoison.fitting.diffusion:fit",
+    "fit_energy": "unpoison.fitting.energy:fit_energy",
     "train": "unpoison.classify.training:train",
     "score": "unpoison.scoring.accuracy:score",
 }
@@ -27,6 +28,7 @@ __all__ = [
     "UnpoisonError",
     "__version__",
     "fit",
+    "fit_energy",
     "poison",
     "purify",
     "read",
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
     from unpoison.data import read, write
     from unpoison.fitting.diffusion import fit
+    from unpoison.fitting.energy import fit_energy
     from unpoison.poisons.crafting import poison
     from unpoison.public.purifying import purify
     from unpoison.public.transform import Purify

@@ -27,6 +27,7 @@ from unpoison.core.device import choose_device
 from unpoison.core.images import ImageSet
 from unpoison.core.precision import resolve
 from unpoison.core.progress import OnStep, shows_bar
+from unpoison.core.settings import called_settings
 from unpoison.data import read
 
 # From a net, a batch [N, 3, H, W] float32 in [0, 1] and its labels [N] to the batch that the net learns from.
@@ -41,14 +42,16 @@ def train(
     *,
     test_set: Any,
     model: str = "resnet18",
-    settings: TrainSettings | None = None,
     seed: int = 0,
     device: str = "auto",
+    profile: str = "",
+    settings: TrainSettings | None = None,
     perturb: Perturb | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
+    **fields: Any,
 ) -> TrainedClassifier:
-    """Train a classifier from scratch, and test it.
+    """Train a classifier from scratch, and test it: `train("purified/", test_set="held_out/", epochs=30)`.
 
     The same seed gives the same weights, bit for bit, on the same kind of machine.
 
@@ -56,12 +59,14 @@ def train(
         train_set: pictures of one size, every class present; a set, or what `read` reads.
         test_set: pictures of the same size and classes; alike.
         model: name of an architecture in `METHODS`.
-        settings: those of the profile `fast` if left out, `airbench` for its net.
         seed: of weights, order and augmentation, each with a stream of its own.
         device: `auto`, `cpu`, `cuda`, ...
+        profile: names of profiles, or TOML files, joined by commas; `fast` if left out, `airbench` for its net.
+        settings: an object of settings, in place of profile and fields.
         perturb: changes each augmented batch just before the net learns from it, as adversarial training does.
         on_epoch: called after each epoch with its number and the net, which it must not change.
         on_step: called after each step with its loss.
+        **fields: of the settings, e.g. `epochs=30`; see `TrainSettings`.
 
     Returns:
         The net with its history and its predictions on the test set.
@@ -71,8 +76,12 @@ def train(
         RunError: the loss left the finite numbers.
     """
     torch_device = choose_device(device)
+    if settings is None:
+        settings = called_settings(None, scratch_settings, profile=profile or default_profile(model), fields=fields)
+    else:
+        settings = called_settings(settings, scratch_settings, profile=profile, fields=fields)
+    settings = resolve(settings, torch_device)
     train_set, test_set = read(train_set), read(test_set)
-    settings = resolve(settings or scratch_settings(profiles=[default_profile(model)]), torch_device)
     test_set = check_sets(train_set, test_set, settings)
     net = new_classifier(model, train_set, settings=settings, seed=seed).to(torch_device)
     pictures, labels = on_device(train_set, torch_device)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 from importlib import resources
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args
 
@@ -95,6 +96,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 PrecisionOrInt8 = Literal["auto", "fp32", "bf16", "int8"]
 
 S = TypeVar("S", bound=Settings)
+T = TypeVar("T")
 
 
 def bound_value(bound: str) -> float:
@@ -146,6 +148,26 @@ def build_settings(
         return model(**values)
     except ValidationError as error:
         raise SettingsError(explain(error, model, of=of)) from None
+
+
+def called_settings(settings: T | None, build: Callable[..., T], *, profile: str = "", fields: Mapping[str, Any]) -> T:
+    """Settings of a Python call, which gives them as an object, or as profiles and single fields.
+
+    Args:
+        settings: the object, if there is one.
+        build: makes them from `profiles` and `overrides`.
+        profile: names of profiles, or TOML files, joined by commas.
+        fields: values that win over the profiles.
+
+    Raises:
+        SettingsError: both were given, or `build` refuses them.
+    """
+    if settings is None:
+        overrides = {name: str(value) if isinstance(value, PathLike) else value for name, value in fields.items()}
+        return build(profiles=profile.split(",") if profile else [], overrides=overrides)
+    if profile or fields:
+        raise SettingsError(f"settings= holds every field; omit {', '.join(fields) or 'profile'}=, or settings=")
+    return settings
 
 
 def with_precision(settings: S, precision: PrecisionOrInt8 | None, *, of: str = "") -> S:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unpoison.core.errors import RunError
+from unpoison.core.errors import RunError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.progress import OnStep, StepInfo, shows_bar
+from unpoison.core.settings import build_settings, called_settings
+from unpoison.core.suggestions import suggest
 from unpoison.data import read
 from unpoison.fitting.charts import can_plot
 from unpoison.fitting.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
@@ -21,10 +25,12 @@ from unpoison.fitting.plots import plot_denoising, plot_losses
 from unpoison.fitting.processes import join_processes
 from unpoison.fitting.records import check_output, fingerprint, identify, settle_precision, thin_curve, write_fit
 from unpoison.fitting.running import FitRun
-from unpoison.fitting.settings import FitSettings, OptimiserSettings
+from unpoison.fitting.settings import DenoiserSettings, FitSettings, OptimiserSettings
 from unpoison.nets.weights import DiffusionModel
 
 log = logging.getLogger(__name__)
+
+_KINDS: dict[str, type[OptimiserSettings]] = {"diffusion": FitSettings, "denoiser": DenoiserSettings}
 
 
 @dataclass(frozen=True)
@@ -51,15 +57,18 @@ class FitResult:
 @shows_bar("fit")
 def fit(
     image_set: Any,
+    kind: str = "diffusion",
     *,
-    out: Path,
-    settings: OptimiserSettings | None = None,
+    out: str | PathLike[str],
     seed: int = 0,
     device: str = "auto",
     held_out: Any = None,
+    profile: str = "",
+    settings: OptimiserSettings | None = None,
     on_step: OnStep | None = None,
+    **fields: Any,
 ) -> FitResult:
-    """Fit a diffusion model or a denoiser and write its weights.
+    """Fit a diffusion model or a denoiser and write its weights: `fit("clean/", "denoiser", out="mine.safetensors")`.
 
     Beside the weights `X.safetensors` lie, while it runs, `X.safetensors.checkpoint`, from which the same call goes
     on; and in the end a record `X.fit.json` and the pictures `X.loss.png` and `X.denoised.png`. The same seed gives
@@ -68,12 +77,15 @@ def fit(
 
     Args:
         image_set: clean images, for a diffusion model of one size; a set, or what `read` reads.
+        kind: `diffusion`, or `denoiser` for one like that in the package.
         out: weights file to write, `.safetensors`.
-        settings: `FitSettings` or `DenoiserSettings`; the first with its defaults if left out.
         seed: of weights, order, augmentation and noise.
         device: `auto`, `cpu`, `cuda`, ...
         held_out: further images, alike, not fitted to, to measure the denoising on.
+        profile: names of profiles, or TOML files, joined by commas.
+        settings: `FitSettings` or `DenoiserSettings`, in place of kind, profile and fields.
         on_step: called after each step with its loss.
+        **fields: of the settings, e.g. `iterations=2000`; see `FitSettings` and `DenoiserSettings`.
 
     Returns:
         The model and its file, the loss of every step, speed, and errors.
@@ -82,7 +94,10 @@ def fit(
         SettingsError: the images, or the network's arguments, cannot be used.
         RunError: the checkpoint beside `out` is damaged, belongs to another fit, or is not there for all processes.
     """
-    settings, out = settings or FitSettings(), Path(out)
+    if kind not in _KINDS:
+        raise SettingsError(f"there is no fit '{kind}'{suggest(kind, list(_KINDS))}")
+    build = partial(build_settings, _KINDS[kind], room="unpoison.fitting", of=f"fit {kind}")
+    settings, out = called_settings(settings, build, profile=profile, fields=fields), Path(out)
     check_output(out)
     image_set = read(image_set)
     shown = image_set if held_out is None else read(held_out)

@@ -6,14 +6,18 @@ import logging
 import os
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
-from unpoison.core.images import ImageSet
-from unpoison.core.progress import OnStep, StepInfo
+from unpoison.core.progress import OnStep, StepInfo, shows_bar
+from unpoison.core.settings import build_settings, called_settings
+from unpoison.data import read
 from unpoison.fitting.blow_ups import Figures, Rollback
 from unpoison.fitting.charts import can_plot
 from unpoison.fitting.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
@@ -49,16 +53,19 @@ class EnergyFit:
     updates_per_second: float
 
 
+@shows_bar("fit")
 def fit_energy(
-    image_set: ImageSet,
+    image_set: Any,
     *,
-    out: Path,
-    settings: EnergySettings | None = None,
+    out: str | PathLike[str],
     seed: int = 0,
     device: str = "auto",
+    profile: str = "",
+    settings: EnergySettings | None = None,
     on_step: OnStep | None = None,
+    **fields: Any,
 ) -> EnergyFit:
-    """Fit an energy model and write its weights.
+    """Fit an energy model and write its weights: `fit_energy("public/", out="mine.safetensors", profile="ebm-small")`.
 
     Each update lowers the energy of data and raises that of images which Langevin dynamics reaches by itself:
         x+    = data + data_noise z
@@ -73,12 +80,14 @@ def fit_energy(
 
     Args:
         image_set: images of one size; clean ones, or poisoned ones to learn what that does to the defence (Table 3 of
-            the paper).
+            the paper). A set, or what `read` reads.
         out: weights file to write, `.safetensors`.
-        settings: the paper's if left out.
         seed: of weights, order, augmentation, bank and noise.
         device: `auto`, `cpu`, `cuda`, ...; one of them.
+        profile: names of profiles, or TOML files, joined by commas; the paper's settings if left out.
+        settings: an object of settings, in place of profile and fields.
         on_step: called after each update with energy gap and gradient norm; goes back where the fit does.
+        **fields: of the settings, e.g. `iterations=2000`; see `EnergySettings`.
 
     Returns:
         The model and its file, figures of every update, rollbacks, and speed.
@@ -93,10 +102,12 @@ def fit_energy(
         Tieleman, Training restricted Boltzmann machines using approximations to the likelihood gradient, 2008,
         https://doi.org/10.1145/1390156.1390290
     """
-    settings, out = settings or EnergySettings(), Path(out)
+    build = partial(build_settings, EnergySettings, room="unpoison.fitting", of="fit ebm")
+    settings, out = called_settings(settings, build, profile=profile, fields=fields), Path(out)
     check_output(out)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise SettingsError("an energy model is fitted on one device; start it without torchrun")
+    image_set = read(image_set)
     chosen = choose_device(device)
     settings = settle_precision(settings, out, image_set, seed, chosen)
     run = EnergyRun(image_set, settings=settings, seed=seed, device=chosen)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unpoison.classify.saving import hash_classifier
+from unpoison.classify.saving import hash_classifier, load_classifier
 from unpoison.core.derived import Repainted
 from unpoison.core.device import choose_device, processor, versions
 from unpoison.core.errors import SettingsError
@@ -18,12 +20,19 @@ from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Manifest, Step, pack_manifest
 from unpoison.core.noise import check_seed, generator
 from unpoison.core.notes import Note, count_notes
-from unpoison.core.progress import bar_in_notebook
-from unpoison.core.settings import Settings
-from unpoison.data import read, write
+from unpoison.core.progress import OnStep, bar_in_notebook
+from unpoison.core.settings import Settings, called_settings
+from unpoison.data import check_writable, read, read_history, refuse_existing, write
 from unpoison.poisons.measuring import measure
 from unpoison.poisons.methods import load_attack
-from unpoison.poisons.mixture import Ingredient, choose_rows, nearest_profile
+from unpoison.poisons.mixture import (
+    Ingredient,
+    attack_settings,
+    check_fraction,
+    choose_rows,
+    nearest_profile,
+    read_mixture,
+)
 from unpoison.poisons.own import named_attack
 from unpoison.poisons.protocol import PoisonedSet, Resources, Target, Trigger
 
@@ -63,36 +72,79 @@ def poison(
     image_set: Any,
     attack: Any = "lsp",
     *,
-    settings: Settings | None = None,
-    fraction: float = 1.0,
     seed: int = 0,
+    device: str | None = None,
+    profile: str = "",
+    surrogates: Sequence[Any] | None = None,
+    auxiliary: Any = None,
+    target_set: Any = None,
+    out: str | PathLike[str] | None = None,
+    on_step: OnStep | None = None,
+    settings: Settings | None = None,
     resources: Resources | None = None,
+    **fields: Any,
 ) -> PoisonResult:
-    """Poison a set, as its attacker would have.
+    """Poison a set, as its attacker would have: `poison("clean/", "lsp", epsilon="8/255", fraction=0.5)`.
 
     Args:
         image_set: labelled pictures of one size; a set, or what `read` reads.
-        attack: name of the attack, `package.module:Class`, or a class or object of yours with `Settings` and `craft`.
-        settings: its settings; the paper's if left out.
-        fraction: share of every class that is poisoned, above 0 and up to 1.
+        attack: name of the attack, or several joined by `+`, which share the set out between them;
+            `package.module:Class`, or a class or object of yours with `Settings` and `craft`.
         seed: decides which pictures, and the perturbation.
-        resources: what else the attacker has: trained classifiers, further sets, a device.
+        device: where to compute: `auto`, `cpu`, `cuda`, ...
+        profile: names of profiles, or TOML files, joined by commas; the paper's settings if left out.
+        surrogates: trained classifiers, or their folders; without any, an attack that needs one trains its own.
+        auxiliary: a labelled set of other classes (Narcissus), or what `read` reads.
+        target_set: the clean set that holds the picture to be misread, or what `read` reads.
+        out: file or folder to write the set to, with its manifest and what the attack keeps.
+        on_step: called as the work goes on.
+        settings: an object of the attack's settings, in place of profile and fields.
+        resources: what the attacker has as one object; the keywords above win over it.
+        **fields: of the settings, e.g. `epsilon="8/255"`; `fraction`, the share of every class that is poisoned; and
+            `classes`, the only ones to poison. With several attacks `**{"lsp.fraction": 0.3}`.
 
     Returns:
         The poisoned set, in the order of the source.
 
     Raises:
-        SettingsError: an unknown attack, or a set it cannot be used on.
+        SettingsError: an unknown attack, profile or field, or a set it cannot be used on.
+        RunError: something lies at `out`.
     """
-    if not 0 < fraction <= 1:
-        raise SettingsError(f"fraction is {fraction}; it must lie above 0 and not above 1")
-    resources = resources or Resources()
+    if out is not None:
+        refuse_existing(Path(out))
+    given: dict[str, Any] = {
+        "surrogates": surrogates and [load_classifier(Path(net)) if _is_path(net) else net for net in surrogates],
+        "auxiliary": None if auxiliary is None else read(auxiliary),
+        "target_set": None if target_set is None else read(target_set),
+        "device": device,
+        "on_step": on_step,
+    }
+    resources = replace(resources or Resources(), **{name: value for name, value in given.items() if value is not None})
     with (
         named_attack(attack) as name,
-        bar_in_notebook(f"poison {name}", resources.on_step, unit="step") as on_step,
+        bar_in_notebook(f"poison {name}", resources.on_step, unit="step") as shown,
     ):
-        part = Ingredient(name, settings or load_attack(name).Settings(), fraction)
-        return poison_mixture(read(image_set), [part], seed=seed, resources=replace(resources, on_step=on_step))
+        parts = _ingredients(name, settings, profile, fields)
+        source = read(image_set)
+        if out is not None:
+            check_writable(Path(out), None, source=source)
+        result = poison_mixture(source, parts, seed=seed, resources=replace(resources, on_step=shown))
+    if out is not None:
+        write_poisoned(result, source, Path(out), history=read_history(image_set) if _is_path(image_set) else ())
+    return result
+
+
+def _ingredients(name: str, settings: Settings | None, profile: str, fields: Mapping[str, Any]) -> list[Ingredient]:
+    """The attacks of a call, with their settings as an object or as profiles and fields."""
+    if settings is None:
+        return called_settings(None, partial(read_mixture, name), profile=profile, fields=fields)
+    others = {field: value for field, value in fields.items() if field != "fraction"}
+    settings = called_settings(settings, partial(attack_settings, name), profile=profile, fields=others)
+    return [Ingredient(name, settings, check_fraction(fields.get("fraction", 1.0)))]
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, (str, PathLike))
 
 
 def poison_mixture(

@@ -116,12 +116,24 @@ def read_mixture(
 def _ingredient(
     name: str, fraction: Any, classes: Any, profiles: Sequence[str], overrides: Mapping[str, Any]
 ) -> Ingredient:
-    if not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
-        raise SettingsError(f"fraction is {fraction}; it must lie above 0 and not above 1")
     named = classes if isinstance(classes, (list, tuple)) else str(classes).split(",") if classes != "" else ()
     return Ingredient(
-        name, attack_settings(name, profiles=profiles, overrides=overrides), fraction, tuple(map(str, named))
+        name,
+        attack_settings(name, profiles=profiles, overrides=overrides),
+        check_fraction(fraction),
+        tuple(map(str, named)),
     )
+
+
+def check_fraction(fraction: Any) -> float:
+    """The share of a class, as it is.
+
+    Raises:
+        SettingsError: it is no number above 0 and up to 1.
+    """
+    if not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
+        raise SettingsError(f"fraction is {fraction}; it must lie above 0 and not above 1")
+    return fraction
 
 
 def choose_rows(image_set: ImageSet, part: Ingredient, free: np.ndarray, source: torch.Generator) -> np.ndarray:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from os import PathLike
 from typing import Any
 
 from unpoison.core.chains import split_chain
 from unpoison.core.errors import SettingsError
-from unpoison.core.settings import Settings, file_fields
+from unpoison.core.settings import Settings, called_settings, file_fields
 from unpoison.purifiers.settings import purifier_settings, settings_model
 
 
@@ -25,13 +26,13 @@ def method_settings(
     Raises:
         SettingsError: an unknown purifier, profile or field, or a method without a model.
     """
-    overrides = {name: str(value) if isinstance(value, PathLike) else value for name, value in fields.items()}
+    paths: dict[str, Any] = {}
     if model is not None and is_path(model):
         links = [name for name in split_chain(method) if "model" in file_fields(settings_model(name))]
         if not links:
             raise SettingsError(f"method '{method}' uses no model; omit model=")
-        overrides.update({f"{link}.model": str(model) for link in links})
-    return purifier_settings(method, profiles=profile.split(",") if profile else (), overrides=overrides)
+        paths = {f"{link}.model": model for link in links}
+    return called_settings(None, partial(purifier_settings, method), profile=profile, fields={**fields, **paths})
 
 
 def is_path(model: Any) -> bool:
