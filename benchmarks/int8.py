@@ -28,8 +28,8 @@ from unpoison.data import read
 from unpoison.dynamics.fields import ColouredNoise
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.ranges import measure_ranges, quantise_denoiser, write_ranges
+from unpoison.nets.shipped import weights_path
 from unpoison.nets.weights import load_model
-from unpoison.purifiers.shipped import weights_path
 
 WHITE = (2, 3, 4, 6, 9, 12, 18, 25, 36, 50, 71, 100)  # * 255, all that `pocket` was fitted for
 WEIGHTS = weights_path("pocket")

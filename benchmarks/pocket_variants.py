@@ -34,8 +34,8 @@ from unpoison.nets.half_resolution import ResidualBlock
 from unpoison.nets.methods import METHODS
 from unpoison.nets.pocket import PocketUNet
 from unpoison.nets.preconditioned import PreconditionedDenoiser
+from unpoison.nets.shipped import weights_path
 from unpoison.nets.weights import load_model, read_header
-from unpoison.purifiers.shipped import weights_path
 
 VARIANTS = {
     "64 channels, blocks 1-2-1": {"channels": 64, "blocks": [1, 2, 1]},

@@ -11,8 +11,8 @@ import torch
 from unpoison.core.hashing import hash_file
 from unpoison.dynamics.forward_reverse import forward_sigma
 from unpoison.nets.denoiser import as_denoiser
+from unpoison.nets.shipped import SHIPPED, weights_path
 from unpoison.nets.weights import load_any, load_model, read_header
-from unpoison.purifiers.shipped import SHIPPED, weights_path
 
 ROOT = Path(__file__).parents[1]
 CARDS = weights_path("pocket").with_name("README.md").read_text()

@@ -10,7 +10,7 @@ from unpoison.cli.purify import purify
 from unpoison.core.errors import SettingsError
 from unpoison.core.settings import build_settings, list_profiles
 from unpoison.fitting.settings import DenoiserSettings, EnergySettings, FitSettings
-from unpoison.purifiers.shipped import SHIPPED
+from unpoison.nets.shipped import SHIPPED
 
 ROOM = "unpoison.fitting"
 COMMANDS = {"diffusion": FitSettings, "denoiser": DenoiserSettings, "ebm": EnergySettings}

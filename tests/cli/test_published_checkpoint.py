@@ -11,7 +11,7 @@ import torch
 from nets.test_improved_diffusion import write_shapes
 
 from unpoison.data import write
-from unpoison.purifiers.shipped import SHIPPED
+from unpoison.nets.shipped import SHIPPED
 
 
 @pytest.mark.slow

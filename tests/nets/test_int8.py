@@ -18,9 +18,9 @@ from unpoison.dynamics.fields import ColouredNoise
 from unpoison.nets.int8 import Int8Pocket, _ExactConv, _Int8Conv, _SiluTable
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.ranges import measure_ranges, quantise_denoiser, write_ranges
+from unpoison.nets.shipped import weights_path
 from unpoison.nets.weights import load_model
 from unpoison.purifiers.fast import FastPurifier, FastSettings
-from unpoison.purifiers.shipped import weights_path
 
 SIGMA, FIELD = 25 / 255, 16 / 255
 

@@ -14,8 +14,8 @@ from unpoison.core.methods import check_method
 from unpoison.core.settings import build_settings, file_fields
 from unpoison.core.suggestions import suggest
 from unpoison.fitting.settings import EnergySettings, FitSettings, OptimiserSettings
+from unpoison.nets.shipped import check_model
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.shipped import check_model
 
 
 def check_parts(suite: Suite) -> None:

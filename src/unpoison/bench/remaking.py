@@ -20,11 +20,11 @@ from unpoison.core.methods import trusting
 from unpoison.core.progress import OnStep
 from unpoison.core.settings import file_fields
 from unpoison.data import read, refuse_existing
+from unpoison.nets.shipped import SHIPPED
 from unpoison.poisons.crafting import PoisonResult, poison_mixture, write_poisoned
 from unpoison.poisons.mixture import read_mixture
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings, settings_model
-from unpoison.purifiers.shipped import SHIPPED
 from unpoison.runs.in_memory import purify_in_memory
 from unpoison.runs.run import PurifyRun
 from unpoison.runs.to_files import purify_to

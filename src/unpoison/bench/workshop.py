@@ -35,11 +35,11 @@ from unpoison.data import read
 from unpoison.fitting.diffusion import fit
 from unpoison.fitting.energy import fit_energy
 from unpoison.fitting.settings import EnergySettings
+from unpoison.nets.shipped import weights_path
 from unpoison.poisons.crafting import poison_mixture, sets_used, write_poisoned
 from unpoison.poisons.mixture import Ingredient
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.purifiers.shipped import weights_path
 from unpoison.runs.run import PurifyRun
 from unpoison.runs.to_files import purify_to
 

@@ -51,7 +51,7 @@ def profiles(context: click.Context, parameter: click.Parameter, typed: str) -> 
 
 def models(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Completes a model that comes with unpoison, or a file."""
-    from unpoison.purifiers.shipped import SHIPPED
+    from unpoison.nets.shipped import SHIPPED
 
     return _among(SHIPPED, typed, or_file=True)
 

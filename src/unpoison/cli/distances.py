@@ -49,8 +49,8 @@ def distances(
     from unpoison.core.progress import progress_bar, telling
     from unpoison.core.settings import parse_assignments
     from unpoison.core.targets import check_file
+    from unpoison.nets.shipped import check_models, weights_path
     from unpoison.purifiers.settings import purifier_settings
-    from unpoison.purifiers.shipped import check_models, weights_path
 
     overrides = {**({} if model is None else {"model": model}), **parse_assignments(assignments)}
     settings: Any = purifier_settings(method, profiles=options.split_profiles(profile), overrides=overrides)

@@ -30,7 +30,7 @@ def energies(
     """
     from unpoison.core.progress import progress_bar, telling
     from unpoison.core.targets import check_file
-    from unpoison.purifiers.shipped import check_model
+    from unpoison.nets.shipped import check_model
 
     check_sources(*sources, input_format=input_format)
     check_model(model)

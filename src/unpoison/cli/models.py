@@ -23,8 +23,8 @@ def list_models(folder: Path, as_json: bool) -> None:
     """List the weights that come with unpoison, those in FOLDER, and checkpoints laid out as ECLIPSE's."""
     from unpoison.core.errors import ModelError
     from unpoison.data.published.eclipse_tree import list_tree
+    from unpoison.nets.shipped import SHIPPED, weights_path
     from unpoison.nets.weights import read_header
-    from unpoison.purifiers.shipped import SHIPPED, weights_path
 
     found: dict[str, dict[str, Any]] = {}
     lines = []

@@ -106,8 +106,8 @@ def purify(
     from unpoison.core.progress import progress_bar, telling, write_line
     from unpoison.core.settings import parse_assignments
     from unpoison.core.targets import check_file, check_place
+    from unpoison.nets.shipped import check_models
     from unpoison.purifiers.settings import purifier_settings
-    from unpoison.purifiers.shipped import check_models
     from unpoison.runs.parts import Part
 
     overrides: dict[str, Any] = {

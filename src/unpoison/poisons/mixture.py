@@ -17,9 +17,9 @@ from unpoison.core.hashing import hash_file
 from unpoison.core.images import ImageSet
 from unpoison.core.precision import resolve
 from unpoison.core.settings import Settings, build_settings, list_profiles, read_profile
+from unpoison.nets.shipped import SHIPPED
 from unpoison.poisons.methods import METHODS, load_attack
 from unpoison.poisons.protocol import class_number
-from unpoison.purifiers.shipped import SHIPPED
 
 _ROOM = "unpoison.poisons"
 

@@ -18,8 +18,8 @@ from unpoison.core.noise import Noise
 from unpoison.core.own import Own, address, declared_weights, settings_of
 from unpoison.core.settings import Settings
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
+from unpoison.nets.shipped import weights_path
 from unpoison.purifiers.protocol import NeedsWholeSet, Purifier
-from unpoison.purifiers.shipped import weights_path
 
 
 class OwnPurifier(Own):

@@ -1,4 +1,4 @@
-"""What a purifier is, and what it declares of itself. CONTRIBUTING.md shows the smallest one."""
+"""Purifiers: what each declares of itself. CONTRIBUTING.md shows the smallest one."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from unpoison.core.precision import network_dtype
 from unpoison.core.settings import PrecisionOrInt8
 from unpoison.nets.pixel_energy import PixelEnergy
 from unpoison.nets.ranges import quantise_denoiser, ranges_path
+from unpoison.nets.shipped import check_model, weights_path
 from unpoison.nets.weights import DiffusionModel, Model, load_any
-from unpoison.purifiers.shipped import check_model, weights_path
 
 
 def load_network(

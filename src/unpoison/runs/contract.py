@@ -1,4 +1,4 @@
-"""What every purifier must keep to, checked on small pictures: for tests of one's own."""
+"""The contract that every purifier must keep to, checked on small pictures: for tests of one's own."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from unpoison.core.chunks import spread_rows
 from unpoison.core.errors import DataError
 from unpoison.core.images import ImageSet
 from unpoison.core.settings import Settings
-from unpoison.purifiers.shipped import SHIPPED
+from unpoison.nets.shipped import SHIPPED
 
 _SAMPLE = 32
 

@@ -24,7 +24,7 @@ def weights_path(model: str) -> Path:
         model: name of shipped weights, or path of a weight file; `./pocket` is a path.
     """
     if model in SHIPPED:
-        return Path(str(resources.files("unpoison.nets") / "shipped" / SHIPPED[model]))
+        return Path(str(resources.files("unpoison.nets.shipped") / SHIPPED[model]))
     return Path(model)
 
 
