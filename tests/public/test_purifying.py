@@ -19,6 +19,7 @@ from unpoison.core.notes import DataWarning
 from unpoison.core.pixels import to_uint8
 from unpoison.data import read, write
 from unpoison.nets.denoiser import CallableDenoiser
+from unpoison.nets.int8 import Int8Pocket
 from unpoison.nets.weights import load_any
 from unpoison.runs.photographs import StrangePicturesWarning
 
@@ -374,3 +375,14 @@ def test_bad_pictures_are_set_aside_on_demand(make_set, tmp_path):
         assert len(unpoison.purify(tmp_path / "in", "jpeg", skip_bad=True)) == 6
     with pytest.raises(SettingsError, match="skip_bad="):
         unpoison.purify(make_set(2).images, "jpeg", skip_bad=True)
+
+
+def test_few_pictures_in_int8_are_computed_without_copies(monkeypatch, images):
+    expected = unpoison.purify(images)
+    shapes = []
+    forward = Int8Pocket.forward
+    monkeypatch.setattr(Int8Pocket, "forward", lambda net, x, *rest: shapes.append(len(x)) or forward(net, x, *rest))
+    assert np.array_equal(unpoison.purify(images[0]), expected[0])
+    floats = torch.from_numpy(images[:2]).permute(0, 3, 1, 2) / 255
+    assert np.array_equal(to_uint8(unpoison.purify(floats)), expected[:2])
+    assert shapes == [1, 2]

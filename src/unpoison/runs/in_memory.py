@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -135,12 +136,18 @@ class Application:
         image_set.check_headers()  # before anything is computed
         if self.denoiser is None:
             warn_if_strange(image_set, self.run.settings)
-        work = Work(image_set, self.run, device=str(self.device), purifier=self.purifier)
+        work = Work(image_set, self._unpadded(len(image_set)), device=str(self.device), purifier=self.purifier)
         modes: Counter[str] = Counter()
         for picture in _each(work, png=png, on_step=self._on_step):
             yield picture
             modes[picture.mode] += 1
         tell(image_set.name, note_modes(modes))
+
+    def _unpadded(self, count: int) -> PurifyRun:
+        """The run, in calls of no more images than there are where the bytes do not depend on that: in int8."""
+        if self.denoiser is not None or self.run.precision != "int8":
+            return self.run
+        return replace(self.run, microbatch=max(1, min(count, self.run.microbatch)))
 
     def purify_floats(self, images: Tensor, *, ids: Sequence[str] | None = None) -> Tensor:
         """Purify images that were never 8 bits, and do not round the result to them.
@@ -153,6 +160,7 @@ class Application:
             [N, 3, H, W] float32 in [0, 1] on the same device.
         """
         ids = row_ids(len(images)) if ids is None else list(ids)
+        microbatch = self._unpadded(len(images)).microbatch
         purified = torch.empty_like(images)  # made outside of inference mode, so that the user may train on it
         height, width = images.shape[2:]
         purifier = self.purifier
@@ -168,7 +176,7 @@ class Application:
         threads = min(torch.get_num_threads(), available_cores()) if self.device.type == "cpu" else 1
         with same_bits(self.device), ThreadPoolExecutor(threads) as pool:
             for tile in tiles(height, width, purifier.halo):
-                call = images_per_call(self.run.microbatch, tile.area)
+                call = images_per_call(microbatch, tile.area)
                 starts = range(0, len(images), call)
                 list(pool.map(lambda start, t=tile, c=call: one_call(t, slice(start, start + c), c), starts))
         return purified
