@@ -13,10 +13,10 @@ from typing import Any
 from unpoison.core.errors import SettingsError
 from unpoison.core.suggestions import suggest
 
-# Kinds of methods that may live elsewhere: the group of their entry points, and what their class must have.
+# Kinds of methods that may live elsewhere, and what their class must have; their entry points are in `unpoison.KINDs`.
 _OUTSIDE = {
-    "purifier": ("unpoison.purifiers", ("Settings", "purify")),
-    "attack": ("unpoison.attacks", ("Settings", "craft")),
+    "purifier": ("Settings", "purify"),
+    "attack": ("Settings", "craft"),
 }
 _LENT: ContextVar[Mapping[str, Mapping[str, Any]] | None] = ContextVar("lent", default=None)
 _TRUSTED: ContextVar[Container[str] | None] = ContextVar("trusted", default=None)
@@ -70,7 +70,7 @@ def load_method(table: Mapping[str, str], name: str, *, kind: str) -> Any:
     if name in table:
         return _import(table[name])
     found = _import_outside(name, name if ":" in name else _offered(kind)[name].value, kind)
-    missing = [attribute for attribute in _OUTSIDE[kind][1] if not hasattr(found, attribute)]
+    missing = [attribute for attribute in _OUTSIDE[kind] if not hasattr(found, attribute)]
     if missing:
         raise SettingsError(f"'{name}' is no {kind}: it has no {' and no '.join(missing)}; see CONTRIBUTING.md")
     return found
@@ -103,7 +103,7 @@ def method_names(table: Mapping[str, str], *, kind: str) -> list[str]:
 
 def _offered(kind: str) -> dict[str, EntryPoint]:
     """Methods that other installed packages offer, by name."""
-    return {point.name: point for point in entry_points(group=_OUTSIDE[kind][0])} if kind in _OUTSIDE else {}
+    return {point.name: point for point in entry_points(group=f"unpoison.{kind}s")} if kind in _OUTSIDE else {}
 
 
 def _import(address: str) -> Any:

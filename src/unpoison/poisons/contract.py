@@ -1,4 +1,4 @@
-"""What every attack must keep to, checked on a small set: for tests of one's own."""
+"""The contract that every attack must keep to, checked on a small set: for tests of one's own."""
 
 from __future__ import annotations
 

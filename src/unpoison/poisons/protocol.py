@@ -1,4 +1,4 @@
-"""What an attack is and declares of itself, what it is given and gives back. CONTRIBUTING.md shows the smallest one."""
+"""Attacks: what each declares of itself, is given and gives back. CONTRIBUTING.md shows the smallest one."""
 
 from __future__ import annotations
 
