@@ -6,6 +6,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 
 from unpoison.bench import trials, workshop
 from unpoison.bench.running import run_suite
@@ -84,7 +85,8 @@ def test_two_that_run_a_suite_at_once_share_its_trials(run, monkeypatch):
     monkeypatch.setattr("unpoison.bench.running._WAIT_SECONDS", 0.01)
     trained, train = [], trials.train
     monkeypatch.setattr(trials, "train", lambda *given, **named: trained.append(1) or train(*given, **named))
-    with ThreadPoolExecutor(2) as both:
+    # The flags of torch are the process's: two threads that set and restore them in turns would leave them set.
+    with torch.backends.cudnn.flags(enabled=True), ThreadPoolExecutor(2) as both:
         first, second = both.map(lambda _: run(), range(2))
     assert first == second
     assert len(trained) == len(first) == 6
