@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -132,7 +133,7 @@ class Resources:
         return found
 
 
-class Attack:
+class Attack(ABC):
     """A settings model, and a function from a set to its poisoned form.
 
     An attack needs `Settings` and `craft`; what else it declares has a default. Settings that name files are declared
@@ -150,6 +151,7 @@ class Attack:
     chooses: bool = False
     uses: tuple[str, ...] = ()
 
+    @abstractmethod
     def craft(
         self, image_set: ImageSet, settings: Any, *, generator: torch.Generator, resources: Resources
     ) -> PoisonedSet:
@@ -167,7 +169,6 @@ class Attack:
         Raises:
             SettingsError: it cannot be used on this set, or lacks a resource.
         """
-        raise NotImplementedError
 
 
 def add_and_quantise(images: np.ndarray, delta: np.ndarray, quantise: Quantise) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +16,7 @@ from unpoison.core.settings import Settings
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
 
 
-class Purifier:
+class Purifier(ABC):
     """Maps a batch of untrusted images to purified ones.
 
     A purifier needs `Settings` and `purify`; what else it declares has a default. Settings that name weights are
@@ -48,6 +49,7 @@ class Purifier:
     def __init__(self, settings: Any, *, device: torch.device):
         self.settings = settings
 
+    @abstractmethod
     def purify(
         self,
         images: Tensor,
@@ -76,7 +78,6 @@ class Purifier:
         Raises:
             Stopped: `should_stop` said so.
         """
-        raise NotImplementedError
 
 
 class NeedsWholeSet(Purifier):
