@@ -1,0 +1,1 @@
+"""Evidence: what may be measured of a set, one kind a file."""
