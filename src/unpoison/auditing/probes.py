@@ -42,7 +42,8 @@ class Reading:
         others = self.scores.copy()
         others[np.arange(len(self.labels)), self.labels] = -np.inf
         spread = float(self.scores[np.arange(self.scores.shape[1]) != self.labels[:, None]].std())
-        return (own - others.max(axis=1)) / max(spread, 1e-6)
+        margins: np.ndarray = (own - others.max(axis=1)) / max(spread, 1e-6)
+        return margins
 
 
 def read_classes(features: Tensor, labels: np.ndarray, fitted: np.ndarray) -> Reading:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.pixels import to_float
-from unpoison.core.progress import OnStep, StepInfo
+from unpoison.core.progress import OnStep
 from unpoison.purifiers.settings import purifier_settings
-from unpoison.runs.to_files import purify_in_memory
-from unpoison.runs.work import PurifyRun
+from unpoison.runs.in_memory import purify_in_memory
+from unpoison.runs.run import PurifyRun
 
 SIDE = 32  # pixels; what the shipped denoiser was fitted on
 FITTED = 4000  # pictures from which probes learn: their time grows with the cube

@@ -15,8 +15,10 @@ def measure(view: View) -> Evidence:
     """The class named by which class's best linear prediction of a pixel from those before it fits a picture best."""
     errors = torch.zeros(len(view), view.classes)
     removed = view.removed(slice(None))
-    tables = [_fit(removed[torch.from_numpy(np.intersect1d(np.flatnonzero(view.labels == label), view.fitted))])
-              for label in range(view.classes)]
+    tables = [
+        _fit(removed[torch.from_numpy(np.intersect1d(np.flatnonzero(view.labels == label), view.fitted))])
+        for label in range(view.classes)
+    ]
     for channel in range(3):
         parts = _neighbours(removed[:, channel : channel + 1])
         wanted = removed[:, channel, 2:, 2:].flatten(1)

@@ -10,7 +10,7 @@ from unpoison.auditing.views import View
 
 
 def measure(view: View) -> Evidence:
-    """Per picture: blocks of JPEG, noise, share of fine structure, levels in use; and how unlike pictures are in them."""
+    """Blocks of JPEG, noise, fine structure and what is removed: their means, and how much of each the class says."""
     grey = view.images.astype(np.float32).mean(axis=3)
     steps = np.abs(np.diff(grey, axis=2))
     on_grid = steps[:, :, 7::8].mean(axis=(1, 2))
