@@ -12,6 +12,7 @@ class poisoned and the rest clean. A share is cut out of a set that was poisoned
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def sets(cifar: str, tiny: str, out: Path) -> None:
 def measure(folder: Path, out: Path) -> None:
     """Measure every set, and write a record of each and a table."""
     for name, image_set, poisoned in _sets_in(folder):
-        record = out / f"{name.replace('/', ' of ')}.json"
+        record = out / f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}.json"
         if record.exists():
             continue
         click.echo(name)

@@ -1,1 +1,1 @@
-"""Audits: whether a set looks poisoned, how, where, and what to do about it."""
+"""Audits: evidence that a set is poisoned, measured and not yet judged."""

@@ -1,4 +1,4 @@
-"""How well a picture's class is read from some features of it, out of fold, by ridge regression in closed form."""
+"""Probes: how well the class of a picture is read from some features of it, out of fold, by ridge regression."""
 
 from __future__ import annotations
 

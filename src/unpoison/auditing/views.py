@@ -1,4 +1,4 @@
-"""What evidence looks at: pictures of one size, what a denoiser removes from each, and its class."""
+"""Views of a set: pictures of one size, what a denoiser removes from each, and its class."""
 
 from __future__ import annotations
 

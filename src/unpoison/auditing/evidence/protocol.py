@@ -1,4 +1,4 @@
-"""What a piece of evidence is."""
+"""Evidence: what one kind of measurement says of a set."""
 
 from __future__ import annotations
 
