@@ -17,6 +17,7 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import manifest_path, read_manifest
 from unpoison.core.notes import DataWarning
 from unpoison.core.pixels import to_uint8
+from unpoison.core.precision import choose_precision, network_dtype
 from unpoison.data import read, write
 from unpoison.nets.denoiser import CallableDenoiser
 from unpoison.nets.int8 import Int8Pocket
@@ -302,9 +303,9 @@ def test_own_networks_and_functions(images):
 def test_own_models_are_as_their_files(images, expected, tiny_model):
     loaded = load_any(tiny_model)
     purified = unpoison.purify(images, model=loaded, sigma="10/255", seed=3)
-    loaded.autocast_dtype = torch.bfloat16  # as the settings have it for a file
-    in_bf16 = unpoison.purify(images, model=loaded, sigma="10/255", seed=3)
-    assert np.array_equal(in_bf16, expected)
+    device = torch.device("cpu")
+    loaded.autocast_dtype = network_dtype(choose_precision(device).precision, device)  # as `auto` has it for a file
+    assert np.array_equal(unpoison.purify(images, model=loaded, sigma="10/255", seed=3), expected)
     assert np.abs(purified.astype(int) - expected).max() <= 3
 
 
