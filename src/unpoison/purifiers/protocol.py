@@ -91,6 +91,7 @@ class NeedsWholeSet(Purifier):
     needs_whole_set = True
     prepared: Any = None
 
+    @abstractmethod
     def prepare(self, image_set: ImageSet, *, generator: torch.Generator) -> NeedsWholeSet:
         """Look at a set.
 
@@ -102,8 +103,7 @@ class NeedsWholeSet(Purifier):
         Returns:
             The purifier of this set; this one is not changed.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def restore(self, prepared: Any) -> NeedsWholeSet:
         """The purifier of the set in which `prepared` was found, without looking."""
-        raise NotImplementedError
