@@ -7,7 +7,7 @@ import pytest
 
 import unpoison
 from unpoison.auditing.evidence.methods import METHODS
-from unpoison.auditing.views import cropped, make_view, shrunk
+from unpoison.auditing.views import make_view, shrunk
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.methods import load_method
 
@@ -69,10 +69,7 @@ def test_a_trigger_on_some_pictures_of_a_class_is_found_among_them(clean):
     assert found.classes.argmax() == 1
 
 
-def test_views_keep_fine_structure_or_all_of_it():
+def test_a_shrunk_view_keeps_the_mean_of_the_whole_picture():
     picture = np.random.default_rng(0).integers(0, 256, (100, 90, 3), np.uint8)
-    part = cropped(picture)
-    assert part.shape == (32, 32, 3)
-    assert any(np.array_equal(part, picture[top : top + 32, left : left + 32]) for top in (16, 32) for left in (16, 32))
-    assert cropped(picture[:20, :40]).shape == (32, 32, 3)
+    assert shrunk(picture).shape == (32, 32, 3)
     assert abs(int(shrunk(picture).mean()) - int(picture.mean())) <= 1

@@ -19,7 +19,6 @@ from unpoison.runs.run import PurifyRun
 
 SIDE = 32  # pixels; what the shipped denoiser was fitted on
 FITTED = 4000  # pictures from which probes learn: their time grows with the cube
-_GRID = 16  # pixels of a block of JPEG with its colours halved
 _DENOISER = {"sigma": "26/255", "field": "0"}
 
 
@@ -62,21 +61,6 @@ class View:
         """[n, 3, 32, 32] float32 in [-1, 1]: the residuals of some pictures."""
         planes = np.ascontiguousarray(self.residuals[rows].transpose(0, 3, 1, 2), np.float32)
         return torch.from_numpy(planes).div_(255)
-
-
-def cropped(picture: np.ndarray) -> np.ndarray:
-    """The middle of a picture as it is: fine structure stays what it was.
-
-    Args:
-        picture: [H, W, 3] uint8.
-
-    Returns:
-        [32, 32, 3] uint8; what is smaller on a side is continued by reflection.
-    """
-    top, left = (max(0, length - SIDE) // 2 // _GRID * _GRID for length in picture.shape[:2])
-    part = picture[top : top + SIDE, left : left + SIDE]
-    missing = [(0, SIDE - part.shape[0]), (0, SIDE - part.shape[1]), (0, 0)]
-    return np.pad(part, missing, mode="symmetric") if part.shape[:2] != (SIDE, SIDE) else part
 
 
 def shrunk(picture: np.ndarray) -> np.ndarray:

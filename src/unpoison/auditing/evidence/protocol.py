@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,10 +16,8 @@ class Evidence:
         values: numbers of the set by name; higher is more like a poison.
         images: [N] float32, a score for each picture, higher is more like a poisoned one; None if it has none.
         classes: [K] float32, the same for each class; None if it has none.
-        pictures: what to look at, by name: [H, W, 3] uint8 each.
     """
 
     values: Mapping[str, float]
     images: np.ndarray | None = None
     classes: np.ndarray | None = None
-    pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
