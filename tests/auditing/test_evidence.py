@@ -45,7 +45,7 @@ def test_numbers_are_finite_and_fit_the_set(name, clean):
         ("lsp", "residuals", "advantage"),
         ("urp", "residuals", "advantage"),
         ("urp", "class-means", "coherence"),
-        ("urp", "repeats", "repeat_0.5"),
+        ("urp", "repeats", "repeat"),
         ("ar", "residual-textures", "advantage"),
         ("ar", "autoregression", "advantage"),
         ("ops", "pixels", "pixel_mean"),

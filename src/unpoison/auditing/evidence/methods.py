@@ -3,6 +3,9 @@
 METHODS = {
     "residuals": "unpoison.auditing.evidence.readability:measure_residuals",
     "residual-textures": "unpoison.auditing.evidence.readability:measure_residual_textures",
+    "colour-residuals": "unpoison.auditing.evidence.readability:measure_colour_residuals",
+    "denoised": "unpoison.auditing.evidence.readability:measure_denoised",
+    "early": "unpoison.auditing.evidence.early:measure",
     "images": "unpoison.auditing.evidence.readability:measure_images",
     "textures": "unpoison.auditing.evidence.readability:measure_textures",
     "coarse": "unpoison.auditing.evidence.readability:measure_coarse",

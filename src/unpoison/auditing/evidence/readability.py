@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from unpoison.auditing.evidence.protocol import Evidence
+from unpoison.auditing.evidence.repeats import repeats
 from unpoison.auditing.probes import Reading, read_classes
 from unpoison.auditing.textures import texture_features
-from unpoison.auditing.views import View
+from unpoison.auditing.views import View, planes
 
-_QUANTILES = (0.5, 0.9, 0.99, 0.999)
+_QUANTILES = (0.9, 0.99, 0.999)
 _ALL = slice(None)
 
 
 def measure_residuals(view: View) -> Evidence:
     """What is removed should say little of the class; where it says much, something was put in to be learned."""
-    return _evidence(read_classes(view.removed(_ALL).flatten(1), view.labels, view.fitted))
+    return _evidence(read_classes(view.white(_ALL).flatten(1), view.labels, view.fitted))
 
 
 def measure_residual_textures(view: View) -> Evidence:
@@ -26,7 +29,7 @@ def measure_residual_textures(view: View) -> Evidence:
 
 def measure_images(view: View) -> Evidence:
     """The class read from the pictures themselves: what is natural is hard for a linear probe."""
-    return _evidence(read_classes(view.pixels(_ALL).flatten(1), view.labels, view.fitted))
+    return _evidence(read_classes(_half(view.pixels(_ALL)), view.labels, view.fitted))
 
 
 def measure_textures(view: View) -> Evidence:
@@ -34,19 +37,56 @@ def measure_textures(view: View) -> Evidence:
     return _evidence(read_classes(texture_features(view.pixels, len(view)), view.labels, view.fitted))
 
 
+def measure_colour_residuals(view: View) -> Evidence:
+    """What is removed of the colours: grey structure of nature is nearly all gone, colours put in are not."""
+    return _evidence(
+        read_classes(texture_features(lambda rows: _colours(view.removed(rows)), len(view)), view.labels, view.fitted)
+    )
+
+
+def measure_denoised(view: View) -> Evidence:
+    """The class read from what is left, and from what a second call takes of it: how hard it is by nature."""
+    labels, rows = view.labels[view.fitted], np.arange(len(view.fitted))
+    left = planes(view.images[view.fitted] - view.residuals[view.fitted])
+    features = {
+        "left": _half(left),
+        "left_texture": _textures(left),
+        "again": view.white_again().flatten(1),
+        "again_texture": _textures(planes(view.again)),
+    }
+    values = {name: read_classes(shown, labels, rows).advantage for name, shown in features.items()}
+    values["again_repeat"] = float(repeats(view.white_again(), labels).surprise.max())
+    return Evidence(values)
+
+
 def measure_coarse(view: View) -> Evidence:
     """The class read from 4x4 pixels, from the mean colour, and from one channel alone."""
-    pixels = view.pixels(_ALL)
-    values = {}
+    pixels = view.pixels(view.fitted)
+    labels, rows = view.labels[view.fitted], np.arange(len(view.fitted))
     features = {f"side_{side}": F.adaptive_avg_pool2d(pixels, side).flatten(1) for side in (1, 2, 4, 8)}
-    features.update({f"channel_{name}": pixels[:, number].flatten(1) for number, name in enumerate("rgb")})
-    for name, shown in features.items():
-        values[name] = read_classes(shown, view.labels, view.fitted).advantage
-    return Evidence(values)
+    features.update({f"channel_{name}": _half(pixels[:, [number]]) for number, name in enumerate("rgb")})
+    return Evidence({name: read_classes(shown, labels, rows).advantage for name, shown in features.items()})
+
+
+def _half(planes: Tensor) -> Tensor:
+    """[n, D]: at half the size, where as much can be read in a tenth of the time."""
+    return F.avg_pool2d(planes, 2).flatten(1)
+
+
+def _colours(planes: Tensor) -> Tensor:
+    return planes - planes.mean(dim=1, keepdim=True)
+
+
+def _textures(planes: Tensor) -> Tensor:
+    return texture_features(lambda rows: planes[torch.from_numpy(rows)], len(planes))
 
 
 def _evidence(reading: Reading) -> Evidence:
     margins = reading.margins
     tail = {f"margin_{quantile}": float(np.quantile(margins, quantile)) for quantile in _QUANTILES}
-    by_class = np.array([margins[reading.labels == label].mean() for label in range(reading.labels.max() + 1)])
-    return Evidence({"advantage": reading.advantage, **tail}, margins.astype(np.float32), by_class.astype(np.float32))
+    labels = range(reading.labels.max() + 1)
+    by_class = np.array([margins[reading.labels == label].mean() for label in labels], np.float32)
+    tails = np.array([np.quantile(margins[reading.labels == label], 0.97) for label in labels])
+    values = {"advantage": reading.advantage, **tail, "class": float((by_class - np.median(by_class)).max())}
+    values["class_tail"] = float((tails - np.median(tails)).max())
+    return Evidence(values, margins.astype(np.float32), by_class)

@@ -1,0 +1,227 @@
+"""How well the audit tells poisoned sets from clean ones.
+
+    python benchmarks/audit.py poison CIFAR TINY --out runs/audit        # hours; goes on if stopped
+    python benchmarks/audit.py measure CIFAR TINY runs/audit --out results/audit/sets [--part 1/2]   # 20 seconds a set
+
+The first poisons 2,500 pictures of CIFAR-10 (JPEG) and 2,000 of 20 classes of Tiny-ImageNet, shrunk to 32x32, with
+every attack, with the profile `small` where an attack trains a surrogate. The second measures the evidence in them,
+whole and with a share of every class poisoned and the rest clean, and in clean sets of many kinds, as they are and
+through JPEG, resizing, noise, in grey and with wrong labels. A share is cut out of a set that was poisoned whole.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from PIL import Image
+
+import unpoison
+from unpoison.auditing.evidence.methods import METHODS as EVIDENCE
+from unpoison.auditing.views import load_views, make_view
+from unpoison.core.device import describe_device, same_bits, versions
+from unpoison.core.files import write_json
+from unpoison.core.images import ArrayImageSet, ImageSet
+from unpoison.core.methods import load_method
+from unpoison.data import read
+from unpoison.poisons.crafting import write_poisoned
+from unpoison.poisons.protocol import Resources
+
+sys.path.insert(0, str(Path(__file__).parent))
+from clean_sets import clean_sets
+
+ATTACKS = {
+    "lsp": {},
+    "ar": {},
+    "ops": {},
+    "cuda": {},
+    "urp": {},
+    "tap": {"profile": "small"},
+    "em": {"profile": "small"},
+    "em class-wise": {"profile": "small,class-wise"},
+    "hypo": {"profile": "small"},
+    "sep": {"profile": "small"},
+    "narcissus": {"profile": "small", "images": 25},
+    "entf": {"profile": "small"},
+    "rem": {"profile": "small"},
+    "adp": {"profile": "small"},
+}
+DIGITS = ("lsp", "ar", "ops", "urp")  # that are fast, on a set that is easy by nature
+BASES = ("cifar", "tiny", "digits")
+SHARES = (1, 0.5, 0.1, 0.01)
+HISTORIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "JPEG 80": lambda images: _jpeg(images, 80),
+    "JPEG 40": lambda images: _jpeg(images, 40),
+    "JPEG 20": lambda images: _jpeg(images, 20),
+    "resized": lambda images: _resized(images, images.shape[1] * 3 // 4),
+    "noise 4/255": lambda images: (images + np.random.default_rng(0).normal(0, 4, images.shape)).clip(0, 255).round(),
+    "grey": lambda images: np.repeat((images @ np.array([0.299, 0.587, 0.114])).round()[..., None], 3, axis=3),
+    "wrong labels": lambda images: images,
+}
+WRONG = 0.02  # of the labels
+
+
+@click.group()
+def main() -> None:
+    """Measure the audit."""
+
+
+@main.command()
+@click.argument("cifar", type=click.Path(exists=True))
+@click.argument("tiny", type=click.Path(exists=True))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def poison(cifar: str, tiny: str, out: Path) -> None:
+    """Poison the bases with every attack."""
+    sets = clean_sets(cifar, tiny)
+    auxiliary = {"cifar": sets["tiny-others"](), "tiny": read(f"{cifar}[40000:41500]"), "digits": None}
+    for base in BASES:
+        clean = sets[base]()
+        for attack, about in ATTACKS.items():
+            target = out / f"{base} {attack}.npz"
+            if target.exists() or (base == "digits" and attack not in DIGITS):
+                continue
+            click.echo(f"{base}: {attack}")
+            resources = Resources(auxiliary=auxiliary[base])
+            made = unpoison.poison(clean, attack.split()[0], seed=1, resources=resources, **about)
+            out.mkdir(parents=True, exist_ok=True)
+            write_poisoned(made, clean, target)
+
+
+@main.command()
+@click.argument("cifar", type=click.Path(exists=True))
+@click.argument("tiny", type=click.Path(exists=True))
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--part", default="1/1", help="Which of how many processes this is.")
+def measure(cifar: str, tiny: str, folder: Path, out: Path, part: str) -> None:
+    """Write a record of the evidence in each set."""
+    torch.set_num_threads(1)
+    number, parts = (int(value) for value in part.split("/"))
+    for place, (name, about, make) in enumerate(_sets(clean_sets(cifar, tiny), folder)):
+        record = out / f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}.json"
+        if record.exists() or place % parts != number - 1:
+            continue
+        click.echo(name)
+        with same_bits(torch.device("cpu")):
+            write_json(record, {"name": name, **about, **_facts(*make())})
+
+
+def _facts(image_set: ImageSet, poisoned: np.ndarray) -> dict[str, Any]:
+    """What the record of a set says; `poisoned` says which pictures are."""
+    views, areas = {}, {}
+    for cut, images in load_views(image_set).items():
+        view = make_view(image_set, images)
+        evidence = {kind: load_method(EVIDENCE, kind, kind="evidence")(view) for kind in EVIDENCE}
+        views[cut] = {
+            f"{kind}.{name}": value for kind, found in evidence.items() for name, value in found.values.items()
+        }
+        areas[cut] = {
+            kind: _area(found.images, poisoned)
+            for kind, found in evidence.items()
+            if found.images is not None and 0 < poisoned.sum() < len(poisoned)
+        }
+    return {
+        "images": len(image_set),
+        "classes": len(image_set.class_names),
+        "poisoned": int(poisoned.sum()),
+        "data": image_set.content_hash,
+        "values": views,
+        "area under the curve of images": areas,
+        "versions": versions(),
+        "device": describe_device(torch.device("cpu")),
+    }
+
+
+Made = tuple[ImageSet, np.ndarray]
+
+
+def _sets(
+    clean: dict[str, Callable[[], ImageSet]], folder: Path
+) -> Iterator[tuple[str, dict[str, Any], Callable[[], Made]]]:
+    """Name, what it is, and a function that makes the set and says which of its pictures are poisoned."""
+    for source in clean:
+        yield source, {"source": source, "history": ""}, lambda source=source: _clean(clean[source](), "")
+    for share in SHARES:
+        for base in BASES:
+            for attack in ATTACKS:
+                path = folder / f"{base} {attack}.npz"
+                if path.exists():
+                    about = {"source": base, "attack": attack, "share": share}
+                    yield (
+                        f"{base}, {attack} {share:.0%}",
+                        about,
+                        lambda base=base, path=path, share=share: _mixed(clean[base](), read(path).array(), share),
+                    )
+    for history in HISTORIES:
+        for source in clean:
+            if source != "cifar-10000":
+                about = {"source": source, "history": history}
+                yield (
+                    f"{source}, {history}",
+                    about,
+                    lambda source=source, history=history: _clean(clean[source](), history),
+                )
+
+
+def _clean(image_set: ImageSet, history: str) -> Made:
+    none = np.zeros(len(image_set), bool)
+    if not history:
+        return image_set, none
+    images, labels = HISTORIES[history](image_set.array()).astype(np.uint8), image_set.labels
+    if history == "wrong labels":
+        generator = np.random.default_rng(0)
+        wrong = generator.random(len(labels)) < WRONG
+        labels = np.where(wrong, generator.integers(0, len(image_set.class_names), len(labels)), labels)
+    return ArrayImageSet(images, labels, class_names=image_set.class_names), none
+
+
+def _mixed(clean: ImageSet, poisoned: np.ndarray, share: float) -> Made:
+    images = clean.array()
+    shown = np.where(_share(clean.labels, share)[:, None, None, None], poisoned, images)
+    return _with(clean, shown), (shown != images).any(axis=(1, 2, 3))
+
+
+def _area(scores: np.ndarray, wanted: np.ndarray) -> float:
+    """Chance that a poisoned picture scores higher than a clean one."""
+    order = np.argsort(np.argsort(scores, kind="stable"), kind="stable")
+    positive = int(wanted.sum())
+    return float((order[wanted].sum() - positive * (positive - 1) / 2) / (positive * (len(scores) - positive)))
+
+
+def _share(labels: np.ndarray, share: float) -> np.ndarray:
+    """[N] bool: this share of every class."""
+    kept, generator = np.zeros(len(labels), bool), np.random.default_rng(7)
+    for label in np.unique(labels):
+        rows = generator.permutation(np.flatnonzero(labels == label))
+        kept[rows[: max(1, round(share * len(rows)))]] = True
+    return kept
+
+
+def _with(image_set: ImageSet, images: np.ndarray) -> ArrayImageSet:
+    return ArrayImageSet(images, image_set.labels, class_names=image_set.class_names, ids=image_set.ids)
+
+
+def _jpeg(images: np.ndarray, quality: int) -> np.ndarray:
+    pictures = []
+    for picture in images:
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
+        pictures.append(np.asarray(Image.open(buffer)))
+    return np.stack(pictures)
+
+
+def _resized(images: np.ndarray, side: int) -> np.ndarray:
+    """Shrunk, and enlarged again."""
+    shown = [Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC) for picture in images]
+    return np.stack([np.asarray(picture.resize(images.shape[1:3], Image.Resampling.BICUBIC)) for picture in shown])
+
+
+if __name__ == "__main__":
+    main()
