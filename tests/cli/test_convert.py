@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import manifest_path, read_manifest
 from unpoison.data import read, write
 
@@ -97,3 +100,96 @@ def test_the_history_goes_along(run, make_set, tmp_path):
     code, out, err = run("rerun", tmp_path / "bad.npz", *again, "--json")
     assert code == 0, err
     assert json.loads(out.splitlines()[-1])["same"]
+
+
+def _ids(path) -> tuple[str, ...]:
+    return read(path).ids
+
+
+@pytest.mark.parametrize("source", ["in", "in.npz", "in.parquet"])
+def test_pictures_are_kept_or_left_out_by_a_list(run, make_set, tmp_path, source):
+    write(make_set(12, classes=2), tmp_path / source)
+    ids = _ids(tmp_path / source)
+    chosen = tmp_path / "list.txt"
+    chosen.write_bytes(f"\ufeff# by hand\r\n{ids[7]}\r\n\r\n  \n{ids[2]}\n{ids[7]}".encode())
+    code, out, err = run("convert", tmp_path / source, tmp_path / "kept.npz", "--only", chosen, "--json")
+    assert (code, err) == (0, "")
+    assert (json.loads(out)["images"], json.loads(out)["left_out"]) == (2, 10)
+    assert _ids(tmp_path / "kept.npz") == (ids[2], ids[7])
+    code, out, err = run("convert", tmp_path / source, tmp_path / "others", "--without", chosen)
+    assert (code, err) == (0, "")
+    assert "10 images in 2 classes" in out
+    assert "2 left out" in out
+    others, whole = read(tmp_path / "others"), read(tmp_path / source)
+    rows = [row for row in range(12) if row not in (2, 7)]
+    assert sorted(name.split("/")[-1] for name in others.ids) == sorted(ids[row].split("/")[-1] for row in rows)
+    assert others.content_hash == whole.subset(rows).content_hash
+    digest = hashlib.sha256(chosen.read_bytes()).hexdigest()
+    notes = {name: read_manifest(manifest_path(tmp_path / name)).notes for name in ("kept.npz", "others")}
+    assert notes["kept.npz"] == {f"pictures left out, as list.txt (sha256 {digest}) does not name them": 10}
+    assert notes["others"] == {f"pictures left out, as list.txt (sha256 {digest}) names them": 2}
+
+
+@pytest.mark.parametrize("target", ["out", "out.npz", "out.parquet"])
+def test_a_class_that_a_list_empties_keeps_its_name_and_number(run, make_set, tmp_path, target):
+    write(make_set(12), tmp_path / "in.npz")
+    whole = read(tmp_path / "in.npz")
+    (tmp_path / "list.txt").write_text("\n".join(whole.ids[row] for row in range(12) if whole.labels[row] == 1))
+    code, _, err = run("convert", tmp_path / "in.npz", tmp_path / target, "--without", tmp_path / "list.txt")
+    assert code == 0
+    assert err == "unpoison: in.npz: classes left without pictures: 1 (c1)\n"
+    part = read(tmp_path / target)
+    assert part.class_names == ("c0", "c1", "c2")
+    assert np.bincount(part.labels, minlength=3).tolist() == [4, 0, 4]
+    assert read_manifest(manifest_path(tmp_path / target)).notes["classes left without pictures"] == 1
+
+
+def test_ids_that_are_not_in_the_set_are_named(run, make_set, tmp_path):
+    write(make_set(12), tmp_path / "in.npz")
+    (tmp_path / "list.txt").write_text("00000003\nc0/1\n# x\n7\n 00000004\n00000099\n")
+    code, _, err = run("convert", tmp_path / "in.npz", tmp_path / "out.npz", "--only", tmp_path / "list.txt")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "4 of the ids it lists are not in in.npz: 'c0/1' (line 2), '7' (line 4), ' 00000004' (line 5), ..." in err
+    assert "Ids there look like '00000000'" in err
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_an_id_may_begin_as_a_comment(run, make_set, tmp_path):
+    made = make_set(3)
+    named = ArrayImageSet(made.images, made.labels, class_names=made.class_names, ids=["#1/a", "c1/b", "c2/c"])
+    write(named, tmp_path / "in.npz")
+    (tmp_path / "list.txt").write_text("# a comment\n#1/a\n")
+    assert run("convert", tmp_path / "in.npz", tmp_path / "out.npz", "--without", tmp_path / "list.txt")[0] == 0
+    assert _ids(tmp_path / "out.npz") == ("c1/b", "c2/c")
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "problem"),
+    [
+        (b"# nothing\n\n", ["--only"], "nothing is left of in.npz"),
+        (b"00000000\n00000001\n00000002\n", ["--without"], "nothing is left of in.npz"),
+        (b"\xff\xfe0", ["--only"], "not text in UTF-8"),
+        (None, ["--only"], "there is no such file"),
+        (b"00000000", ["--only", "--without"], "omit one"),
+    ],
+)
+def test_a_wrong_list(run, make_set, tmp_path, content, options, problem):
+    write(make_set(3), tmp_path / "in.npz")
+    if content is not None:
+        (tmp_path / "list.txt").write_bytes(content)
+    lists = [word for option in options for word in (option, tmp_path / "list.txt")]
+    code, _, err = run("convert", tmp_path / "in.npz", tmp_path / "out.npz", *lists)
+    assert code == 2
+    assert problem in err
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_a_list_of_half_of_50000_pictures_is_quick(run, tmp_path):
+    images = np.zeros((50_000, 1, 1, 3), np.uint8)
+    write(ArrayImageSet(images, np.arange(50_000) % 10), tmp_path / "in.npz")
+    (tmp_path / "list.txt").write_text("".join(f"{row:08d}\n" for row in range(0, 50_000, 2)))
+    begun = time.process_time()
+    assert run("convert", tmp_path / "in.npz", tmp_path / "out.npz", "--without", tmp_path / "list.txt")[0] == 0
+    assert time.process_time() - begun < 10
+    assert len(read(tmp_path / "out.npz")) == 25_000

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unpoison.cli import completing, options
-from unpoison.cli.checks import check_sources
+from unpoison.cli.checks import check_paths, check_sources
 
 if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
@@ -22,6 +22,7 @@ _PER_CLASS = re.compile(r"(:?)([1-9]\d{0,8})(:?)")
     epilog=options.examples(
         "unpoison convert pictures/ pictures.npz --size 32",
         "unpoison convert cifar-10-python.tar.gz#test[:1000] small/",
+        "unpoison convert pictures/ cleaned/ --without drop.txt",
     )
 )
 @click.argument("src", shell_complete=completing.files)
@@ -36,6 +37,10 @@ _PER_CLASS = re.compile(r"(:?)([1-9]\d{0,8})(:?)")
     "--per-class", metavar=":N|N:", help="Keep the first N pictures of each class (:4800), or the others (4800:)."
 )
 @click.option(
+    "--only", type=options.PATH, metavar="LIST", help="Keep the pictures that a text file names, an id a line."
+)
+@click.option("--without", type=options.PATH, metavar="LIST", help="Leave out the pictures that it names.")
+@click.option(
     "--to", "output_format", help="Format of DST, if its suffix does not say: folder, numbered, npz, parquet."
 )
 @options.together(options.input_format, options.as_json)
@@ -45,6 +50,8 @@ def convert(
     labels_from: str | None,
     size: int | None,
     per_class: str | None,
+    only: Path | None,
+    without: Path | None,
     output_format: str | None,
     input_format: str | None,
     as_json: bool,
@@ -57,17 +64,26 @@ def convert(
     from unpoison.core.manifest import Manifest, pack_manifest
     from unpoison.core.notes import Note, count_notes
     from unpoison.core.progress import progress_bar, telling
-    from unpoison.data import read, read_history, refuse_existing, resize, write
+    from unpoison.data import only_listed, read, read_history, refuse_existing, resize, without_listed, write
 
+    if only and without:
+        raise click.UsageError("--only and --without say the same of other pictures; omit one")
+    check_paths(only, without)
     check_sources(src, labels_from, input_format=input_format)
     refuse_existing(dst)
     with telling(f"reading {src}"):
         image_set = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
+        whole = len(image_set)
+        if only:
+            image_set = only_listed(image_set, only)
+        if without:
+            image_set = without_listed(image_set, without)
+        left_out = whole - len(image_set)
         if per_class:
             image_set = _part_of_classes(image_set, per_class)
         if size:
             image_set = resize(image_set, size)
-    history = [] if per_class or size else read_history(src)
+    history = [] if per_class or size or left_out else read_history(src)
 
     def files(notes: Sequence[Note]) -> dict[str, bytes]:
         if not (history or image_set.notes or notes):
@@ -88,6 +104,9 @@ def convert(
     if as_json:  # it takes as long as reading the set again
         facts["hash"] = image_set.content_hash
     text = f"{len(image_set)} images in {len(image_set.class_names)} classes: {image_set.format} -> {dst}"
+    if only or without:
+        facts["left_out"] = left_out
+        text += f", {left_out} left out"
     options.answer(as_json, text, facts)
 
 

@@ -2,6 +2,7 @@
 
 from unpoison.data.bad_pictures import bad_pictures_together, set_bad_aside
 from unpoison.data.delivery import refuse_existing
+from unpoison.data.listed import only_listed, without_listed
 from unpoison.data.pictures.resizing import resize
 from unpoison.data.reading import detect_format, read
 from unpoison.data.sources import read_history
@@ -12,6 +13,7 @@ __all__ = [
     "check_writable",
     "default_format",
     "detect_format",
+    "only_listed",
     "open_writer",
     "read",
     "read_history",
@@ -19,5 +21,6 @@ __all__ = [
     "resize",
     "set_bad_aside",
     "stores_png",
+    "without_listed",
     "write",
 ]
