@@ -25,8 +25,10 @@ from PIL import Image
 
 import unpoison
 from unpoison.auditing.evidence.methods import METHODS as EVIDENCE
+from unpoison.auditing.expectations import Measured, fit_expectations, to_store
 from unpoison.auditing.views import load_views, make_view
 from unpoison.core.device import describe_device, same_bits, versions
+from unpoison.core.documents import read_json
 from unpoison.core.files import write_json
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.methods import load_method
@@ -113,11 +115,37 @@ def measure(cifar: str, tiny: str, folder: Path, out: Path, part: str) -> None:
             write_json(record, {"name": name, **about, **_facts(*make())})
 
 
+@main.command()
+@click.argument("records", type=click.Path(path_type=Path, exists=True))
+def fit(records: Path) -> None:
+    """Fit what clean sets show, and put it into the package."""
+    about, sets = _clean_views(records)
+    fitted = fit_expectations(sets, [_source(one) for one in about])
+    target = Path(unpoison.__file__).parent / "auditing" / "expectations.json"
+    write_json(target, to_store(fitted))
+    click.echo(f"{len(sets)} views of {len(set(map(_source, about)))} sources -> {target}")
+
+
+def _clean_views(records: Path) -> tuple[list[dict[str, Any]], list[Measured]]:
+    about, sets = [], []
+    for path in sorted(records.glob("*.json")):
+        record = read_json(path)
+        for values in record["values"].values() if "attack" not in record else ():
+            about.append(record)
+            sets.append(Measured(values, record["images"], record["classes"]))
+    return about, sets
+
+
+def _source(record: dict[str, Any]) -> str:
+    """The first word of its name: parts of one data set are one source."""
+    return str(record["source"]).partition("-")[0]
+
+
 def _facts(image_set: ImageSet, poisoned: np.ndarray) -> dict[str, Any]:
     """What the record of a set says; `poisoned` says which pictures are."""
     views, areas = {}, {}
     for cut, images in load_views(image_set).items():
-        view = make_view(image_set, images)
+        view = make_view(_with(image_set, images))
         evidence = {kind: load_method(EVIDENCE, kind, kind="evidence")(view) for kind in EVIDENCE}
         views[cut] = {
             f"{kind}.{name}": value for kind, found in evidence.items() for name, value in found.values.items()

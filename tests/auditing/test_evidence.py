@@ -27,7 +27,7 @@ def clean() -> ArrayImageSet:
 
 
 def _measure(name: str, image_set):
-    return load_method(METHODS, name, kind="evidence")(make_view(image_set, image_set.array()))
+    return load_method(METHODS, name, kind="evidence")(make_view(image_set))
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -1,19 +1,23 @@
-"""An audit: the evidence in a set, the verdict, and how suspicious each picture and each class is."""
+"""An audit: the evidence in a set, the verdict, and how suspicious each picture is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from unpoison.auditing.evidence.methods import METHODS
 from unpoison.auditing.evidence.protocol import Evidence
-from unpoison.auditing.verdict import Verdict, judge
+from unpoison.auditing.expectations import Measured
+from unpoison.auditing.verdict import FEWEST, Verdict, judge, too_few
 from unpoison.auditing.views import View, load_views, make_view
-from unpoison.core.images import ImageSet
+from unpoison.core.errors import DataError
+from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.methods import load_method
-from unpoison.core.progress import OnStep
+from unpoison.core.progress import OnStep, StepInfo
+
+_READING, _DENOISING = 0.15, 0.5  # where in the whole these end
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,12 @@ class Audit:
 
     Args:
         name: of the set.
-        ids: [N] of its pictures.
+        ids: [N] of the pictures that have a class.
         labels: [N] class indices.
-        class_names: a name for each index.
+        class_names: a name for each index; classes without pictures are left out.
         verdict: what the evidence comes to.
         views: `detail`, the middle 32x32 pixels of each picture, and for larger pictures `whole`, all of it in small.
+            None where the set is too small.
         evidence: for each view, what each kind of evidence says.
         suspicion: [N] float32; how many standard deviations of its set a picture stands out, by the evidence that
             speaks against the set, or by all of it if none does.
@@ -47,39 +52,109 @@ class Audit:
         return np.array([self.suspicion[self.labels == label].mean() for label in range(len(self.class_names))])
 
 
-def audit_set(image_set: ImageSet, *, device: str = "auto", on_step: OnStep | None = None) -> Audit:
+def audit_set(
+    image_set: ImageSet,
+    *,
+    reference: ImageSet | None = None,
+    device: str = "auto",
+    on_step: OnStep | None = None,
+) -> Audit:
     """Gather the evidence in a set of labelled pictures, and judge it.
 
     Args:
-        image_set: pictures of any sizes, every one with a class.
+        image_set: pictures of any sizes; those without a class are left out.
+        reference: trusted pictures of the same kind: what they show is expected of the set.
         device: where to denoise.
-        on_step: called as pictures are done.
+        on_step: called as it goes on, in percent.
+
+    Raises:
+        DataError: fewer than two classes have pictures, or the reference is too small to compare with.
     """
-    views = {
-        name: make_view(image_set, images, device=device, on_step=on_step)
-        for name, images in load_views(image_set, on_step).items()
-    }
-    evidence = {
-        name: {kind: load_method(METHODS, kind, kind="evidence")(view) for kind in METHODS}
-        for name, view in views.items()
-    }
-    values = {name: evidence_values(kinds) for name, kinds in evidence.items()}
-    verdict = judge(values, images=len(image_set), classes=len(np.unique(image_set.labels)))
+    told = _Told(on_step)
+    trusted = None
+    if reference is not None:
+        about = _labelled(reference)
+        if reason := too_few(len(about.labels), len(about.class_names)):
+            raise DataError(reference.name, f"it is too small a reference: {reason}", "Give more, or leave it out")
+        views = _views(reference, about, device, _Told(None))
+        trusted = {name: _measured(_evidence(view, _Told(None).evidence), view) for name, view in views.items()}
+    about = _labelled(image_set)
+    views = _views(image_set, about, device, told) if len(about.labels) >= FEWEST else {}
+    evidence = {name: _evidence(view, told.evidence) for name, view in views.items()}
+    measured = {name: _measured(evidence[name], view) for name, view in views.items()}
+    verdict = judge(measured, images=len(about.labels), classes=len(about.class_names), trusted=trusted)
     return Audit(
         image_set.name,
-        tuple(image_set.ids),
-        image_set.labels,
-        tuple(image_set.class_names),
+        about.ids,
+        about.labels,
+        about.class_names,
         verdict,
         views,
         evidence,
-        _suspicion(evidence, verdict),
+        _suspicion(evidence, verdict) if views else np.zeros(len(about.labels), np.float32),
     )
 
 
-def evidence_values(kinds: Mapping[str, Evidence]) -> dict[str, float]:
+@dataclass(frozen=True)
+class _Labelled:
+    """The pictures of a set that have a class, and the classes that have pictures."""
+
+    rows: np.ndarray
+    ids: tuple[str, ...]
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+
+
+def _labelled(image_set: ImageSet) -> _Labelled:
+    rows = np.flatnonzero(np.asarray(image_set.labels) >= 0)
+    present, labels = np.unique(np.asarray(image_set.labels)[rows], return_inverse=True)
+    if len(present) < 2:
+        problem = f"an audit compares classes, and {('none', 'only one')[len(present)]} has pictures"
+        raise DataError(image_set.name, problem, "Give a set with labels; --labels-from names a second set with them")
+    names = tuple(image_set.class_names[label] for label in present)
+    return _Labelled(rows, tuple(image_set.ids[row] for row in rows), labels, names)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Progress of the whole, in percent."""
+
+    on_step: OnStep | None
+
+    def reading(self, step: StepInfo) -> None:
+        self._say(_READING * step.step / step.total, "reading")
+
+    def denoising(self, step: StepInfo) -> None:
+        self._say(_READING + (_DENOISING - _READING) * step.step / step.total, "denoising")
+
+    def evidence(self, share: float) -> None:
+        self._say(_DENOISING + (1 - _DENOISING) * share, "measuring")
+
+    def _say(self, share: float, doing: str) -> None:
+        if self.on_step is not None:
+            self.on_step(StepInfo(round(100 * share), 100, doing=doing))
+
+
+def _views(image_set: ImageSet, about: _Labelled, device: str, told: _Told) -> dict[str, View]:
+    views = {}
+    for name, images in load_views(image_set.subset(about.rows), told.reading).items():
+        shown = ArrayImageSet(images, about.labels, class_names=about.class_names, ids=about.ids)
+        views[name] = make_view(shown, device=device, on_step=told.denoising)
+    return views
+
+
+def _evidence(view: View, on_share: Callable[[float], None]) -> dict[str, Evidence]:
+    found = {}
+    for place, kind in enumerate(METHODS):
+        found[kind] = load_method(METHODS, kind, kind="evidence")(view)
+        on_share((place + 1) / len(METHODS))
+    return found
+
+
+def _measured(kinds: Mapping[str, Evidence], view: View) -> Measured:
     """Every value of the evidence as `kind.name`."""
-    return {f"{kind}.{name}": value for kind, one in kinds.items() for name, value in one.values.items()}
+    values = {f"{kind}.{name}": value for kind, one in kinds.items() for name, value in one.values.items()}
+    return Measured(values, len(view), view.classes)
 
 
 def _suspicion(evidence: Mapping[str, Mapping[str, Evidence]], verdict: Verdict) -> np.ndarray:

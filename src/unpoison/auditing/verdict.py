@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from unpoison.auditing.expectations import SIGNS, Values, expectations, from_scale, nature, on_scale
+from unpoison.auditing.expectations import SIGNS, Measured, expectations, from_scale
 
 Answer = Literal["poisoned", "nothing found", "cannot tell"]
 
 THRESHOLD = 4.5  # standard deviations of clean sets
+ALIKE = 0.8  # correlation of the surprises of two clean sets of one source
 FEWEST = 200  # pictures below which nothing can be said
 FEWEST_A_CLASS = 20
 
@@ -63,28 +64,47 @@ class Verdict:
         return tuple(one for one in self.findings if one.surprise > THRESHOLD)
 
 
-def judge(views: Mapping[str, Values], *, images: int, classes: int) -> Verdict:
+def judge(
+    views: Mapping[str, Measured], *, images: int, classes: int, trusted: Mapping[str, Measured] | None = None
+) -> Verdict:
     """Weigh the evidence of every view.
 
     Args:
-        views: for each view, its evidence as `kind.name` -> value.
+        views: what was measured in each; empty where a set is too small.
         images: how many pictures the set has.
-        classes: how many classes have pictures.
+        classes: how many classes.
+        trusted: the same of trusted pictures of the same kind.
     """
-    findings = []
-    for view, values in views.items():
-        alike = nature(values, images, classes)
-        for sign, scale in SIGNS.items():
-            expectation = expectations()[sign]
-            surprise = expectation.surprise(on_scale(scale, values[sign]), alike)
-            expected = from_scale(scale, float(alike @ expectation.weights))
-            findings.append(Finding(view, sign, values[sign], expected, surprise))
+    findings = [finding for view, measured in views.items() for finding in _findings(view, measured)]
+    if trusted:
+        usual = {(one.view, one.sign): one.surprise for view in trusted for one in _findings(view, trusted[view])}
+        findings = [_compared(one, usual.get((one.view, one.sign), 0.0)) for one in findings]
     findings.sort(key=lambda one: -one.surprise)
-    most = findings[0].surprise
+    most = findings[0].surprise if findings else 0.0
     probability = float(1 / (1 + np.exp(THRESHOLD - most)))
     if most > THRESHOLD:
         return Verdict("poisoned", probability, tuple(findings))
-    if images < FEWEST or images < FEWEST_A_CLASS * classes:
-        reason = f"{images} pictures of {classes} classes are too few"
+    if reason := too_few(images, classes):
         return Verdict("cannot tell", probability, tuple(findings), reason)
     return Verdict("nothing found", probability, tuple(findings))
+
+
+def _findings(view: str, measured: Measured) -> list[Finding]:
+    nature, findings = measured.nature()[None], []
+    for sign, scale in SIGNS.items():
+        (mean,), (spread,) = expectations()[sign].expect(nature)
+        surprise = float((measured.on_scale(sign) - mean) / spread)
+        findings.append(Finding(view, sign, measured.values[sign], from_scale(scale, float(mean)), surprise))
+    return findings
+
+
+def _compared(finding: Finding, usual: float) -> Finding:
+    """A finding where trusted pictures of the same kind surprise as well."""
+    return replace(finding, surprise=(finding.surprise - ALIKE * usual) / float(np.sqrt(1 - ALIKE**2)))
+
+
+def too_few(images: int, classes: int) -> str:
+    """Why so few pictures say nothing; empty if they are enough."""
+    if images >= FEWEST and images >= FEWEST_A_CLASS * classes:
+        return ""
+    return f"{images:,} pictures of {classes:,} classes; {max(FEWEST, FEWEST_A_CLASS * classes):,} are needed"

@@ -150,25 +150,23 @@ def load_views(image_set: ImageSet, on_step: OnStep | None = None) -> dict[str, 
     return views
 
 
-def make_view(image_set: ImageSet, images: np.ndarray, *, device: str = "auto", on_step: OnStep | None = None) -> View:
-    """Denoise the pictures once.
+def make_view(shown: ArrayImageSet, *, device: str = "auto", on_step: OnStep | None = None) -> View:
+    """Denoise the pictures once, and some of them twice.
 
     Args:
-        image_set: the set, for its classes and ids.
-        images: [N, 32, 32, 3] uint8, one for each of its pictures.
+        shown: pictures of 32x32, each with a class; every class has some.
         device: where to compute.
         on_step: called as pictures are done.
     """
-    residuals = _residuals(image_set, images, device, on_step)
-    rows = fitted_rows(image_set.labels)
-    left = (images[rows] - residuals[rows]).astype(np.uint8)
-    again = _residuals(image_set.subset(rows), left, device, None)
-    return View(images, residuals, again, image_set.labels, image_set.class_names)
+    residuals = _residuals(shown, device, on_step)
+    rows = fitted_rows(shown.labels)
+    left = (shown.images[rows] - residuals[rows]).astype(np.uint8)
+    again = _residuals(ArrayImageSet(left, shown.labels[rows], ids=[shown.ids[row] for row in rows]), device, None)
+    return View(shown.images, residuals, again, shown.labels, tuple(shown.class_names))
 
 
-def _residuals(image_set: ImageSet, images: np.ndarray, device: str, on_step: OnStep | None) -> np.ndarray:
-    shown = ArrayImageSet(images, image_set.labels, class_names=image_set.class_names, ids=image_set.ids)
+def _residuals(shown: ArrayImageSet, device: str, on_step: OnStep | None) -> np.ndarray:
     run = PurifyRun(purifier_settings("fast", overrides=_DENOISER))
     denoised, _ = purify_in_memory(shown, run, device=device, on_step=on_step)
-    residuals: np.ndarray = images.astype(np.int16) - denoised.images
+    residuals: np.ndarray = shown.images.astype(np.int16) - denoised.images
     return residuals
