@@ -65,7 +65,8 @@ def test_a_preview_shows_before_after_and_difference():
     assert "2 of 5,000 pictures" in page
     assert "<img src=x>" not in page
     assert "<b>:" not in page
-    assert "http" not in page
+    assert "http:" not in page
+    assert "https:" not in page
 
 
 def test_a_page_of_changes_has_bars_and_the_most_changed():

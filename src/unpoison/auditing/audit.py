@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,12 +77,12 @@ def audit_set(
         if reason := too_few(len(about.labels), len(about.class_names)):
             raise DataError(reference.name, f"it is too small a reference: {reason}", "Give more, or leave it out")
         views = _views(reference, about, device, _Told(None))
-        trusted = {name: _measured(_evidence(view, _Told(None).evidence), view) for name, view in views.items()}
+        trusted = {name: measured(gather(view), view) for name, view in views.items()}
     about = _labelled(image_set)
     views = _views(image_set, about, device, told) if len(about.labels) >= FEWEST else {}
-    evidence = {name: _evidence(view, told.evidence) for name, view in views.items()}
-    measured = {name: _measured(evidence[name], view) for name, view in views.items()}
-    verdict = judge(measured, images=len(about.labels), classes=len(about.class_names), trusted=trusted)
+    evidence = {name: gather(view, on_share=told.evidence) for name, view in views.items()}
+    shown = {name: measured(evidence[name], view) for name, view in views.items()}
+    verdict = judge(shown, images=len(about.labels), classes=len(about.class_names), trusted=trusted)
     return Audit(
         image_set.name,
         about.ids,
@@ -143,16 +143,20 @@ def _views(image_set: ImageSet, about: _Labelled, device: str, told: _Told) -> d
     return views
 
 
-def _evidence(view: View, on_share: Callable[[float], None]) -> dict[str, Evidence]:
+def gather(
+    view: View, kinds: Collection[str] = METHODS, *, on_share: Callable[[float], None] | None = None
+) -> dict[str, Evidence]:
+    """What each kind of evidence says of a view."""
     found = {}
-    for place, kind in enumerate(METHODS):
+    for place, kind in enumerate(kinds):
         found[kind] = load_method(METHODS, kind, kind="evidence")(view)
-        on_share((place + 1) / len(METHODS))
+        if on_share is not None:
+            on_share((place + 1) / len(kinds))
     return found
 
 
-def _measured(kinds: Mapping[str, Evidence], view: View) -> Measured:
-    """Every value of the evidence as `kind.name`."""
+def measured(kinds: Mapping[str, Evidence], view: View) -> Measured:
+    """The values of what was gathered, as `judge` takes them."""
     values = {f"{kind}.{name}": value for kind, one in kinds.items() for name, value in one.values.items()}
     return Measured(values, len(view), view.classes)
 

@@ -75,9 +75,9 @@ def judge(
         classes: how many classes.
         trusted: the same of trusted pictures of the same kind.
     """
-    findings = [finding for view, measured in views.items() for finding in _findings(view, measured)]
+    findings = [finding for view, measured in views.items() for finding in findings_of(view, measured)]
     if trusted:
-        usual = {(one.view, one.sign): one.surprise for view in trusted for one in _findings(view, trusted[view])}
+        usual = {(one.view, one.sign): one.surprise for view in trusted for one in findings_of(view, trusted[view])}
         findings = [_compared(one, usual.get((one.view, one.sign), 0.0)) for one in findings]
     findings.sort(key=lambda one: -one.surprise)
     most = findings[0].surprise if findings else 0.0
@@ -89,12 +89,13 @@ def judge(
     return Verdict("nothing found", probability, tuple(findings))
 
 
-def _findings(view: str, measured: Measured) -> list[Finding]:
+def findings_of(view: str, measured: Measured) -> list[Finding]:
+    """Every sign whose value was measured."""
     nature, findings = measured.nature()[None], []
-    for sign, scale in SIGNS.items():
+    for sign in SIGNS.keys() & measured.values.keys():
         (mean,), (spread,) = expectations()[sign].expect(nature)
         surprise = float((measured.on_scale(sign) - mean) / spread)
-        findings.append(Finding(view, sign, measured.values[sign], from_scale(scale, float(mean)), surprise))
+        findings.append(Finding(view, sign, measured.values[sign], from_scale(SIGNS[sign], float(mean)), surprise))
     return findings
 
 

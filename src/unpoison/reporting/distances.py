@@ -127,7 +127,7 @@ def chart(stations: Sequence[Station], curves: Sequence[_Curve], *, field: str, 
         return 8 + _HEIGHT * (high - value) / ((high - low) or 1)
 
     drawn = [
-        f'<line x1="{_LEFT}" y1="{y(low):.1f}" x2="{_WIDTH}" y2="{y(low):.1f}" stroke="#5d6b7e"/>',
+        f'<line x1="{_LEFT}" y1="{y(low):.1f}" x2="{_WIDTH}" y2="{y(low):.1f}" stroke="var(--soft)"/>',
         *(_text(x(part * last), _HEIGHT + 26, f"{part * last:.4g}", "middle") for part in _QUARTERS[:-1]),
         _text(_WIDTH, _HEIGHT + 26, f"{field} {last}", "end"),
         *(
@@ -139,7 +139,7 @@ def chart(stations: Sequence[Station], curves: Sequence[_Curve], *, field: str, 
         across = x(found.strength)
         aside, anchor = (-6, "end") if across > _WIDTH / 2 else (6, "start")
         drawn.append(
-            f'<line class="crossing" x1="{across:.1f}" y1="8" x2="{across:.1f}" y2="{_HEIGHT + 8}" stroke="#1c2430" '
+            f'<line class="crossing" x1="{across:.1f}" y1="8" x2="{across:.1f}" y2="{_HEIGHT + 8}" stroke="var(--ink)" '
             f'stroke-dasharray="5 4"/>{_text(across + aside, _HEIGHT, f"from {found.strength} on", anchor)}'
         )
     if unit.exponent:
@@ -156,7 +156,9 @@ def chart(stations: Sequence[Station], curves: Sequence[_Curve], *, field: str, 
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.0f}" y="{y:.0f}" font-size="13" fill="#5d6b7e" text-anchor="{anchor}">{escape(text)}</text>'
+    return (
+        f'<text x="{x:.0f}" y="{y:.0f}" font-size="13" fill="var(--soft)" text-anchor="{anchor}">{escape(text)}</text>'
+    )
 
 
 def _legend(curves: Sequence[_Curve]) -> str:

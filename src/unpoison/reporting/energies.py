@@ -17,7 +17,7 @@ _COLOURS = ("#2b7a4b", "#b3372f", "#4a76b8", "#b07d1c", "#7a4ba0", "#5d6b7e")
 _BINS = 60
 _WIDTH, _HEIGHT = 900, 260  # of the drawing
 _EDGE = 30  # nearer to its ends a label of the axis would be cut off
-_TEXT = 'font-size="14" fill="#5d6b7e"'
+_TEXT = 'font-size="14" fill="var(--soft)"'
 _OPEN = 20  # rows of the table of classes that show without being asked for
 _CUT = 0.001  # share of all pictures beyond either end of the axis
 _HEAD = ("images", "mean", "sd", *(f"{100 * q:.0f} %" for q in QUANTILES))
@@ -124,7 +124,7 @@ def histogram(sets: Sequence[SetEnergies]) -> str:
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT + 44}" width="100%" style="min-width:560px" role="img" '
         f'aria-label="histogram of energies">{outlines}'
-        f'<line x1="0" y1="{_HEIGHT}" x2="{_WIDTH}" y2="{_HEIGHT}" stroke="#5d6b7e"/>'
+        f'<line x1="0" y1="{_HEIGHT}" x2="{_WIDTH}" y2="{_HEIGHT}" stroke="var(--soft)"/>'
         f"{''.join(_ticks(float(edges[0]), float(edges[-1]), unit))}"
         f'<text x="{_WIDTH / 2}" y="{_HEIGHT + 40}" {_TEXT} text-anchor="middle">energy{unit.words}</text></svg>'
     )
@@ -135,7 +135,7 @@ def _ticks(low: float, high: float, unit: Unit) -> Iterator[str]:
     for value, label in zip(values, label_values(values, unit), strict=True):
         x = (value - low) / (high - low) * _WIDTH
         anchor = "start" if x < _EDGE else "end" if x > _WIDTH - _EDGE else "middle"
-        yield f'<line x1="{x:.1f}" y1="{_HEIGHT}" x2="{x:.1f}" y2="{_HEIGHT + 5}" stroke="#5d6b7e"/>'
+        yield f'<line x1="{x:.1f}" y1="{_HEIGHT}" x2="{x:.1f}" y2="{_HEIGHT + 5}" stroke="var(--soft)"/>'
         yield f'<text x="{x:.1f}" y="{_HEIGHT + 20}" {_TEXT} text-anchor="{anchor}">{label}</text>'
 
 

@@ -1,7 +1,9 @@
-"""Pages for people: one HTML file each, without anything from outside."""
+"""Pages for people: one HTML file each, light or dark as the reader has it, without anything from outside."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,9 +16,12 @@ from unpoison.reporting.success import show_baseline, show_success
 from unpoison.reporting.tables import describe_grid
 
 _STYLE = """
-:root { color-scheme: light; --ink: #1c2430; --soft: #5d6b7e; --line: #dde3ea; --good: #2b7a4b; --bad: #b3372f;
-  --fill: #4a76b8; }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+:root { color-scheme: light dark; --paper: #fff; --raised: #f1f4f8; --ink: #1c2430; --soft: #5d6b7e; --line: #dde3ea;
+  --good: #2b7a4b; --bad: #b3372f; --fill: #4a76b8; }
+@media (prefers-color-scheme: dark) { :root { --paper: #14181f; --raised: #222934; --ink: #e6eaf0; --soft: #9aa7b8;
+  --line: #323b48; --good: #3f9c66; --bad: #cf5a50; --fill: #6f9bdc; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.7rem; margin-bottom: .3rem; } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
 p.soft, td.soft, figcaption { color: var(--soft); font-size: .9rem; }
 table { border-collapse: collapse; width: 100%; table-layout: fixed; }
@@ -25,9 +30,9 @@ td, th { box-sizing: border-box; padding: .35rem .6rem; border-bottom: 1px solid
   font-variant-numeric: tabular-nums; white-space: nowrap; }
 td:nth-child(1) { width: 32%; } td:nth-child(2) { width: 20%; } td:nth-child(3) { width: 9%; }
 td:nth-child(4) { width: 13%; }
-.bar { position: relative; height: 1.1rem; background: #eef1f5; }
+.bar { position: relative; height: 1.1rem; background: var(--raised); }
 .bar b { position: absolute; inset: 0 auto 0 0; background: var(--fill); }
-.bar i { position: absolute; top: .45rem; height: .2rem; background: #0008; }
+.bar i { position: absolute; top: .45rem; height: .2rem; background: var(--ink); opacity: .55; }
 .bar.good b { background: var(--good); } .bar.bad b { background: var(--bad); }
 figure { margin: .4rem 0 1rem; } figure img { max-width: 100%; image-rendering: pixelated; display: block; }
 b.figure { font-size: 1.7rem; margin-right: .4rem; } span.soft { color: var(--soft); font-size: .9rem; }
@@ -39,7 +44,7 @@ table.figures th:nth-child(n+3) { text-align: right; }
 .gallery { display: flex; flex-wrap: wrap; gap: 1.2rem 2rem; } .gallery figure { margin: 0; max-width: 100%; }
 figcaption { overflow-wrap: anywhere; } figcaption b { color: var(--ink); }
 .triple { display: flex; gap: 8px; } .triple img { flex: 0 1 auto; min-width: 0; }
-.scroll { overflow-x: auto; } code { background: #f3f5f8; padding: .1rem .3rem; }
+.scroll { overflow-x: auto; } code { background: var(--raised); padding: .1rem .3rem; }
 """
 
 
@@ -56,20 +61,22 @@ class Strip:
     image: np.ndarray
 
 
-def page(title: str, body: str, *, style: str = _STYLE, policy: str = "") -> str:
-    """A whole page around a body of HTML.
+def page(title: str, body: str, *, style: str = "", script: str = "") -> str:
+    """A whole page around a body of HTML. No script runs but the given one, and nothing is fetched.
 
     Args:
         title: plain text.
-        body: HTML.
-        style: the style sheet.
-        policy: what the page may load and run, as in the header Content-Security-Policy; anything if empty.
+        body: HTML; names that strangers gave are escaped in it.
+        style: further rules.
+        script: run when the page is there.
     """
-    limits = f'<meta http-equiv="Content-Security-Policy" content="{policy}">' if policy else ""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{limits}<meta name="viewport" '
-        f'content="width=device-width"><title>{escape(title)}</title><style>{style}</style></head>\n'
-        f"<body>{body}</body></html>\n"
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
+        f'content="{policy}"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}{style}</style></head>\n"
+        f"<body>{body}{f'<script>{script}</script>' if script else ''}</body></html>\n"
     )
 
 
