@@ -34,7 +34,7 @@ WORDS = {
         "The class can be read from the noise",
         "A denoiser splits each picture into what it shows and the fine noise on it. In natural pictures that noise "
         "says little of what is shown.",
-        _LEARNED,
+        f"{_LEARNED} If only the clearest few stand out, a few pictures carry it.",
         {"advantage": _SHARE, "margin_0.99": _CLEAREST_100, "margin_0.999": _CLEAREST_1000},
     ),
     "residual-textures": Words(

@@ -138,13 +138,18 @@
     zoomed = card;
     const { picture } = card;
     const figure = (text, ...shownImages) => make("figure", {}, make("figcaption", {}, text), ...shownImages);
-    const close = make("button", { type: "button", class: "close", "aria-label": "close" }, "\u00d7");
-    close.addEventListener("click", () => find("zoom").close());
+    const turn = (key) => () => { const next = step(card, key); if (next) zoom(next); };
+    const bar = [["previous", "\u2190", turn("ArrowLeft")], ["next", "\u2192", turn("ArrowRight")],
+      ["close", "\u2715", () => find("zoom").close()]].map(([name, sign, act]) => {
+      const button = make("button", { type: "button", "aria-label": name }, sign);
+      button.addEventListener("click", act);
+      return button;
+    });
     const small = "original" in picture ? [figure(CUTS[cut], image(picture.view, "what was measured"))] : [];
     find("zoom").replaceChildren(
       make("header", {}, make("div", {},
         make("p", {}, make("b", {}, classes[picture.class]), ` stands out by ${picture.score.toFixed(1)}`),
-        make("p", { class: "id" }, picture.id)), close),
+        make("p", { class: "id" }, picture.id)), make("nav", {}, ...bar)),
       make("div", { class: "large" }, figure("the picture", original(picture)), ...small,
         figure("what is removed, amplified", image(picture.view + 1, "what is removed"))),
       make("div", { class: "large near" }, ...picture.near.map((other) =>
@@ -152,7 +157,7 @@
       make("div", { class: "choice" }, ...buttons(card)));
     paint(find("zoom"), picture);
     if (!find("zoom").open) find("zoom").showModal();
-    close.blur();
+    find("zoom").focus();
   }
 
   find("zoom").addEventListener("close", () => {

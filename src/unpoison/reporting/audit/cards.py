@@ -19,6 +19,7 @@ from unpoison.reporting.audit.drawings import BARS, TILES, Bars, draw_bars, draw
 
 _LOW, _HIGH = -4.0, 16.0  # standard deviations of clean sets: the ends of every scale
 _USUAL = 2.0  # within which 19 of 20 clean sets lie
+_ROOTS = "Heights grow with the square root, so that few pictures are seen too."
 VIEWS = {
     "detail": "in the middle 32x32 pixels, as they are",
     "whole": "in the whole pictures, shrunk to 32x32",
@@ -67,9 +68,9 @@ def show_card(card: Card, audit: Audit) -> str:
     return (
         f'<details class="card {tone}"{" open" if card.speaks else ""}><summary><span class="title">'
         f"{escape(words.title if card.speaks else _unsaid(words.title))} {where}</span>{scale(card.findings)}"
-        f'<span class="said">{said}<br><b>{_signed(card.surprise)}</b></span></summary>'
+        f'<span class="said">{said}<br><b>{show_number(card.surprise)}</b></span></summary>'
         f"<p>{escape(words.about)}</p><p><b>Points to:</b> {escape(words.points_to)}</p>"
-        f'<table class="signs"><tr><th>measured</th><th>this set</th><th>clean sets alike</th>'
+        f'<table class="signs"><tr class="heads"><th>measured</th><th>this set</th><th>clean sets alike</th>'
         f"<th>standard deviations above</th></tr>{rows}</table>{_drawings(card, audit)}</details>"
     )
 
@@ -113,8 +114,9 @@ def _place(surprise: float) -> float:
     return 100 * (float(np.clip(surprise, _LOW, _HIGH)) - _LOW) / (_HIGH - _LOW)
 
 
-def _signed(surprise: float) -> str:
-    return f"{surprise:+.1f}".replace("-", "\N{MINUS SIGN}")
+def show_number(deviations: float) -> str:
+    """Standard deviations with their sign."""
+    return f"{deviations:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _row(finding: Finding) -> str:
@@ -122,7 +124,7 @@ def _row(finding: Finding) -> str:
     return (
         f"<tr><td>{escape(words)}</td><td><b>{show_value(finding.sign, finding.measured)}</b></td>"
         f"<td>{show_value(finding.sign, finding.expected)}</td>"
-        f'<td><span class="number">{_signed(finding.surprise)}</span>{scale([finding])}</td></tr>'
+        f'<td><span class="number">{show_number(finding.surprise)}</span>{scale([finding])}</td></tr>'
     )
 
 
@@ -139,7 +141,7 @@ def _drawings(card: Card, audit: Audit) -> str:
         clean = clean_bars()[card.kind]
         highest = max(bars.shares.max(), clean.shares.max())
         shown.append(
-            f"<p>{escape(BARS[card.kind].caption)}</p>"
+            f"<p>{escape(BARS[card.kind].caption)} {_ROOTS}</p>"
             + _beside(*(_bars(one, highest, card.kind) for one in (bars, clean)))
         )
     return "".join(shown)
@@ -161,7 +163,7 @@ def _tiles(images: np.ndarray, names: Sequence[str] | None) -> str:
 
 
 def _bars(bars: Bars, highest: float, kind: str) -> str:
-    steps = "".join(f'<i style="height:{100 * share / highest:.1f}%"></i>' for share in bars.shares)
+    steps = "".join(f'<i style="height:{100 * (share / highest) ** 0.5:.1f}%"></i>' for share in bars.shares)
     zero = 100 * (0 - bars.low) / (bars.high - bars.low)
     about = BARS[kind]
     return (

@@ -263,7 +263,7 @@ TILES = {
     ),
 }
 _LEADS = BarKind(
-    "Lead of the own class over the next best, for every picture. Right of 0, it is named right.",
+    "Lead of the own class over the next best, for every picture; right of the line, it is named right.",
     "another class leads",
     "the own class leads",
     _MARGINS,

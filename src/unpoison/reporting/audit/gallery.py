@@ -18,6 +18,7 @@ from unpoison.core.showing import data_uri
 from unpoison.reporting.audit.drawings import amplified
 
 SHOWN = 200
+_OF_ALL = 60  # of them, at most, are the most suspicious of every class, whatever they are in the whole set
 NEAREST = 2
 _SIDES = (96, 64, 48, 32)  # pixels that the longer side of a picture may have; the first that fits is taken
 _ROOM = 6_500_000  # characters of all pictures
@@ -38,7 +39,7 @@ def gallery_data(audit: Audit, image_set: ImageSet) -> dict[str, Any]:
     """
     name = audit.verdict.findings[0].view
     view = audit.views[name]
-    rows = np.argsort(-audit.suspicion, kind="stable")[:SHOWN]
+    rows = _most_suspicious(audit)
     nearest = _nearest(view, rows)
     images: list[str] = []
     places: dict[int, int] = {}
@@ -72,6 +73,18 @@ def as_script(data: Mapping[str, Any]) -> str:
     """Data for a script inside a page: whatever names it holds, they end no element."""
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _most_suspicious(audit: Audit) -> np.ndarray:
+    """[n] rows, the most suspicious first; of every class a few, so that each can be looked at."""
+    order = np.argsort(-audit.suspicion, kind="stable")
+    few = _OF_ALL // len(audit.class_names)
+    place = np.empty(len(order), np.int64)  # within the class
+    for label in range(len(audit.class_names)):
+        own = order[audit.labels[order] == label]
+        place[own] = np.arange(len(own))
+    first = np.argsort(place[order] >= few, kind="stable")[:SHOWN]
+    return order[np.sort(first)]
 
 
 def _originals(image_set: ImageSet, ids: list[str], room: int) -> list[str]:

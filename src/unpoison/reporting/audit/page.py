@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from importlib import resources
 
@@ -12,7 +13,7 @@ from unpoison.auditing.evidence.words import WORDS, missed
 from unpoison.auditing.verdict import THRESHOLD, Answer
 from unpoison.core.images import ImageSet
 from unpoison.core.showing import describe
-from unpoison.reporting.audit.cards import cards, scale_legend, show_card
+from unpoison.reporting.audit.cards import cards, scale_legend, show_card, show_number
 from unpoison.reporting.audit.clean import ABOUT
 from unpoison.reporting.audit.gallery import as_script, gallery_data
 from unpoison.reporting.pages import page
@@ -32,7 +33,7 @@ def audit_page(audit: Audit, image_set: ImageSet, *, advice: str = "") -> str:
     Args:
         audit: what was found.
         image_set: the set that was audited, for its pictures.
-        advice: what to do about it, as plain text; nothing is said if it is empty.
+        advice: what to do about it, as plain text with commands in backticks; nothing is said if it is empty.
 
     Returns:
         HTML, under 8 MB.
@@ -57,7 +58,7 @@ def _verdict(audit: Audit, image_set: ImageSet, advice: str) -> str:
     verdict, left_out = audit.verdict, len(image_set) - len(audit.ids)
     tone, answer = _ANSWERS[verdict.answer]
     without = f", of which {left_out:,} without a class were left out" if left_out else ""
-    shown = [f'<header class="{tone}"><p class="soft">{escape(describe(image_set))}{without}</p><h1>{answer}</h1>']
+    shown = [f'<p class="soft">{escape(describe(image_set))}{without}</p><h1>{answer}</h1>']
     if audit.views:
         shown.append(f"<p>{_sure(verdict.probability)}</p>")
     if verdict.answer == "cannot tell":
@@ -72,8 +73,17 @@ def _verdict(audit: Audit, image_set: ImageSet, advice: str) -> str:
         items = "".join(f"<li>{escape(one)}</li>" for one in missed(len(audit.ids), len(audit.class_names)))
         shown.append(f"<p>What may be there all the same:</p><ul>{items}</ul>")
     if advice:
-        shown.append(f'<p class="advice"><b>What to do:</b> {escape(advice)}</p>')
-    return "".join(shown) + "</header>"
+        coded = re.sub("`([^`]+)`", r"<code>\1</code>", escape(advice))
+        shown.append(f'<p class="advice"><b>What to do:</b> {coded}</p>')
+    return f'<header class="{tone}"><div>{"".join(shown)}</div>{_facts(audit)}</header>'
+
+
+def _facts(audit: Audit) -> str:
+    measured = cards(audit)
+    facts = [(f"{len(audit.ids):,}", "pictures"), (f"{len(audit.class_names):,}", "classes")]
+    if measured:
+        facts.append((f"{sum(card.speaks for card in measured)} of {len(measured)}", "measurements stand out"))
+    return f'<ul class="facts">{"".join(f"<li><b>{number}</b> {what}</li>" for number, what in facts)}</ul>'
 
 
 def _sure(probability: float) -> str:
@@ -86,15 +96,12 @@ def _sure(probability: float) -> str:
 
 
 def _evidence(audit: Audit) -> str:
-    shown = cards(audit)
-    speaking = sum(card.speaks for card in shown)
     return (
-        f"<section><h2>Evidence: {speaking} of {len(shown)} measurements {'stands' if speaking == 1 else 'stand'} out"
-        "</h2><p>Each dot says how far this set lies from what is expected of a clean set that is as hard by nature, "
-        "in standard deviations of clean sets. <b class='key usual'></b> holds 19 of 20 clean sets; beyond "
-        f"<b class='key alarm'></b>, at {THRESHOLD:g}, hardly any lies. Open a line to see what was measured.</p>"
+        "<section><h2>What was measured</h2><p>Each dot says how far this set lies from what is expected of a clean "
+        "set that is as hard by nature, in standard deviations of clean sets. <b class='key usual'></b> holds 19 of 20 "
+        f"clean sets; beyond <b class='key alarm'></b>, at {THRESHOLD:g}, hardly any lies. Open a line to see what was measured.</p>"
         f'<div class="axis"><span></span>{scale_legend()}<span></span></div>'
-        f"{''.join(show_card(card, audit) for card in shown)}"
+        f"{''.join(show_card(card, audit) for card in cards(audit))}"
         f'<p class="soft">The clean set beside this one is always the same: {escape(ABOUT)}. Its numbers are not those '
         "under <i>clean sets alike</i>, which take into account how hard this set is.</p></section>"
     )
@@ -113,16 +120,18 @@ def _classes(audit: Audit) -> str:
         ticks = "".join(f'<s style="left:{_percent(value, low, high):.1f}%"></s>' for value in scores[-_TICKS:])
         name = escape(audit.class_names[label])
         rows.append(
-            f'<button class="class" data-class="{label}"><span class="name" title="{name}">{name}</span>'
+            f'<button type="button" class="class" data-class="{label}"><span class="name" title="{name}">{name}</span>'
             f'<span class="spread"><i style="left:{start:.1f}%;width:{end - start:.1f}%"></i>{ticks}'
             f'<b style="left:{_percent(float(by_class[label]), low, high):.1f}%"></b></span>'
-            f'<span class="number">{by_class[label]:.1f}</span></button>'
+            f'<span class="number">{show_number(by_class[label])}</span></button>'
         )
+    ends = "".join(f'<u style="left:{_percent(end, low, high):.1f}%">{end:.0f}</u>' for end in (0.0, high))
+    rows.append(f'<p class="ends"><span></span><span class="spread">{ends}</span><span></span></p>')
     cut = f" The {_CLASSES} most suspicious of {len(order):,} classes." if len(order) > _CLASSES else ""
     return (
         "<section><h2>Suspicion by class</h2><p>How far pictures stand out from the rest of this set, in standard "
-        "deviations. Dot: mean of the class. Bar: nine of ten of its pictures. Strokes: its most suspicious pictures. "
-        f"Press a line to see the class below.{cut}</p>"
+        "deviations. Dot: mean of the class. Bar: nine of ten of its pictures. Strokes: its most suspicious pictures, "
+        f"one by one. Press a line to see the class below.{cut}</p>"
         f'<div class="classes">{"".join(rows)}</div></section>'
     )
 
@@ -145,16 +154,16 @@ def _gallery(audit: Audit) -> str:
         "two pictures of the class whose noise is most like it; a pattern that returns there was hardly put there by "
         f"nature. {warning}</p>"
         '<form class="filters"><label>Class <select id="class"></select></label>'
-        '<label>Stands out by at least <output id="least"></output><input type="range" id="score" step="any"></label>'
+        '<label>At least <output id="least"></output><input type="range" id="score" step="any"></label>'
         '<label>Show <select id="state"><option value="">all</option><option value="none">not decided</option>'
         '<option value="keep">to keep</option><option value="drop">to drop</option></select></label>'
         '<span id="count" role="status"></span>'
         '<span class="buttons"><button type="button" id="drop-all">Drop all shown</button>'
-        '<button type="button" id="clear-all">Undecide all shown</button></span></form>'
+        '<button type="button" id="clear-all">Undo all shown</button></span></form>'
         '<p class="soft keys">Keys: arrows move, <kbd>k</kbd> keep, <kbd>d</kbd> drop, <kbd>Enter</kbd> zoom, '
         "<kbd>Esc</kbd> back. The same key again undoes.</p>"
         '<div id="pictures"><noscript>The pictures need the script of this page.</noscript></div>'
-        '<dialog id="zoom"></dialog></section>'
+        '<dialog id="zoom" tabindex="-1"></dialog></section>'
     )
 
 
