@@ -48,7 +48,7 @@ def make_audit() -> Callable[..., tuple[Audit, ImageSet]]:
             Verdict(answer, 0.9, tuple(findings) if views else (), reason),
             dict.fromkeys(views, view),
             dict.fromkeys(views, kinds),
-            scores,
+            scores.copy(),
         )
         return audit, image_set
 

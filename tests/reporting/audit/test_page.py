@@ -121,3 +121,10 @@ def test_pictures_of_the_gallery_are_ordered_and_have_their_nearest(make_audit):
 def test_a_class_of_one_picture_has_no_nearest(make_audit):
     data = _data(audit_page(*make_audit(3, ("a", "b"))))
     assert sorted(len(picture["near"]) for picture in data["pictures"]) == [0, 1, 1]
+
+
+def test_every_class_has_pictures_in_the_gallery_though_another_is_more_suspicious(make_audit):
+    audit, image_set = make_audit(1000, ("a", "b"))
+    audit.suspicion[audit.labels == 1] += 100
+    data = _data(audit_page(audit, image_set))
+    assert [picture["class"] for picture in data["pictures"]] == [1] * 170 + [0] * 30

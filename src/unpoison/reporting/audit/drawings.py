@@ -136,6 +136,12 @@ def amplified(difference: np.ndarray, full: float | None = None) -> np.ndarray:
     return shown
 
 
+def evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of [n] rows, at equal distances."""
+    chosen: np.ndarray = rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
+    return chosen
+
+
 def _most_suspicious(view: View, evidence: Evidence) -> tuple[int, ...]:
     counts = np.bincount(view.labels, minlength=view.classes)
     if evidence.classes is not None:
@@ -148,14 +154,9 @@ def _most_suspicious(view: View, evidence: Evidence) -> tuple[int, ...]:
     return tuple(int(label) for label in ranked if counts[label])[:CLASSES]
 
 
-def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
-    chosen: np.ndarray = rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
-    return chosen
-
-
 def _members(view: View, label: int) -> np.ndarray:
     """Rows of a class, evenly over the set."""
-    return _evenly(np.flatnonzero(view.labels == label), _PICTURES)
+    return evenly(np.flatnonzero(view.labels == label), _PICTURES)
 
 
 def _in_colours(planes: Tensor) -> np.ndarray:
@@ -189,7 +190,7 @@ def _carried(view: View, evidence: Evidence, labels: Labels) -> list[np.ndarray]
 
 
 def _coarse(view: View, _: Evidence, labels: Labels) -> list[np.ndarray]:
-    usual = view.pixels(_evenly(view.fitted, _USUAL)).mean(dim=0)
+    usual = view.pixels(evenly(view.fitted, _USUAL)).mean(dim=0)
     blocks = [
         F.interpolate(F.adaptive_avg_pool2d(view.pixels(_members(view, label)).mean(dim=0) - usual, 4)[None], size=SIDE)
         for label in labels
@@ -198,7 +199,7 @@ def _coarse(view: View, _: Evidence, labels: Labels) -> list[np.ndarray]:
 
 
 def _pure(view: View, _: Evidence, labels: Labels) -> list[np.ndarray]:
-    usual = _pure_shares(view.images[_evenly(view.fitted, _USUAL)])
+    usual = _pure_shares(view.images[evenly(view.fitted, _USUAL)])
     return [diverging((_pure_shares(view.images[_members(view, label)]) - usual).max(axis=0)) for label in labels]
 
 
@@ -212,7 +213,7 @@ def _pure_shares(images: np.ndarray) -> np.ndarray:
 
 def _spectrum_of(planes: Callable[[View, np.ndarray], Tensor]) -> Draw:
     def draw(view: View, _: Evidence, labels: Labels) -> list[np.ndarray]:
-        usual = _power(planes(view, _evenly(view.fitted, _USUAL)))
+        usual = _power(planes(view, evenly(view.fitted, _USUAL)))
         powers = [_power(planes(view, _members(view, label))) for label in labels]
         return [diverging(torch.log2(power / usual).numpy() / _OCTAVES) for power in powers]
 

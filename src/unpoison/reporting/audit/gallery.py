@@ -15,7 +15,7 @@ from unpoison.auditing.audit import Audit
 from unpoison.auditing.views import View
 from unpoison.core.images import ImageSet
 from unpoison.core.showing import data_uri
-from unpoison.reporting.audit.drawings import amplified
+from unpoison.reporting.audit.drawings import amplified, evenly
 
 SHOWN = 200
 _OF_ALL = 60  # of them, at most, are the most suspicious of every class, whatever they are in the whole set
@@ -23,7 +23,7 @@ NEAREST = 2
 _SIDES = (96, 64, 48, 32)  # pixels that the longer side of a picture may have; the first that fits is taken
 _ROOM = 6_500_000  # characters of all pictures
 _STEP = 16  # levels between those of an amplified difference: half the size, and nothing is seen of it
-_CALL = 2048
+_COMPARED = 2000  # pictures of a class among which the nearest are sought, beside those that are shown
 
 
 def gallery_data(audit: Audit, image_set: ImageSet) -> dict[str, Any]:
@@ -115,10 +115,8 @@ def _nearest(view: View, rows: np.ndarray) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for label in np.unique(view.labels[rows]):
         own = rows[view.labels[rows] == label]
-        members = np.flatnonzero(view.labels == label)
-        sought = _directions(view, own)
-        calls = [members[start : start + _CALL] for start in range(0, len(members), _CALL)]
-        alike = torch.cat([sought @ _directions(view, call).T for call in calls], dim=1)
+        members = np.union1d(own, evenly(np.flatnonzero(view.labels == label), _COMPARED))
+        alike = _directions(view, own) @ _directions(view, members).T
         alike[torch.from_numpy(own[:, None] == members)] = -torch.inf
         best = alike.topk(min(NEAREST, len(members) - 1), dim=1).indices.numpy()
         found.update({int(row): members[places].tolist() for row, places in zip(own, best, strict=True)})

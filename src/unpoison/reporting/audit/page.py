@@ -99,7 +99,8 @@ def _evidence(audit: Audit) -> str:
     return (
         "<section><h2>What was measured</h2><p>Each dot says how far this set lies from what is expected of a clean "
         "set that is as hard by nature, in standard deviations of clean sets. <b class='key usual'></b> holds 19 of 20 "
-        f"clean sets; beyond <b class='key alarm'></b>, at {THRESHOLD:g}, hardly any lies. Open a line to see what was measured.</p>"
+        f"clean sets; beyond <b class='key alarm'></b>, at {THRESHOLD:g}, hardly any lies. Open a line to see what was "
+        "measured.</p>"
         f'<div class="axis"><span></span>{scale_legend()}<span></span></div>'
         f"{''.join(show_card(card, audit) for card in cards(audit))}"
         f'<p class="soft">The clean set beside this one is always the same: {escape(ABOUT)}. Its numbers are not those '
