@@ -107,7 +107,8 @@ WORDS = {
         "Some pictures of a class carry the same pattern",
         "A pattern is sought that a few pictures in one half of a class share, and then looked for in the other half. "
         "It may be hidden anywhere in the noise.",
-        "A trigger: a model that learns it names that class wherever it sees the pattern.",
+        "One pattern put into some or all pictures of a class. In a single class it is a trigger: a model that learns "
+        "it names that class wherever it sees the pattern.",
         {"repeat": f"{_REPEATED}, in the middle one of all classes", "repeat_max": f"{_REPEATED}, in the oddest class"},
     ),
     "autoregression": Words(

@@ -86,9 +86,8 @@ def scale(findings: Sequence[Finding]) -> str:
 
 def scale_legend() -> str:
     """The same scale with numbers."""
-    ticks = "".join(
-        f'<u style="left:{_place(number):.1f}%">{number:+d}</u>'.replace("+0", "0") for number in range(-4, 17, 4)
-    )
+    names = {-4: "\N{MINUS SIGN}4", 0: "0", 4: "+4", 8: "+8", 12: "+12", 16: "\N{GREATER-THAN OR EQUAL TO} 16"}
+    ticks = "".join(f'<u style="left:{_place(number):.1f}%">{name}</u>' for number, name in names.items())
     return f'<span class="scale legend">{_ground()}{ticks}</span>'
 
 
@@ -116,7 +115,7 @@ def _place(surprise: float) -> float:
 
 def show_number(deviations: float) -> str:
     """Standard deviations with their sign."""
-    return f"{deviations:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return f"{deviations:+.1f}".replace("-0.0", "+0.0").replace("-", "\N{MINUS SIGN}")
 
 
 def _row(finding: Finding) -> str:

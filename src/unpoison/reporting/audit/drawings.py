@@ -233,7 +233,8 @@ def _colourful(planes: Tensor) -> Tensor:
 
 _SPECTRUM = (
     "How strong each frequency is in a class, against all classes: coarse ones in the middle, fine ones at the rim; "
-    "orange is stronger, blue weaker. Natural classes differ softly, with no sharp dots or rings."
+    "orange is stronger, blue weaker. Natural classes differ softly, or in the cross in the middle: sharp dots and "
+    "stripes elsewhere are not natural."
 )
 TILES = {
     "residuals": TileKind(
