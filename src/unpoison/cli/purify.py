@@ -10,6 +10,7 @@ import click
 from unpoison.cli import completing, options
 from unpoison.cli.checks import check_sources
 from unpoison.core.methods import method_names
+from unpoison.public import AUTO
 from unpoison.public.pages import changes_path, preview_path, write_preview
 from unpoison.purifiers.methods import METHODS
 from unpoison.runs.methods import ENGINES
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
     from unpoison.core.manifest import Manifest
     from unpoison.core.settings import PrecisionOrInt8
+    from unpoison.public.choosing import Choice
+    from unpoison.runs.run import PurifyRun
 
 
 _NAMES = method_names(METHODS, kind="purifier")
@@ -27,6 +30,7 @@ _NAMES = method_names(METHODS, kind="purifier")
     epilog=options.examples(
         "unpoison purify untrusted/ purified/",
         "unpoison purify untrusted/ --preview 16",
+        "unpoison purify untrusted/ purified/ --method auto",
         "unpoison purify untrusted/ purified/ --method jpeg+eclipse --model net.safetensors",
     )
 )
@@ -36,8 +40,16 @@ _NAMES = method_names(METHODS, kind="purifier")
     "--method",
     default="fast",
     show_default=True,
-    shell_complete=completing.names(_NAMES, separator="+"),
-    help=f"One of {', '.join(_NAMES)}, or package.module:Class of yours; several are joined by +.",
+    shell_complete=completing.names([AUTO, *_NAMES], separator="+"),
+    help=f"One of {', '.join(_NAMES)}, or package.module:Class of yours; several are joined by +. {AUTO} audits SRC "
+    "first, tries a few of them on a sample if it looks poisoned, and takes the weakest that is enough.",
+)
+@click.option(
+    "--reference",
+    metavar="SET",
+    shell_complete=completing.files,
+    help="Trusted pictures of the same classes, 20 of each or more: --method auto takes what a classifier learns them "
+    "best by.",
 )
 @click.option(
     "--model",
@@ -73,6 +85,7 @@ def purify(
     src: str,
     dst: Path | None,
     method: str,
+    reference: str | None,
     model: str | None,
     sigma: str | None,
     steps: int | None,
@@ -103,8 +116,12 @@ def purify(
         raise click.UsageError("name DST, the set to make; only --preview and --dry-run go without")
     if part and (engine != "local" or workers):
         raise click.UsageError("--part shares the work by itself; omit --engine and --workers")
+    if method == AUTO and (model or sigma or steps or profile or assignments):
+        raise click.UsageError(f"--method {AUTO} chooses the settings itself; name a method to set them")
+    if reference and method != AUTO:
+        raise click.UsageError(f"--reference is for --method {AUTO}")
     from unpoison.core.progress import progress_bar, telling, write_line
-    from unpoison.core.settings import parse_assignments
+    from unpoison.core.settings import parse_assignments, with_precision
     from unpoison.core.targets import check_file, check_place
     from unpoison.nets.shipped import check_models
     from unpoison.purifiers.settings import purifier_settings
@@ -114,11 +131,14 @@ def purify(
         key: value for key, value in (("model", model), ("sigma", sigma), ("steps", steps)) if value is not None
     }
     overrides.update(parse_assignments(assignments))
-    settings = purifier_settings(method, profiles=options.split_profiles(profile), overrides=overrides)
+    # An audit computes with the network of `fast`, which stands here for what will be chosen.
+    named = "fast" if method == AUTO else method
+    settings = purifier_settings(named, profiles=options.split_profiles(profile), overrides=overrides)
     settings = options.in_precision(settings, precision)
     share = Part.parse(part) if part else None
-    if not dry_run:
-        check_sources(src, labels_from, input_format=input_format)
+    settings_only = dry_run and method != AUTO
+    if not settings_only:
+        check_sources(src, labels_from, reference, input_format=input_format)
         check_models(settings)
         if preview is not None:
             check_file(preview_path(dst), example="preview.html")
@@ -133,9 +153,8 @@ def purify(
         from unpoison.runs.run import PurifyRun
 
         run = PurifyRun(settings, seed=seed)
-        if dry_run:
-            described = run.resolved(choose_device(device)).describe()
-            options.answer(True, "", {"method": run.method, "seed": seed, "settings": described})
+        if settings_only:
+            options.answer(True, "", _planned(run, device))
             return
         choose_device(device)
         found = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
@@ -143,6 +162,15 @@ def purify(
             found, run, skip_bad=skip_bad, warn=lambda warning: write_line(f"unpoison: {warning}")
         )
     remedy = "Remove or replace what is broken, or set it aside with --skip-bad"
+    facts: dict[str, Any] = {}
+    if method == AUTO:
+        target = None if dry_run or preview is not None else dst
+        choice = _choose(image_set, reference, target, overwrite=overwrite, device=device, remedy=remedy)
+        chosen = {name: with_precision(own, precision, of=name) for name, own in choice.settings.items()}
+        run, facts = PurifyRun(chosen, seed=seed), choice.facts
+        if dry_run:
+            options.answer(True, "", {**_planned(run, device), **facts})
+            return
     if preview is not None:
         with (
             bad_pictures_together(image_set, remedy=remedy),
@@ -158,6 +186,7 @@ def purify(
         "batch_size": batch_size,
         "history": read_history(src),
         "skipped": skipped,
+        "facts": facts,
         "part": share,
         "engine": engine,
         "workers": workers,
@@ -173,7 +202,7 @@ def purify(
     if outcome.was_there:
         write_line(f"unpoison: {dst} was done already, with the same settings from the same pictures")
     step = manifest.steps[-1]
-    facts = {
+    answer = {
         "images": manifest.count,
         "skipped": len(skipped),
         "notes": manifest.notes,
@@ -185,7 +214,32 @@ def purify(
     }
     if not outcome.was_there and (changed := _changed_in_kind(image_set, dst)):
         write_line(f"unpoison: {changed}")
-    options.answer(as_json, _describe(manifest, dst), {**facts, **step.facts})
+    options.answer(as_json, _describe(manifest, dst), {**answer, **step.facts})
+
+
+def _choose(image_set: ImageSet, reference: str | None, target: Path | None, **options: Any) -> Choice:
+    """What an audit of the set advises, said on stderr."""
+    from unpoison.core.progress import progress_bar, write_line
+    from unpoison.data import read
+    from unpoison.public.choosing import choose
+
+    with progress_bar(f"audit {image_set.name}", unit="%") as bar:
+        return choose(
+            image_set,
+            reference=read(reference) if reference else None,
+            target=target,
+            say=lambda text: write_line(f"unpoison: {text}"),
+            on_step=bar,
+            **options,
+        )
+
+
+def _planned(run: PurifyRun, device: str) -> dict[str, Any]:
+    """What --dry-run prints."""
+    from unpoison.core.device import choose_device
+
+    settings = run.resolved(choose_device(device)).describe()
+    return {"method": run.method, "seed": run.seed, "settings": settings}
 
 
 def _changed_in_kind(image_set: ImageSet, dst: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from unpoison.core.errors import RunError
 from unpoison.core.files import writing
@@ -69,6 +70,7 @@ def assemble(
     *,
     history: Sequence[Step],
     skipped: Sequence[str],
+    facts: Mapping[str, Any],
     replace: bool,
     draw: Draw | None,
 ) -> Manifest:
@@ -81,6 +83,7 @@ def assemble(
         target: folder or file to make.
         history: steps that made the source.
         skipped: ids that were set aside before.
+        facts: further facts of the step.
         replace: put the set in place of what is there.
         draw: makes further files that appear with the set.
 
@@ -106,7 +109,7 @@ def assemble(
                 source += [picture.source_hash for picture in block]
                 result += [picture.result_hash for picture in block]
                 changes += [picture.change_255 for picture in block]
-    facts = change_facts(image_set, changes)
+    facts = {**facts, **change_facts(image_set, changes)}
     conversions = note_modes(modes)
     tell(image_set.name, conversions)
     manifest = Manifest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -58,6 +58,7 @@ def purify_to(
     overwrite: bool = False,
     history: Sequence[Step] = (),
     skipped: Sequence[str] = (),
+    facts: Mapping[str, Any] = {},
     draw: Draw | None = None,
     on_step: OnStep | None = None,
 ) -> Outcome:
@@ -82,6 +83,7 @@ def purify_to(
         overwrite: put the set, once it is finished, in place of another one that is there.
         history: steps that made the source.
         skipped: ids that were set aside before.
+        facts: what the manifest is to tell of the run besides what it measures.
         draw: makes further files that appear with the set, such as a page.
         on_step: called before the first block and as pictures are purified, with the number of this part's images done;
             a block counts in full once it is saved.
@@ -128,7 +130,7 @@ def purify_to(
                     missing = sum(not store.is_recorded(number) for number in range(len(work.blocks)))
                     if missing:
                         return Outcome(None, missing)
-                    about: dict[str, Any] = {"history": history, "skipped": skipped, "draw": draw}
+                    about: dict[str, Any] = {"history": history, "skipped": skipped, "facts": facts, "draw": draw}
                     manifest = assemble(work, store, sources, target, replace=bool(before), **about)
                 remove(folder)
                 return Outcome(manifest)

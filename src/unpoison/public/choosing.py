@@ -1,0 +1,186 @@
+"""`auto`: the purification that an audit of a set advises, chosen once for a run, however often it is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpoison.auditing.advice import Tried, advise, check_reference
+from unpoison.auditing.audit import audit_set
+from unpoison.auditing.candidates import Candidate, find_candidate
+from unpoison.auditing.verdict import Verdict
+from unpoison.core.documents import read_json
+from unpoison.core.errors import DataError, SettingsError
+from unpoison.core.files import write_json, writing
+from unpoison.core.hashing import hash_json
+from unpoison.core.images import ImageSet
+from unpoison.core.locks import wait_for_lock
+from unpoison.core.manifest import manifest_path, read_manifest
+from unpoison.core.progress import OnStep
+from unpoison.core.settings import Settings
+from unpoison.data import bad_pictures_together
+from unpoison.data.delivery import partial_of
+
+_KEPT = "chosen.json"
+_FACTS = "chosen"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen.
+
+    Args:
+        settings: of every link of the purifier, as a run takes them.
+        facts: for the manifest: under `chosen` the purifier, the verdict, the reason and what was tried.
+    """
+
+    settings: dict[str, Settings]
+    facts: dict[str, Any]
+
+
+def choose(
+    image_set: ImageSet,
+    *,
+    reference: ImageSet | None,
+    device: str,
+    remedy: str,
+    say: Callable[[str], None],
+    on_step: OnStep | None,
+    target: Path | None = None,
+    overwrite: bool = False,
+) -> Choice:
+    """Audit a set, and choose how to purify it.
+
+    What was chosen for a target is kept beside the journal of its run, and then in its manifest: whoever gives the same
+    command again goes on with it.
+
+    Args:
+        image_set: pictures of two classes or more, each with its class.
+        reference: trusted pictures of the same classes, by which candidates are compared.
+        device: where to compute.
+        remedy: what the caller can do about a bad picture.
+        say: takes a line with the verdict, and one with what was chosen and why.
+        on_step: called as pictures and candidates are done.
+        target: new file or folder of the run; None if it writes none.
+        overwrite: whether a set at the target is to be replaced, so that it counts only if it is of these pictures.
+
+    Raises:
+        SettingsError: a picture has no class, there is only one, or the reference has others.
+        DataError: pictures are broken.
+        RunError: the choice cannot be kept.
+    """
+    _check_classes(image_set)
+    if reference is not None:
+        reference = check_reference(reference, image_set)
+    with bad_pictures_together(image_set, remedy=remedy):
+        chosen = _finished(image_set, reference, target, overwrite) if target else None
+        if chosen is None:
+            chosen = _kept(image_set, reference, device, say, on_step, partial_of(target) if target else None)
+    candidate = find_candidate(chosen["purifier"])
+    assert candidate is not None
+    return Choice(candidate.build(), {_FACTS: chosen})
+
+
+def _check_classes(image_set: ImageSet) -> None:
+    classes, unknown = np.unique(image_set.labels[image_set.labels >= 0]), int((image_set.labels < 0).sum())
+    instead = "auto compares the classes of a set: name a method instead, such as fast"
+    if unknown:
+        raise SettingsError(f"{unknown} pictures of {image_set.name} have no class, and {instead}")
+    if len(classes) < 2:
+        raise SettingsError(f"{image_set.name} has pictures of {len(classes)} classes, and {instead}")
+
+
+def _finished(image_set: ImageSet, reference: ImageSet | None, target: Path, overwrite: bool) -> dict[str, Any] | None:
+    """What was chosen for a set that is at the target."""
+    with suppress(DataError):
+        step = read_manifest(manifest_path(target)).steps[-1]
+        chosen = step.facts.get(_FACTS)
+        if _is_choice(chosen, reference) and not (overwrite and step.source != image_set.content_hash):
+            return chosen
+    return None
+
+
+def _kept(
+    image_set: ImageSet,
+    reference: ImageSet | None,
+    device: str,
+    say: Callable[[str], None],
+    on_step: OnStep | None,
+    folder: Path | None,
+) -> dict[str, Any]:
+    """What was chosen for the unfinished run in a folder, else what an audit advises, which is kept there.
+
+    Parts of a run that begin at once wait for the first of them.
+    """
+    if folder is None:
+        return _audited(image_set, reference, device, say, on_step)
+    key = _key(image_set, reference)
+    with writing(folder, kept=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = wait_for_lock(folder / "choice")
+    with lock:
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            kept = read_json(folder / _KEPT)
+            if kept["key"] == key and _is_choice(kept[_FACTS], reference):
+                say(f"goes on with {find_candidate(kept[_FACTS]['purifier'])}, which was chosen before")
+                return kept[_FACTS]
+        chosen = _audited(image_set, reference, device, say, on_step)
+        with writing(folder, kept=True):
+            write_json(folder / _KEPT, {"key": key, _FACTS: chosen})
+    return chosen
+
+
+def _key(*sets: ImageSet | None) -> str:
+    """What is another if any picture or label of some sets is."""
+    facts = [one and [one.ids, one.labels.tolist(), [one.stamp(rows) for rows in one.blocks()]] for one in sets]
+    return hash_json(facts)
+
+
+def _is_choice(chosen: Any, reference: ImageSet | None) -> bool:
+    """Whether what a manifest says, which may be anybody's, is a choice of ours, made by this reference."""
+    return (
+        isinstance(chosen, Mapping)
+        and find_candidate(chosen.get("purifier")) is not None
+        and chosen.get("reference") == (reference and reference.content_hash)
+    )
+
+
+def _audited(
+    image_set: ImageSet,
+    reference: ImageSet | None,
+    device: str,
+    say: Callable[[str], None],
+    on_step: OnStep | None,
+) -> dict[str, Any]:
+    audit = audit_set(image_set, device=device, on_step=on_step)
+    say(_in_words(audit.verdict))
+    advice = advise(audit, image_set, reference=reference, device=device, on_step=on_step)
+    candidate = Candidate(advice.method, advice.profiles, advice.settings)
+    say(f"chosen: {candidate}: {advice.reason}")
+    return {
+        "purifier": candidate.describe(),
+        "verdict": audit.verdict.answer,
+        "probability": round(audit.verdict.probability, 4),
+        "reason": advice.reason,
+        "reference": reference and reference.content_hash,
+        "tried": [_facts(one) for one in advice.tried],
+    }
+
+
+def _facts(tried: Tried) -> dict[str, Any]:
+    accuracy = {} if tried.accuracy is None else {"accuracy": tried.accuracy.model_dump()}
+    candidate = Candidate(tried.method, tried.profiles, tried.settings)
+    return {**candidate.describe(), "surprise": round(tried.surprise, 3), "sign": tried.sign, **accuracy}
+
+
+def _in_words(verdict: Verdict) -> str:
+    if verdict.answer != "poisoned":
+        return f"audit: {verdict.answer}"
+    most = verdict.findings[0]
+    above = f"{most.sign} lies {most.surprise:.1f} standard deviations above clean sets"
+    return f"audit: poisoned, with a probability of {verdict.probability:.0%} if half of all sets were: {above}"
