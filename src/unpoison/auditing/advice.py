@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from unpoison.auditing.audit import Audit, evidence_values
+from unpoison.auditing.audit import Audit
 from unpoison.auditing.candidates import CANDIDATES, LIGHT, NORMAL, Candidate
 from unpoison.auditing.evidence.methods import METHODS
-from unpoison.auditing.expectations import SIGNS, expectations, nature, on_scale
-from unpoison.auditing.verdict import FEWEST_A_CLASS, THRESHOLD
+from unpoison.auditing.evidence.words import WORDS
+from unpoison.auditing.expectations import SIGNS, Measured, expectations
+from unpoison.auditing.verdict import THRESHOLD, too_few
 from unpoison.auditing.views import load_views, make_view
 from unpoison.classify.training import train
 from unpoison.core.classes import match_classes
@@ -70,103 +71,97 @@ class Advice:
 
 
 def advise(
-    audit: Audit,
-    image_set: ImageSet,
-    *,
-    reference: ImageSet | None = None,
-    device: str = "auto",
-    on_step: OnStep | None = None,
+    audit: Audit, *, reference: ImageSet | None = None, device: str = "auto", on_step: OnStep | None = None
 ) -> Advice:
     """Choose a purification that is as strong as a set needs.
 
-    A set that looks poisoned is purified in part, ever more strongly, and what comes out is audited again: how hard it
-    is by nature is measured on it too, as purifying takes natural structure with it. The first candidate after which
-    nothing speaks against it is taken. With trusted pictures it is instead the one from which a quick classifier learns
-    to name most of them, or the weakest that is as good within the error of that count.
+    A set that looks poisoned is purified in part, ever more strongly, and what comes out is measured again by the
+    evidence that spoke: against clean sets as hard as it then is, since purifying takes natural structure along. The
+    first candidate after which nothing speaks is taken. With trusted pictures it is instead the one from which a quick
+    classifier learns to name most of them, or the weakest that is as good within the error of that count.
+
+    The sample is of the views, 32x32 pixels of every picture. Of larger pictures the view `whole`, which is shrunk
+    before it is purified, loses more than the pictures themselves will.
 
     Args:
         audit: of the set.
-        image_set: the set.
-        reference: trusted pictures of the same classes, every one with its class. With fewer than 20 of a class their
-            accuracies are reported only.
+        reference: trusted pictures of the same classes, every one with its class.
         device: where to purify and to train.
         on_step: called before each candidate is tried.
 
     Raises:
         SettingsError: the reference has other classes, or a picture without one.
     """
-    if reference is not None:
-        reference = check_reference(reference, audit)
     if audit.verdict.answer == "nothing found":
         few = "a poison on few pictures, or a weak one, may escape an audit, and this costs little accuracy"
         return _advice(LIGHT, f"nothing speaks against the set; {few}")
     if audit.verdict.answer == "cannot tell":
         return _advice(NORMAL, f"the audit cannot tell ({audit.verdict.reason}), so this is the default")
-    samples = _samples(audit, image_set)
-    shown = None if reference is None else _small(reference, list(audit.views)[-1])
-    decides = reference is not None and _is_enough(reference)
+    samples, unfit, trusted = _samples(audit), "", None
+    if reference is not None:
+        reference = check_reference(reference, audit.class_names, wanted_by=audit.name)
+        unfit = too_few(len(reference), len(np.unique(reference.labels)))
+        trusted = None if unfit else _small(reference)
     tried: list[Tried] = []
     for candidate in CANDIDATES:
         if on_step:
             on_step(StepInfo(len(tried), len(CANDIDATES), doing=f"trying {candidate}"))
-        tried.append(_try(candidate, audit, samples, shown, device))
-        if shown is None and tried[-1].surprise <= THRESHOLD:
+        tried.append(_try(candidate, audit, samples, trusted, device))
+        if trusted is None and tried[-1].surprise <= THRESHOLD:
             break
-    best, reason = _most_accurate(tried) if decides else _most_silent(tried)
-    if shown is not None and not decides:
-        reason += f"; the reference has a class of fewer than {FEWEST_A_CLASS} pictures and only serves to compare"
+    best, reason = _most_silent(tried) if trusted is None else _most_accurate(tried)
+    if unfit:
+        reason += f"; the reference was not learned from, as it is too small ({unfit})"
     return _advice(CANDIDATES[best], reason, tried)
 
 
-def check_reference(reference: ImageSet, audited: ImageSet | Audit) -> ImageSet:
+def check_reference(reference: ImageSet, class_names: Sequence[str], *, wanted_by: str) -> ImageSet:
     """Trusted pictures with their classes numbered like those of a set.
 
+    Args:
+        reference: the trusted pictures.
+        class_names: of the set.
+        wanted_by: the set's name, for the message.
+
     Raises:
-        SettingsError: one has no class, or one that the set does not have.
+        SettingsError: a picture has no class, or one that the set does not have.
     """
-    unknown = int((reference.labels < 0).sum())
-    if unknown or not len(reference):
-        what = f"{unknown} pictures without a class" if unknown else "no pictures"
-        raise SettingsError(f"the reference {reference.name} holds {what}; give trusted pictures with their classes")
-    return match_classes(reference, audited.class_names, wanted_by=audited.name)
+    if (reference.labels < 0).any():
+        unknown = int((reference.labels < 0).sum())
+        raise SettingsError(f"{unknown} trusted pictures of {reference.name} have no class; a reference needs them all")
+    return match_classes(reference, class_names, wanted_by=wanted_by)
 
 
 def _advice(candidate: Candidate, reason: str, tried: Sequence[Tried] = ()) -> Advice:
     return Advice(candidate.method, candidate.profiles, candidate.settings, reason, tuple(tried))
 
 
-def _samples(audit: Audit, image_set: ImageSet) -> dict[str, ArrayImageSet]:
+def _samples(audit: Audit) -> dict[str, ArrayImageSet]:
     """At most 4,000 pictures of every view, of every class its share."""
-    samples = {}
-    for name, view in audit.views.items():
-        ids = [image_set.ids[row] for row in view.fitted]
-        samples[name] = ArrayImageSet(
-            view.images[view.fitted], view.labels[view.fitted], class_names=audit.class_names, ids=ids, name=audit.name
+    return {
+        name: ArrayImageSet(
+            view.images[view.fitted],
+            view.labels[view.fitted],
+            class_names=audit.class_names,
+            ids=[audit.ids[row] for row in view.fitted],
+            name=audit.name,
         )
-    return samples
+        for name, view in audit.views.items()
+    }
 
 
-def _small(reference: ImageSet, view: str) -> ArrayImageSet:
-    """The trusted pictures as a view shows them."""
-    images = load_views(reference)
-    return ArrayImageSet(
-        images.get(view, images["detail"]),
-        reference.labels,
-        class_names=reference.class_names,
-        ids=reference.ids,
-        name=reference.name,
-    )
-
-
-def _is_enough(reference: ImageSet) -> bool:
-    return int(np.bincount(reference.labels, minlength=len(reference.class_names)).min()) >= FEWEST_A_CLASS
+def _small(reference: ImageSet) -> ArrayImageSet:
+    """The trusted pictures as a set of 32x32 shows them: whole."""
+    images = list(load_views(reference).values())[-1]
+    about: dict[str, Any] = {"class_names": reference.class_names, "ids": reference.ids, "name": reference.name}
+    return ArrayImageSet(images, reference.labels, **about)
 
 
 def _try(
     candidate: Candidate,
     audit: Audit,
     samples: Mapping[str, ArrayImageSet],
-    shown: ArrayImageSet | None,
+    trusted: ArrayImageSet | None,
     device: str,
 ) -> Tried:
     run = PurifyRun(candidate.build())
@@ -174,31 +169,29 @@ def _try(
     spoke: dict[str, set[str]] = {}
     for one in audit.verdict.speaking:
         spoke.setdefault(one.view, set()).add(one.kind)
-    found = [
-        (surprise, sign)
-        for name, kinds in spoke.items()
-        for sign, surprise in _surprises(purified[name], kinds, device).items()
-    ]
-    surprise, sign = max(found)
-    accuracy = None if shown is None else _accuracy(purified[list(samples)[-1]], shown, device)
+    left = [item for name, kinds in spoke.items() for item in _surprises(purified[name], kinds, device).items()]
+    sign, surprise = max(left, key=lambda item: item[1])
+    accuracy = None if trusted is None else _accuracy(list(purified.values())[-1], trusted, device)
     return Tried(candidate.method, candidate.profiles, candidate.settings, surprise, sign, accuracy)
 
 
-def _surprises(image_set: ArrayImageSet, kinds: set[str], device: str) -> dict[str, float]:
-    """By how much the signs of some kinds of evidence lie above what is expected of a set of 32x32 pictures."""
-    view = make_view(image_set, image_set.images, device=device)
-    values = evidence_values({kind: load_method(METHODS, kind, kind="evidence")(view) for kind in {*kinds, _NATURE}})
-    alike = nature(values, len(image_set), len(np.unique(image_set.labels)))
-    return {
-        sign: expectations()[sign].surprise(on_scale(scale, values[sign]), alike)
-        for sign, scale in SIGNS.items()
-        if sign.partition(".")[0] in kinds
-    }
+def _surprises(shown: ArrayImageSet, kinds: set[str], device: str) -> dict[str, float]:
+    """By how many standard deviations the signs of some kinds of evidence lie above what clean sets alike show."""
+    view = make_view(shown, device=device)
+    evidence = {kind: load_method(METHODS, kind, kind="evidence")(view) for kind in {*kinds, _NATURE}}
+    values = {f"{kind}.{name}": value for kind, one in evidence.items() for name, value in one.values.items()}
+    measured = Measured(values, len(view), view.classes)
+    surprises = {}
+    for sign in SIGNS:
+        if sign.partition(".")[0] in kinds:
+            (mean,), (spread,) = expectations()[sign].expect(measured.nature()[None])
+            surprises[sign] = float((measured.on_scale(sign) - mean) / spread)
+    return surprises
 
 
-def _accuracy(sample: ArrayImageSet, shown: ArrayImageSet, device: str) -> Metric:
+def _accuracy(sample: ArrayImageSet, trusted: ArrayImageSet, device: str) -> Metric:
     """Share of trusted pictures that a quick classifier names which was trained on a sample."""
-    return score(train(sample, test_set=shown, device=device, **_QUICK), shown).accuracy
+    return score(train(sample, test_set=trusted, device=device, **_QUICK), trusted).accuracy
 
 
 def _most_silent(tried: Sequence[Tried]) -> tuple[int, str]:
@@ -206,10 +199,11 @@ def _most_silent(tried: Sequence[Tried]) -> tuple[int, str]:
     least = int(np.argmin([one.surprise for one in tried]))
     shown = tried[least]
     if shown.surprise <= THRESHOLD:
-        weaker = f", as it does after {least} weaker ones" if least else ""
+        weaker = f"; {least} weaker ones were not enough" if least else ""
         return least, f"after it nothing speaks against a sample of the set any more{weaker}"
-    rest = f"{shown.sign} still lies {shown.surprise:.1f} standard deviations above clean sets"
-    return least, f"none of {len(tried)} removes all evidence from a sample of the set; this leaves least: {rest}"
+    title = WORDS[shown.sign.partition(".")[0]].title
+    left = f"it leaves least: {title[0].lower()}{title[1:]}, {shown.surprise:.1f} standard deviations above clean sets"
+    return least, f"none of {len(tried)} takes all evidence out of a sample of the set, and {left}"
 
 
 def _most_accurate(tried: Sequence[Tried]) -> tuple[int, str]:
@@ -218,8 +212,5 @@ def _most_accurate(tried: Sequence[Tried]) -> tuple[int, str]:
     most = max(accuracies, key=lambda one: one.value)
     error = float(np.sqrt(most.value * (1 - most.value) / most.n))
     best = next(place for place, one in enumerate(accuracies) if one.value >= most.value - error)
-    named = f"{accuracies[best].value:.1%} of {most.n} trusted pictures"
-    return (
-        best,
-        f"a quick classifier trained on a sample after it names {named}; none of {len(tried)} does clearly better",
-    )
+    named = f"{accuracies[best].value:.1%} of {most.n:,} trusted pictures"
+    return best, f"a quick classifier learns from a sample after it to name {named}, and from none clearly more"

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from unpoison.auditing.advice import Tried, advise, check_reference
-from unpoison.auditing.audit import audit_set
+from unpoison.auditing.audit import Audit, audit_set
 from unpoison.auditing.candidates import Candidate, find_candidate
-from unpoison.auditing.verdict import Verdict
+from unpoison.auditing.evidence.words import WORDS
 from unpoison.core.documents import read_json
-from unpoison.core.errors import DataError, SettingsError
+from unpoison.core.errors import DataError, SettingsError, UnpoisonError
 from unpoison.core.files import write_json, writing
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet
@@ -25,6 +25,7 @@ from unpoison.core.progress import OnStep
 from unpoison.core.settings import Settings
 from unpoison.data import bad_pictures_together
 from unpoison.data.delivery import partial_of
+from unpoison.runs.store import has_blocks, remove
 
 _KEPT = "chosen.json"
 _FACTS = "chosen"
@@ -60,8 +61,8 @@ def choose(
     command again goes on with it.
 
     Args:
-        image_set: pictures of two classes or more, each with its class.
-        reference: trusted pictures of the same classes, by which candidates are compared.
+        image_set: pictures of two classes or more.
+        reference: trusted pictures of the same classes, with which the set and what is tried are compared.
         device: where to compute.
         remedy: what the caller can do about a bad picture.
         say: takes a line with the verdict, and one with what was chosen and why.
@@ -70,13 +71,19 @@ def choose(
         overwrite: whether a set at the target is to be replaced, so that it counts only if it is of these pictures.
 
     Raises:
-        SettingsError: a picture has no class, there is only one, or the reference has others.
-        DataError: pictures are broken.
+        SettingsError: fewer than two classes have pictures, or the reference has others.
+        DataError: pictures are broken, or the reference is too small.
         RunError: the choice cannot be kept.
     """
-    _check_classes(image_set)
+    present = np.unique(image_set.labels[image_set.labels >= 0])
+    if len(present) < 2:
+        instead = "auto compares classes: name a method instead, such as fast"
+        raise SettingsError(
+            f"{image_set.name} has pictures of {('no class', 'one class')[len(present)]}, and {instead}"
+        )
     if reference is not None:
-        reference = check_reference(reference, image_set)
+        names = [image_set.class_names[label] for label in present]
+        reference = check_reference(reference, names, wanted_by=image_set.name)
     with bad_pictures_together(image_set, remedy=remedy):
         chosen = _finished(image_set, reference, target, overwrite) if target else None
         if chosen is None:
@@ -86,23 +93,17 @@ def choose(
     return Choice(candidate.build(), {_FACTS: chosen})
 
 
-def _check_classes(image_set: ImageSet) -> None:
-    classes, unknown = np.unique(image_set.labels[image_set.labels >= 0]), int((image_set.labels < 0).sum())
-    instead = "auto compares the classes of a set: name a method instead, such as fast"
-    if unknown:
-        raise SettingsError(f"{unknown} pictures of {image_set.name} have no class, and {instead}")
-    if len(classes) < 2:
-        raise SettingsError(f"{image_set.name} has pictures of {len(classes)} classes, and {instead}")
-
-
 def _finished(image_set: ImageSet, reference: ImageSet | None, target: Path, overwrite: bool) -> dict[str, Any] | None:
     """What was chosen for a set that is at the target."""
+    manifest = None
     with suppress(DataError):
-        step = read_manifest(manifest_path(target)).steps[-1]
-        chosen = step.facts.get(_FACTS)
-        if _is_choice(chosen, reference) and not (overwrite and step.source != image_set.content_hash):
-            return chosen
-    return None
+        manifest = read_manifest(manifest_path(target))
+    if manifest is None or not manifest.steps:
+        return None
+    step = manifest.steps[-1]
+    chosen = step.facts.get(_FACTS)
+    other = overwrite and step.source != image_set.content_hash
+    return chosen if _is_choice(chosen, reference) and not other else None
 
 
 def _kept(
@@ -127,9 +128,14 @@ def _kept(
         with suppress(OSError, ValueError, TypeError, KeyError):
             kept = read_json(folder / _KEPT)
             if kept["key"] == key and _is_choice(kept[_FACTS], reference):
-                say(f"goes on with {find_candidate(kept[_FACTS]['purifier'])}, which was chosen before")
+                say(f"chosen before: {find_candidate(kept[_FACTS]['purifier'])}")
                 return kept[_FACTS]
-        chosen = _audited(image_set, reference, device, say, on_step)
+        try:
+            chosen = _audited(image_set, reference, device, say, on_step)
+        except UnpoisonError:
+            if not has_blocks(folder):  # nothing that a resumed run could use
+                remove(folder)
+            raise
         with writing(folder, kept=True):
             write_json(folder / _KEPT, {"key": key, _FACTS: chosen})
     return chosen
@@ -157,9 +163,9 @@ def _audited(
     say: Callable[[str], None],
     on_step: OnStep | None,
 ) -> dict[str, Any]:
-    audit = audit_set(image_set, device=device, on_step=on_step)
-    say(_in_words(audit.verdict))
-    advice = advise(audit, image_set, reference=reference, device=device, on_step=on_step)
+    audit = audit_set(image_set, reference=reference, device=device, on_step=on_step)
+    say(_in_words(audit))
+    advice = advise(audit, reference=reference, device=device, on_step=on_step)
     candidate = Candidate(advice.method, advice.profiles, advice.settings)
     say(f"chosen: {candidate}: {advice.reason}")
     return {
@@ -178,9 +184,9 @@ def _facts(tried: Tried) -> dict[str, Any]:
     return {**candidate.describe(), "surprise": round(tried.surprise, 3), "sign": tried.sign, **accuracy}
 
 
-def _in_words(verdict: Verdict) -> str:
-    if verdict.answer != "poisoned":
-        return f"audit: {verdict.answer}"
-    most = verdict.findings[0]
-    above = f"{most.sign} lies {most.surprise:.1f} standard deviations above clean sets"
-    return f"audit: poisoned, with a probability of {verdict.probability:.0%} if half of all sets were: {above}"
+def _in_words(audit: Audit) -> str:
+    """The verdict as a line."""
+    if audit.verdict.answer != "poisoned":
+        return f"{audit.name}: {audit.verdict.answer}"
+    title = WORDS[audit.verdict.findings[0].kind].title
+    return f"{audit.name} looks poisoned ({audit.verdict.probability:.0%} sure): {title[0].lower()}{title[1:]}"
