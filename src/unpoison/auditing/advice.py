@@ -8,18 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from unpoison.auditing.audit import Audit
+from unpoison.auditing.audit import Audit, gather, measured
 from unpoison.auditing.candidates import CANDIDATES, LIGHT, NORMAL, Candidate
-from unpoison.auditing.evidence.methods import METHODS
 from unpoison.auditing.evidence.words import WORDS
-from unpoison.auditing.expectations import SIGNS, Measured, expectations
-from unpoison.auditing.verdict import THRESHOLD, too_few
+from unpoison.auditing.verdict import THRESHOLD, Finding, findings_of, too_few
 from unpoison.auditing.views import load_views, make_view
 from unpoison.classify.training import train
 from unpoison.core.classes import match_classes
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ArrayImageSet, ImageSet
-from unpoison.core.methods import load_method
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.core.records import Metric
 from unpoison.runs.in_memory import purify_in_memory
@@ -169,24 +166,17 @@ def _try(
     spoke: dict[str, set[str]] = {}
     for one in audit.verdict.speaking:
         spoke.setdefault(one.view, set()).add(one.kind)
-    left = [item for name, kinds in spoke.items() for item in _surprises(purified[name], kinds, device).items()]
-    sign, surprise = max(left, key=lambda item: item[1])
+    left = [finding for name, kinds in spoke.items() for finding in _findings(name, purified[name], kinds, device)]
+    most = max(left, key=lambda finding: finding.surprise)
     accuracy = None if trusted is None else _accuracy(list(purified.values())[-1], trusted, device)
-    return Tried(candidate.method, candidate.profiles, candidate.settings, surprise, sign, accuracy)
+    return Tried(candidate.method, candidate.profiles, candidate.settings, most.surprise, most.sign, accuracy)
 
 
-def _surprises(shown: ArrayImageSet, kinds: set[str], device: str) -> dict[str, float]:
-    """By how many standard deviations the signs of some kinds of evidence lie above what clean sets alike show."""
+def _findings(name: str, shown: ArrayImageSet, kinds: set[str], device: str) -> list[Finding]:
+    """What some kinds of evidence say of pictures as a view shows them."""
     view = make_view(shown, device=device)
-    evidence = {kind: load_method(METHODS, kind, kind="evidence")(view) for kind in {*kinds, _NATURE}}
-    values = {f"{kind}.{name}": value for kind, one in evidence.items() for name, value in one.values.items()}
-    measured = Measured(values, len(view), view.classes)
-    surprises = {}
-    for sign in SIGNS:
-        if sign.partition(".")[0] in kinds:
-            (mean,), (spread,) = expectations()[sign].expect(measured.nature()[None])
-            surprises[sign] = float((measured.on_scale(sign) - mean) / spread)
-    return surprises
+    found = findings_of(name, measured(gather(view, {*kinds, _NATURE}), view))
+    return [finding for finding in found if finding.kind in kinds]
 
 
 def _accuracy(sample: ArrayImageSet, trusted: ArrayImageSet, device: str) -> Metric:

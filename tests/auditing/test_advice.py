@@ -1,0 +1,138 @@
+"""Advice: as strong as needed and no stronger, by the evidence or by trusted pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from unpoison.auditing import advice
+from unpoison.auditing.advice import Tried, advise, check_reference
+from unpoison.auditing.audit import audit_set
+from unpoison.auditing.candidates import CANDIDATES, LIGHT, NORMAL, find_candidate
+from unpoison.auditing.verdict import THRESHOLD, Finding, Verdict
+from unpoison.core.errors import SettingsError
+from unpoison.core.images import ArrayImageSet
+from unpoison.scoring.intervals import share
+
+
+@pytest.fixture(scope="module")
+def poisoned() -> ArrayImageSet:
+    """Pictures of which one class has colour noise of its own, far stronger than any attack's."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(90, 160, (200, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2)
+    labels = np.arange(200) % 2
+    images[labels == 1] += generator.integers(-30, 31, (32, 32, 3))
+    return ArrayImageSet(images.astype(np.uint8), labels, class_names=("cat", "dog"))
+
+
+@pytest.fixture(scope="module")
+def audit(poisoned):
+    return audit_set(poisoned)
+
+
+def test_a_silent_set_gets_little_and_one_that_says_nothing_the_default(audit):
+    silent = advise(replace(audit, verdict=Verdict("nothing found", 0.01, ())))
+    assert (silent.method, silent.profiles, silent.tried) == (LIGHT.method, LIGHT.profiles, ())
+    assert "may escape" in silent.reason
+    unsure = advise(replace(audit, verdict=Verdict("cannot tell", 0.01, (), "24 pictures")))
+    assert (unsure.method, unsure.profiles) == (NORMAL.method, NORMAL.profiles)
+    assert "24 pictures" in unsure.reason
+
+
+def test_a_sample_is_purified_and_measured_again(audit, poisoned, monkeypatch):
+    assert audit.verdict.answer == "poisoned"
+    monkeypatch.setattr(advice, "CANDIDATES", (LIGHT, CANDIDATES[3]))
+    steps = []
+    found = advise(audit, on_step=steps.append)
+    before = audit.verdict.findings[0].surprise
+    assert found.tried[0].surprise < before
+    assert {one.sign.partition(".")[0] for one in found.tried} <= {one.kind for one in audit.verdict.speaking}
+    assert [step.step for step in steps] == list(range(len(found.tried)))
+    assert steps[0].doing == "trying fast --profile light"
+
+
+def _scripted(monkeypatch, surprises, accuracies=None, n=400):
+    def attempt(candidate, *_):
+        place = CANDIDATES.index(candidate)
+        accuracy = share(round(accuracies[place] * n), n) if accuracies else None
+        one = Tried(
+            candidate.method, candidate.profiles, candidate.settings, surprises[place], "pixels.pixel", accuracy
+        )
+        asked.append(place)
+        return one
+
+    asked: list[int] = []
+    monkeypatch.setattr(advice, "_try", attempt)
+    return asked
+
+
+def test_the_first_that_silences_the_evidence_is_taken(audit, monkeypatch):
+    asked = _scripted(monkeypatch, [9, THRESHOLD + 0.1, THRESHOLD, 0, 0, 0])
+    found = advise(audit)
+    assert asked == [0, 1, 2]
+    assert (found.method, found.settings) == (CANDIDATES[2].method, CANDIDATES[2].settings)
+    assert "2 weaker ones were not enough" in found.reason
+    assert len(found.tried) == 3
+
+
+def test_where_none_silences_it_the_one_that_leaves_least_is_taken_and_said_so(audit, monkeypatch):
+    _scripted(monkeypatch, [9, 8, 7, 5.5, 6, 7])
+    found = advise(audit)
+    assert (found.method, found.settings) == (CANDIDATES[3].method, CANDIDATES[3].settings)
+    assert "none of 6" in found.reason
+    assert "one pixel has one colour in a whole class, 5.5 standard deviations" in found.reason
+
+
+@pytest.fixture
+def trusted(poisoned) -> ArrayImageSet:
+    return ArrayImageSet(poisoned.images, poisoned.labels, class_names=("cat", "dog"), name="trusted")
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "best"),
+    [([0.3, 0.5, 0.52, 0.3, 0.2, 0.1], 1), ([0.3, 0.5, 0.56, 0.3, 0.2, 0.1], 2), ([0.5] * 6, 0)],
+    ids=["a tie goes to the weaker", "clearly better wins", "all alike"],
+)
+def test_trusted_pictures_decide(audit, trusted, monkeypatch, accuracies, best):
+    asked = _scripted(monkeypatch, [0] * 6, accuracies)
+    found = advise(audit, reference=trusted)
+    assert asked == list(range(6))
+    assert (found.method, found.profiles) == (CANDIDATES[best].method, CANDIDATES[best].profiles)
+    assert f"{accuracies[best]:.1%} of 400 trusted pictures" in found.reason
+
+
+def test_a_classifier_is_trained_on_what_is_left_and_scored_on_trusted_pictures(audit, trusted, monkeypatch):
+    monkeypatch.setattr(advice, "CANDIDATES", (LIGHT,))
+    monkeypatch.setattr(advice, "_QUICK", {"model": "resnet18", "width": 4, "epochs": 1})
+    monkeypatch.setattr(advice, "_findings", lambda *_: [Finding("detail", "pixels.pixel", 0, 0, 1.0)])
+    (one,) = advise(audit, reference=trusted).tried
+    assert one.accuracy.n == 200
+    assert 0 <= one.accuracy.low <= one.accuracy.value <= 1
+
+
+def test_too_few_trusted_pictures_are_not_learned_from(audit, trusted, monkeypatch):
+    _scripted(monkeypatch, [0] * 6)
+    found = advise(audit, reference=trusted.subset(range(30)))
+    assert found.method == CANDIDATES[0].method
+    assert "not learned from, as it is too small (30 pictures of 2 classes" in found.reason
+
+
+def test_trusted_pictures_have_the_classes_of_the_set(trusted):
+    names = ["dog", "cat"]
+    assert (check_reference(trusted, names, wanted_by="the set").labels == 1 - trusted.labels).all()
+    with pytest.raises(SettingsError, match="has pictures of cat, but the classes of the set are"):
+        check_reference(trusted, ["dog", "emu"], wanted_by="the set")
+    unlabelled = ArrayImageSet(trusted.images[:2], [0, -1], class_names=names, name="trusted")
+    with pytest.raises(SettingsError, match="1 trusted pictures of trusted have no class"):
+        check_reference(unlabelled, names, wanted_by="the set")
+
+
+def test_candidates_have_valid_settings_and_are_found_again_and_nothing_else_is():
+    for candidate in CANDIDATES:
+        assert candidate.build()
+        assert find_candidate(candidate.describe()) is candidate
+    assert str(CANDIDATES[0]) == "fast --profile light"
+    for other in (None, [], "fast", {}, {"method": "os:system", "profiles": [], "settings": {}}):
+        assert find_candidate(other) is None
