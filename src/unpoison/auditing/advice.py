@@ -24,7 +24,7 @@ from unpoison.runs.run import PurifyRun
 from unpoison.scoring.accuracy import score
 
 _NATURE = "denoised"  # the kind of evidence that says how hard a set is by nature
-_QUICK = {"model": "resnet18", "width": 16, "epochs": 10, "test_every": 10}
+_QUICK: dict[str, Any] = {"model": "resnet18", "width": 16, "epochs": 10, "test_every": 10}
 
 
 @dataclass(frozen=True)

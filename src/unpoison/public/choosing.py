@@ -127,9 +127,10 @@ def _kept(
     with lock:
         with suppress(OSError, ValueError, TypeError, KeyError):
             kept = read_json(folder / _KEPT)
-            if kept["key"] == key and _is_choice(kept[_FACTS], reference):
-                say(f"chosen before: {find_candidate(kept[_FACTS]['purifier'])}")
-                return kept[_FACTS]
+            chosen: dict[str, Any] = kept[_FACTS]
+            if kept["key"] == key and _is_choice(chosen, reference):
+                say(f"chosen before: {find_candidate(chosen['purifier'])}")
+                return chosen
         try:
             chosen = _audited(image_set, reference, device, say, on_step)
         except UnpoisonError:
