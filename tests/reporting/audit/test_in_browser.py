@@ -96,3 +96,9 @@ def test_filters_hide_what_is_not_asked_for(use, make_audit):
     found = use(audit_page(audit, image_set), steps)
     assert (found["dogs"], found["left"]) == (6, 6)
     assert found["high"] == (audit.suspicion.round(2) >= 0.5).sum()
+
+
+def test_an_id_of_several_lines_gets_on_no_list(use, make_audit):
+    audit, image_set = make_audit(3, ids=["a", "b", "a\nb"])
+    found = use(audit_page(audit, image_set), 'find("drop-all").click(); found.drop = find("drop-list").value;')
+    assert sorted(found["drop"].split()) == ["a", "b"]

@@ -9,6 +9,7 @@
   const decided = new Map(); // id -> "keep" or "drop"
   const VERBS = { keep: "Keep", drop: "Drop" };
   const CUTS = { detail: "middle 32x32 pixels", whole: "shrunk to 32x32" };
+  const UNLISTABLE = /[\n\r\ufeff]/; // in an id: a line of a list would name other pictures
   let saved = true;
   let zoomed = null; // the card that the dialog shows
 
@@ -28,6 +29,10 @@
   function buttons(card) {
     return Object.entries(VERBS).map(([choice, verb]) => {
       const button = make("button", { type: "button", class: choice, tabindex: "-1", "data-choice": choice }, verb);
+      if (UNLISTABLE.test(card.picture.id)) {
+        button.disabled = true;
+        button.title = "its id has a line break, so that no list can name it";
+      }
       button.addEventListener("click", (event) => {
         event.stopPropagation();
         decide([card], choice);
@@ -69,6 +74,7 @@
 
   function decide(some, choice, undo = true) {
     for (const { picture } of some) {
+      if (UNLISTABLE.test(picture.id)) continue;
       if (choice && !(undo && decided.get(picture.id) === choice)) decided.set(picture.id, choice);
       else decided.delete(picture.id);
     }
