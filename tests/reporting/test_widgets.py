@@ -28,7 +28,7 @@ def test_a_gallery_is_filtered_by_any_class_name():
 
 
 def test_there_is_no_choice_of_one():
-    assert "select" not in tools(["cat", "cat"], {"change": "largest change first"})
+    assert "select" not in tools(["cat", "cat", ""], {"change": "largest change first"})
 
 
 def test_panes_name_what_they_show():

@@ -149,7 +149,7 @@ def test_a_preview_has_the_ranks_of_the_whole_set(make_set, run, tiny_energy):
     chosen = {image_set.ids[row] for row in highest(image_set, tiny_energy, 21)}
     examples = list(preview(image_set, run, count=30))
     assert 0 < sum(example.image_id in chosen for example in examples) < 30
-    assert {example.image_id for example in examples if example.change_255} == chosen & {
+    assert {example.image_id for example in examples if example.change.all_255} == chosen & {
         example.image_id for example in examples
     }
 

@@ -31,7 +31,7 @@ def test_the_same_pixels_as_the_whole_run(make_set, run):
         assert example.class_name == image_set.class_names[image_set.labels[row]]
         assert np.array_equal(example.before, image_set.picture(row).rgb)
         assert np.array_equal(example.after, whole.picture(row).rgb)
-        assert 1 < example.change_255 < 255
+        assert 1 < example.change.all_255 < 255
 
 
 def test_sizes_may_differ_and_grey_stays_grey(tmp_path, run):
@@ -51,8 +51,8 @@ def test_change_is_the_root_mean_square():
     before = np.zeros((2, 2, 3), np.uint8)
     after = before.copy()
     after[0, 0] = 200
-    assert Example("x", "", before, after).change_255 == pytest.approx(100)
-    assert Example("x", "", after, before).change_255 == pytest.approx(100)
+    assert Example("x", "", before, after).change.all_255 == pytest.approx(100)
+    assert Example("x", "", after, before).change.all_255 == pytest.approx(100)
 
 
 def test_an_empty_set_has_no_examples(run):

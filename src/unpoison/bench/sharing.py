@@ -14,9 +14,9 @@ from unpoison.core.manifest import Manifest, pack_manifest
 from unpoison.core.progress import OnStep
 from unpoison.data import write
 from unpoison.purifiers.methods import load_purifier
-from unpoison.runs.blocks import change_255
 from unpoison.runs.changes import change_facts
 from unpoison.runs.in_memory import purify_in_memory
+from unpoison.runs.measuring import measure_change
 from unpoison.runs.run import PurifyRun
 
 
@@ -66,7 +66,7 @@ def purify_changed(
     whole = ArrayImageSet(
         images, image_set.labels, class_names=image_set.class_names, ids=image_set.ids, name=image_set.name
     )
-    changes = [change_255(before, after) for before, after in zip(image_set.array(), images, strict=True)]
+    changes = [measure_change(before, after) for before, after in zip(image_set.array(), images, strict=True)]
     facts = {**step.facts, **change_facts(image_set, changes)}
     hashes = {"source": image_set.content_hash, "result": whole.content_hash}
     manifest = Manifest(

@@ -19,7 +19,8 @@ def write_preview(image_set: ImageSet, run: PurifyRun, target: Path, *, count: i
     """
     from unpoison.core.errors import DataError
     from unpoison.core.files import write_text
-    from unpoison.reporting.changes import panel, preview_page
+    from unpoison.reporting.changes import preview_page
+    from unpoison.reporting.panels import panel
     from unpoison.runs.preview import preview
 
     panels = [panel(example) for example in preview(image_set, run, count=count, device=device)]
@@ -27,7 +28,7 @@ def write_preview(image_set: ImageSet, run: PurifyRun, target: Path, *, count: i
         raise DataError(image_set.name, "it holds no pictures", "Name another set")
     shown = preview_page(panels, name=image_set.name, total=len(image_set), settings=run.describe(), seed=run.seed)
     write_text(target, shown)
-    mean = sum(one.change_255 for one in panels) / len(panels)
+    mean = sum(one.change.all_255 for one in panels) / len(panels)
     return {"previewed": len(panels), "images": len(image_set), "change_255": round(mean, 2), "page": str(target)}
 
 
@@ -46,11 +47,12 @@ def changes_path(dst: Path) -> Path:
 def draw_changes(source: ImageSet, result: ImageSet, manifest: Manifest) -> dict[str, bytes]:
     """The page of what a run changed, which lies with the set; nothing if it cannot be drawn."""
     from unpoison.core.progress import write_line
-    from unpoison.reporting.changes import changes_page, most_changed, panel
+    from unpoison.reporting.changes import changes_page, read_examples
+    from unpoison.reporting.panels import panel
 
     change = manifest.steps[-1].facts["change_255"]
     try:
-        panels = [panel(example) for example in most_changed(change, source, result)]
+        panels = [panel(example) for example in read_examples(change, source, result)]
         return {"changes.html": changes_page(manifest, panels).encode(errors="backslashreplace")}
     except Exception as error:  # whatever goes wrong with a drawing, the set itself is complete
         write_line(f"unpoison: the set is complete, but its page could not be drawn: {error}")

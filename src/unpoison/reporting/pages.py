@@ -43,7 +43,6 @@ table.figures td:nth-child(n), table.figures th { width: auto; padding: .2rem .6
 table.figures th:nth-child(n+3) { text-align: right; }
 .gallery { display: flex; flex-wrap: wrap; gap: 1.2rem 2rem; } .gallery figure { margin: 0; max-width: 100%; }
 figcaption { overflow-wrap: anywhere; } figcaption b { color: var(--ink); }
-.triple { display: flex; gap: 8px; } .triple img { flex: 0 1 auto; min-width: 0; }
 .scroll { overflow-x: auto; } code { background: var(--raised); padding: .1rem .3rem; }
 """
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+_SMOOTH = np.exp(-0.5 * (np.arange(-5, 6) / 2) ** 2)  # a Gaussian of two pixels
+_SMOOTH /= _SMOOTH.sum()
+
 
 def tile_row(images: np.ndarray, *, zoom: int) -> np.ndarray:
     """Images of one size in a row with a white pixel between them, enlarged without smoothing.
@@ -31,6 +34,29 @@ def amplify_difference(after: np.ndarray, before: np.ndarray, *, factor: float) 
     Returns:
         Same shape, uint8.
     """
-    change = after.astype(np.float64) - before
+    return around_grey(after.astype(np.float64) - before, factor=factor)
+
+
+def around_grey(change: np.ndarray, *, factor: float) -> np.ndarray:
+    """A change in levels, [...], as uint8: grey where there is none, brighter and darker by `factor` times it."""
     shown: np.ndarray = np.clip(np.rint(128 + factor * change), 0, 255).astype(np.uint8)
     return shown
+
+
+def smooth_part(change: np.ndarray) -> np.ndarray:
+    """What varies slowly in a change: the mean over some five pixels each way.
+
+    Args:
+        change: [H, W, 3], in levels.
+
+    Returns:
+        Same shape, float64.
+    """
+    for axis in (0, 1):
+        reach = len(_SMOOTH) // 2
+        wide = np.pad(change, [(reach, reach) if axis == one else (0, 0) for one in range(3)], mode="symmetric")
+        length = change.shape[axis]
+        change = sum(
+            weight * wide.take(range(start, start + length), axis=axis) for start, weight in enumerate(_SMOOTH)
+        )
+    return change

@@ -1,7 +1,8 @@
-"""What pages of pictures share: panes, a slider between two pictures, filter, order and zoom; one style, one script.
+"""Widgets of pages with pictures: panes, a slider between two pictures, filter, order and zoom; one style, one script.
 
 A gallery is `div.gallery` of `figure.item`, each with a `div.panes` of `pane`s. The script finds them by these names:
-- `figure.item` carries `data-class`, and a number `data-NAME` for every order that is offered;
+- `figure.item` carries `data-class`, or is there whatever class is chosen; and a number `data-NAME` for every order
+  that is offered;
 - a click on a picture, or Enter on it, shows the figure large; arrows go on, a second click shows one pane alone;
 - without the script all pictures are still there, in the order of the page.
 """
@@ -42,7 +43,7 @@ const items = [...document.querySelectorAll('figure.item')];
 const choice = name => document.querySelector(`.tools select[name=${name}]`)?.value ?? '';
 function arrange() {
   const kind = choice('class'), order = choice('order');
-  for (const item of items) item.hidden = kind !== '' && item.dataset.class !== kind;
+  for (const item of items) item.hidden = kind !== '' && (item.dataset.class ?? kind) !== kind;
   const sorted = [...items];
   if (order) sorted.sort((a, b) => b.dataset[order] - a.dataset[order]);
   for (const item of sorted) item.parentNode.append(item);
@@ -82,7 +83,10 @@ document.addEventListener('click', event => {
   for (const other of pane.parentNode.children) other.classList.toggle('chosen', solo && other === pane);
 });
 document.addEventListener('keydown', event => {
-  if (event.key === 'Enter' && event.target.matches('.panes')) return show(event.target.closest('figure.item'));
+  if (event.key === 'Enter' && !box.open && event.target.matches('.panes')) {
+    event.preventDefault();  // else the button that the focus moves to is pressed as well
+    show(event.target.closest('figure.item'));
+  }
   if (!box.open || event.target.matches('input')) return;
   if (event.key === 'ArrowLeft') step(-1);
   if (event.key === 'ArrowRight') step(1);
@@ -95,10 +99,10 @@ def tools(classes: Sequence[str], orders: Mapping[str, str]) -> str:
     """Selects by which a gallery is filtered and ordered.
 
     Args:
-        classes: the class of each picture, as `data-class` has it; those of one class are told with their number.
+        classes: the class of each picture, as `data-class` has it; empty where unknown.
         orders: `NAME` of a number `data-NAME` -> what it is called; the highest comes first, and the first is chosen.
     """
-    counts = sorted(Counter(classes).items())
+    counts = sorted(Counter(filter(None, classes)).items())
     named = "".join(f'<option value="{escape(name)}">{escape(name)} ({count})</option>' for name, count in counts)
     ordered = "".join(f'<option value="{name}">{escape(text)}</option>' for name, text in orders.items())
     by_class = (

@@ -17,6 +17,7 @@ from unpoison.data import default_format, open_writer, read
 from unpoison.data.delivery import prepare_place, publish
 from unpoison.runs.blocks import Block
 from unpoison.runs.changes import change_facts
+from unpoison.runs.measuring import Change
 from unpoison.runs.store import Store
 from unpoison.runs.work import Work
 
@@ -98,7 +99,7 @@ def assemble(
     modes: Counter[str] = Counter()
     source: list[bytes] = []
     result: list[bytes] = []
-    changes: list[float] = []
+    changes: list[Change] = []
     with writing(store.folder, kept=True):
         assembled = prepare_place(store.folder, target)
         with open_writer(assembled, format, source=image_set) as writer:
@@ -108,7 +109,7 @@ def assemble(
                 modes.update(picture.mode for picture in block)
                 source += [picture.source_hash for picture in block]
                 result += [picture.result_hash for picture in block]
-                changes += [picture.change_255 for picture in block]
+                changes += [picture.change for picture in block]
     facts = {**facts, **change_facts(image_set, changes)}
     conversions = note_modes(modes)
     tell(image_set.name, conversions)

@@ -10,8 +10,7 @@ import numpy as np
 from unpoison.core.hashing import hash_picture
 from unpoison.core.images import Picture
 from unpoison.data.pictures.codec import encode
-
-_CHUNK = 2**20  # values compared at a time, so that a large picture does not take eight times its memory
+from unpoison.runs.measuring import Change, measure_change
 
 
 @dataclass(frozen=True)
@@ -23,14 +22,14 @@ class PurifiedPicture:
         source_hash: hash of the source picture with its label.
         result_hash: hash of the purified picture, as a reader will see it, with its label.
         mode: mode of the source picture.
-        change_255: root mean square change of its RGB values, in 8-bit levels.
+        change: how much was changed.
     """
 
     data: np.ndarray | bytes
     source_hash: bytes
     result_hash: bytes
     mode: str
-    change_255: float
+    change: Change
 
 
 # The pictures of a block, in order.
@@ -53,7 +52,7 @@ def finish_picture(source: Picture, purified: np.ndarray, label: int, *, png: bo
         hash_picture(source.rgb, label),
         hash_picture(seen, label),
         source.mode,
-        change_255(source.rgb, seen),
+        measure_change(source.rgb, seen),
     )
 
 
@@ -62,17 +61,6 @@ def as_rgb(picture: np.ndarray) -> np.ndarray:
     if picture.shape[2] >= 3:
         return picture[..., :3]
     return np.repeat(picture[..., :1], 3, axis=2)
-
-
-def change_255(before: np.ndarray, after: np.ndarray) -> float:
-    """Root mean square difference of two uint8 arrays of one shape, in levels, rounded to float32."""
-    old, new = before.reshape(-1), after.reshape(-1)
-    total = 0.0
-    for start in range(0, old.size, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        difference = np.subtract(new[part], old[part], dtype=np.float64)
-        total += float(difference @ difference)  # whole numbers below 2^53: exact, in whatever order they are added
-    return float(np.float32(np.sqrt(total / old.size)))
 
 
 def pack(block: Block) -> bytes:
@@ -88,7 +76,7 @@ def pack(block: Block) -> bytes:
         source_hashes=_as_rows([picture.source_hash for picture in block]),
         result_hashes=_as_rows([picture.result_hash for picture in block]),
         modes=np.array([picture.mode for picture in block]),
-        changes_255=np.array([picture.change_255 for picture in block], np.float32),
+        changes=np.array([picture.change for picture in block], np.float32),
     )
     return buffer.getvalue()
 
@@ -101,7 +89,7 @@ def unpack(packed: bytes) -> Block:
             [row.tobytes() for row in arrays["source_hashes"]],
             [row.tobytes() for row in arrays["result_hashes"]],
             arrays["modes"].tolist(),
-            arrays["changes_255"].tolist(),
+            [Change(*row) for row in arrays["changes"].tolist()],
         ]
     return [PurifiedPicture(*values) for values in zip(*columns, strict=True)]
 

@@ -31,6 +31,7 @@ from unpoison.purifiers.protocol import Purifier
 from unpoison.runs.blocks import PurifiedPicture, as_rgb
 from unpoison.runs.calls import purify_images
 from unpoison.runs.changes import change_facts
+from unpoison.runs.measuring import Change
 from unpoison.runs.photographs import warn_if_strange
 from unpoison.runs.pipeline import make_blocks
 from unpoison.runs.preparing import looks_at_set, prepare
@@ -55,12 +56,12 @@ def purify_in_memory(
     images = np.empty((len(image_set), *sizes[0].tolist(), 3), np.uint8)
     source: list[bytes] = []
     result: list[bytes] = []
-    changes: list[float] = []
+    changes: list[Change] = []
     for row, picture in enumerate(_each(work, png=False, on_step=on_step)):
         images[row] = as_rgb(np.asarray(picture.data))
         source.append(picture.source_hash)
         result.append(picture.result_hash)
-        changes.append(picture.change_255)
+        changes.append(picture.change)
     purified = ArrayImageSet(
         images, image_set.labels, class_names=image_set.class_names, ids=image_set.ids, name=image_set.name
     )

@@ -9,7 +9,8 @@ import numpy as np
 
 from unpoison.core.chunks import spread_rows
 from unpoison.core.images import ImageSet
-from unpoison.runs.blocks import as_rgb, change_255
+from unpoison.runs.blocks import as_rgb
+from unpoison.runs.measuring import Change, measure_change
 from unpoison.runs.run import PurifyRun
 from unpoison.runs.work import Work
 
@@ -31,9 +32,9 @@ class Example:
     after: np.ndarray
 
     @property
-    def change_255(self) -> float:
-        """Root mean square change, in 8-bit levels."""
-        return change_255(self.before, self.after)
+    def change(self) -> Change:
+        """How much was changed."""
+        return measure_change(self.before, self.after)
 
 
 def preview(image_set: ImageSet, run: PurifyRun, *, count: int = 16, device: str = "auto") -> Iterator[Example]:
