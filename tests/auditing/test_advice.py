@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unpoison.auditing import advice
+from unpoison.auditing import advice, views
 from unpoison.auditing.advice import Tried, advise, check_reference
 from unpoison.auditing.audit import audit_set
 from unpoison.auditing.candidates import CANDIDATES, LIGHT, NORMAL, find_candidate
@@ -51,6 +51,17 @@ def test_a_sample_is_purified_and_measured_again(audit, poisoned, monkeypatch):
     assert {one.sign.partition(".")[0] for one in found.tried} <= {one.kind for one in audit.verdict.speaking}
     assert [step.step for step in steps] == list(range(len(found.tried)))
     assert steps[0].doing == "trying fast --profile light"
+
+
+def test_a_sample_of_a_large_set_has_the_pictures_that_stand_out(audit, monkeypatch):
+    monkeypatch.setattr(views, "FITTED", 40)
+    monkeypatch.setattr(advice, "_STANDING_OUT", 10)
+    anew = replace(audit, views={"detail": replace(audit.views["detail"])})
+    (sample,) = advice._samples(anew).values()
+    standing = {audit.ids[row] for row in np.argsort(-audit.suspicion)[:10]}
+    assert standing <= set(sample.ids)
+    assert 40 <= len(sample) <= 50
+    assert np.array_equal(sample.labels, [audit.labels[audit.ids.index(name)] for name in sample.ids])
 
 
 def _scripted(monkeypatch, surprises, accuracies=None, n=400):
@@ -105,7 +116,7 @@ def test_trusted_pictures_decide(audit, trusted, monkeypatch, accuracies, best):
 
 def test_a_classifier_is_trained_on_what_is_left_and_scored_on_trusted_pictures(audit, trusted, monkeypatch):
     monkeypatch.setattr(advice, "CANDIDATES", (LIGHT,))
-    monkeypatch.setattr(advice, "_QUICK", {"model": "resnet18", "width": 4, "epochs": 1})
+    monkeypatch.setattr(advice, "_QUICK", {"model": "hlb-s", "width": 4, "epochs": 1})
     monkeypatch.setattr(advice, "_findings", lambda *_: [Finding("detail", "pixels.pixel", 0, 0, 1.0)])
     (one,) = advise(audit, reference=trusted).tried
     assert one.accuracy.n == 200
