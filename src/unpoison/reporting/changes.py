@@ -66,7 +66,7 @@ def changes_page(manifest: Manifest, panels: Sequence[Panel]) -> str:
         f'<p class="soft">{_describe(step.settings, step.seed)} {manifest.count:,} pictures.</p>'
         f'<p><b class="figure">{change["mean"]:.1f}</b> mean change. <span class="soft">{_UNIT}</span></p>'
         f'<p class="soft">{_usual(change, step.settings, step.facts.get("sigma_255"))}</p>{_charts(change)}'
-        f"<h2>The {len(ranked)} pictures with the {kind} change</h2>{_meaning(unusual)}{explain_panes(scale)}"
+        f"<h2>Pictures with the {kind} change</h2>{_meaning(unusual)}{explain_panes(scale)}"
         f"{_tools(ranked, orders)}{gallery(ranked, scale=scale, unusual=unusual['pictures'])}"
         + ("<h2>For comparison: pictures that changed as is usual</h2>" if typical else "")
         + gallery(typical, scale=scale, unusual=unusual["typical"], filtered=False),
@@ -185,7 +185,7 @@ def _meaning(unusual: Mapping[str, Any]) -> str:
         f"alone explains {explained} of how pictures differ in that; the order is of the rest. "
         f"Nine of ten pictures lie from {low} to {high}, the first at {first}.</p>"
         '<p class="soft">A place in front may come from a fine perturbation, and comes as well from film grain, JPEG '
-        "blocks, lettering or a drawing among photographs: look at the fine change. A place behind says nothing: "
+        "lines, lettering or JPEG blocks among smooth pictures: look at the fine change. A place behind says nothing: "
         "smooth perturbations, most triggers and wrong labels do not show here, and what most pictures of the set have "
         "counts as usual. The set was not judged by it, and nothing was left out.</p>"
     )
