@@ -125,6 +125,17 @@ def test_what_was_chosen_for_something_else_does_not_count(
     assert audits == ["in", "in"]
 
 
+def test_what_is_at_the_target_is_refused_before_the_audit(run, audits, source, tmp_path):
+    command = ("purify", source, tmp_path / "out", "--method")
+    assert run(*command, "grayscale")[0] == 0
+    code, _, err = run(*command, "auto")
+    assert (code, audits) == (2, [])
+    assert "already there, and was not made by auto" in err
+    (tmp_path / "out" / "manifest.json").unlink()
+    assert run(*command, "auto", "--overwrite")[0] == 2
+    assert audits == []
+
+
 def test_parts_share_one_choice(run, audits, source, tmp_path):
     for part in ("1/2", "2/2"):
         assert run("purify", source, tmp_path / "out", "--method", "auto", "--part", part)[0] == 0
@@ -207,3 +218,5 @@ def test_from_python_what_does_not_fit_is_refused(make_set):
     ):
         with pytest.raises(UnpoisonError, match=problem):
             unpoison.purify(*arguments, **options)
+    with pytest.raises(SettingsError, match="auto audits a whole set"):
+        unpoison.Purify("auto")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from unpoison.auditing.audit import Audit, audit_set
 from unpoison.auditing.candidates import Candidate, find_candidate
 from unpoison.auditing.evidence.words import WORDS
 from unpoison.core.documents import read_json
-from unpoison.core.errors import DataError, SettingsError, UnpoisonError
+from unpoison.core.errors import DataError, RunError, SettingsError, UnpoisonError
 from unpoison.core.files import write_json, writing
 from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet
@@ -25,6 +26,7 @@ from unpoison.core.progress import OnStep
 from unpoison.core.settings import Settings
 from unpoison.data import bad_pictures_together
 from unpoison.data.delivery import partial_of
+from unpoison.runs.finished import check_replaceable
 from unpoison.runs.store import has_blocks, remove
 
 _KEPT = "chosen.json"
@@ -73,7 +75,7 @@ def choose(
     Raises:
         SettingsError: fewer than two classes have pictures, or the reference has others.
         DataError: pictures are broken, or the reference is too small.
-        RunError: the choice cannot be kept.
+        RunError: something else is at the target, or the choice cannot be kept.
     """
     present = np.unique(image_set.labels[image_set.labels >= 0])
     if len(present) < 2:
@@ -87,6 +89,8 @@ def choose(
     with bad_pictures_together(image_set, remedy=remedy):
         chosen = _finished(image_set, reference, target, overwrite) if target else None
         if chosen is None:
+            if target:
+                _check_free(target, overwrite)  # an audit takes long
             chosen = _kept(image_set, reference, device, say, on_step, partial_of(target) if target else None)
     candidate = find_candidate(chosen["purifier"])
     assert candidate is not None
@@ -104,6 +108,15 @@ def _finished(image_set: ImageSet, reference: ImageSet | None, target: Path, ove
     chosen = step.facts.get(_FACTS)
     other = overwrite and step.source != image_set.content_hash
     return chosen if _is_choice(chosen, reference) and not other else None
+
+
+def _check_free(target: Path, overwrite: bool) -> None:
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
+        anew = "remove it, choose another name, or replace it with --overwrite"
+        raise RunError(f"{target} is already there, and was not made by auto in this way; {anew}")
+    check_replaceable(target)
 
 
 def _kept(

@@ -20,6 +20,7 @@ from unpoison.core.images import Picture
 from unpoison.core.pixels import images_per_call, to_float, to_uint8
 from unpoison.data.objects import is_picture
 from unpoison.data.pictures.loose import from_object, to_pillow
+from unpoison.public import AUTO
 from unpoison.purifiers.chain import Chain, build_purifier
 from unpoison.purifiers.methods import load_purifier
 from unpoison.purifiers.protocol import Purifier
@@ -77,6 +78,8 @@ class Purify:
     ):
         if not isinstance(method, str):  # it goes to other processes, which look it up
             raise SettingsError("Purify takes methods by name; a class of yours is named package.module:Class")
+        if method == AUTO:
+            raise SettingsError("auto audits a whole set: use unpoison.purify on the set, or name a method")
         self.run = PurifyRun(method_settings(method, profile=profile, model=model, fields=settings), seed=seed)
         self.fresh = fresh
         whole = [name for name in self.run.settings if load_purifier(name).needs_whole_set]
