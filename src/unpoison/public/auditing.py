@@ -1,0 +1,123 @@
+"""`unpoison.audit`: does a set look poisoned, how, where, and what to do about it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpoison.auditing.advice import Advice, advise
+from unpoison.auditing.audit import Audit, audit_set
+from unpoison.auditing.telling import score_columns, tell
+from unpoison.auditing.verdict import Verdict
+from unpoison.core.errors import SettingsError
+from unpoison.core.files import write_file, write_text
+from unpoison.core.images import ImageSet
+from unpoison.core.progress import OnStep, shows_bar
+from unpoison.data import read
+from unpoison.reporting.audit.page import audit_page
+
+SCORES = (".parquet", ".csv")
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What an audit says. Prints well, and shows as HTML in a notebook.
+
+    Args:
+        audit: evidence, verdict and the suspicion of each picture.
+        advice: the purification that the set needs.
+        image_set: the set, for its pictures.
+    """
+
+    audit: Audit
+    advice: Advice
+    image_set: ImageSet
+
+    @property
+    def verdict(self) -> Verdict:
+        """`answer`, `probability`, and the findings behind them."""
+        return self.audit.verdict
+
+    @property
+    def suspicion(self) -> np.ndarray:
+        """[N] float32: standard deviations by which each picture with a class stands out."""
+        return self.audit.suspicion
+
+    @property
+    def scores(self) -> Mapping[str, list[object]]:
+        """Columns with a value for each picture, as `pandas.DataFrame` takes them."""
+        return score_columns(self.audit)
+
+    def save(self, page: str | PathLike[str]) -> None:
+        """Write the page, one HTML file that needs nothing from outside."""
+        write_text(Path(page), audit_page(self.audit, self.image_set, advice=self.advice.reason))
+
+    def save_scores(self, path: str | PathLike[str]) -> None:
+        """Write `scores` as .parquet or .csv.
+
+        Raises:
+            SettingsError: the path has another suffix.
+        """
+        path = Path(path)
+        check_scores(path)
+        if path.suffix.lower() == ".parquet":
+            import pyarrow
+            import pyarrow.parquet
+
+            buffer = io.BytesIO()
+            pyarrow.parquet.write_table(pyarrow.table(dict(self.scores)), buffer)
+            write_file(path, buffer.getvalue())
+            return
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(self.scores)
+        writer.writerows(zip(*self.scores.values(), strict=True))
+        write_text(path, text.getvalue())
+
+    def __str__(self) -> str:
+        return f"{tell(self.audit)}\nadvice: {self.advice}"
+
+    def _repr_html_(self) -> str:
+        page = audit_page(self.audit, self.image_set, advice=self.advice.reason)
+        return f'<iframe srcdoc="{escape(page)}" style="width:100%;height:48rem;border:0"></iframe>'
+
+
+def check_scores(path: Path) -> None:
+    """Whether scores can be written there.
+
+    Raises:
+        SettingsError: the suffix is none of `SCORES`.
+    """
+    if path.suffix.lower() not in SCORES:
+        raise SettingsError(f"{path}: scores are written as {' or '.join(SCORES)}; choose one of these suffixes")
+
+
+@shows_bar("audit", unit="%")
+def audit(x: Any, *, reference: Any = None, device: str = "auto", on_step: OnStep | None = None) -> AuditResult:
+    """Say whether a set of labelled pictures looks poisoned, how, where, and what to do about it.
+
+    >>> import unpoison
+    >>> str(unpoison.audit("digits#train")).splitlines()[0]  # doctest: +SKIP
+    'digits, train: 1,000 pictures of 10 classes: nothing found'
+
+    Args:
+        x: a set, or what `read` reads: a path, or a torch Dataset of (picture, label).
+        reference: trusted pictures of the same classes, in the same forms; some 200 or more. What they show is expected
+            of the set, and the advice is tried on them.
+        device: where to compute.
+        on_step: called as it goes on, in percent. In a notebook a bar shows if it is left out.
+
+    Raises:
+        DataError: a file or row is bad, fewer than two classes have pictures, or the reference is too small.
+    """
+    image_set, trusted = read(x), None if reference is None else read(reference)
+    found = audit_set(image_set, reference=trusted, device=device, on_step=on_step)
+    return AuditResult(found, advise(found, image_set, reference=trusted, device=device), image_set)
