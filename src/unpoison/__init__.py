@@ -14,6 +14,7 @@ _PUBLIC = {
     "read": "unpoison.data:read",
     "write": "unpoison.data:write",
     "poison": "unpoison.poisons.crafting:poison",
+    "audit": "unpoison.public.auditing:audit",
     "purify": "unpoison.public.purifying:purify",
     "Purify": "unpoison.public.transform:Purify",
     "fit": "unpoison.fitting.diffusion:fit",
@@ -27,6 +28,7 @@ __all__ = [
     "Purify",
     "UnpoisonError",
     "__version__",
+    "audit",
     "fit",
     "fit_energy",
     "poison",
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from unpoison.fitting.diffusion import fit
     from unpoison.fitting.energy import fit_energy
     from unpoison.poisons.crafting import poison
+    from unpoison.public.auditing import audit
     from unpoison.public.purifying import purify
     from unpoison.public.transform import Purify
     from unpoison.scoring.accuracy import score

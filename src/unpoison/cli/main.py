@@ -23,6 +23,7 @@ from unpoison.core.suggestions import suggest
 
 _COMMANDS = {
     "demo": "unpoison.cli.demo:demo",
+    "audit": "unpoison.cli.audit:audit",
     "purify": "unpoison.cli.purify:purify",
     "poison": "unpoison.cli.poison:poison",
     "fit": "unpoison.cli.fit:fit",

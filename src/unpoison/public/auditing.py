@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from os import PathLike
 from pathlib import Path
@@ -15,10 +15,10 @@ import numpy as np
 
 from unpoison.auditing.advice import Advice, advise
 from unpoison.auditing.audit import Audit, audit_set
-from unpoison.auditing.telling import score_columns, tell
+from unpoison.auditing.telling import STANDS_OUT, score_columns, tell
 from unpoison.auditing.verdict import Verdict
 from unpoison.core.errors import SettingsError
-from unpoison.core.files import write_file, write_text
+from unpoison.core.files import atomic_path, write_text
 from unpoison.core.images import ImageSet
 from unpoison.core.progress import OnStep, shows_bar
 from unpoison.data import read
@@ -72,15 +72,30 @@ class AuditResult:
             import pyarrow
             import pyarrow.parquet
 
-            buffer = io.BytesIO()
-            pyarrow.parquet.write_table(pyarrow.table(dict(self.scores)), buffer)
-            write_file(path, buffer.getvalue())
+            with atomic_path(path) as partial:
+                pyarrow.parquet.write_table(pyarrow.table(dict(self.scores)), partial)
             return
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(self.scores)
         writer.writerows(zip(*self.scores.values(), strict=True))
         write_text(path, text.getvalue())
+
+    def facts(self) -> dict[str, object]:
+        """All that is said, for a program."""
+        verdict, audit = self.verdict, self.audit
+        return {
+            "name": audit.name,
+            "images": len(audit.ids),
+            "classes": len(audit.class_names),
+            "answer": verdict.answer,
+            "probability": round(verdict.probability, 4),
+            "reason": verdict.reason,
+            "findings": [asdict(one) for one in verdict.findings],
+            "by_class": dict(zip(audit.class_names, audit.by_class.tolist(), strict=True)),
+            "standing_out": int((audit.suspicion > STANDS_OUT).sum()),
+            "advice": asdict(self.advice),
+        }
 
     def __str__(self) -> str:
         return f"{tell(self.audit)}\nadvice: {self.advice}"
