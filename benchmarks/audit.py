@@ -2,6 +2,8 @@
 
     python benchmarks/audit.py poison CIFAR TINY --out runs/audit        # hours; goes on if stopped
     python benchmarks/audit.py measure CIFAR TINY runs/audit --out results/audit/sets [--part 1/2]   # 20 seconds a set
+    python benchmarks/audit.py fit results/audit/sets
+    python benchmarks/audit.py table results/audit/sets --out results/audit
 
 The first poisons 2,500 pictures of CIFAR-10 (JPEG) and 2,000 of 20 classes of Tiny-ImageNet, shrunk to 32x32, with
 every attack, with the profile `small` where an attack trains a surrogate. The second measures the evidence in them,
@@ -21,22 +23,27 @@ from pathlib import Path
 from typing import Any
 
 import click
+import matplotlib
 import numpy as np
 import torch
 from PIL import Image
 
 import unpoison
 from unpoison.auditing.evidence.methods import METHODS as EVIDENCE
-from unpoison.auditing.expectations import Measured, fit_expectations, to_store
+from unpoison.auditing.expectations import SIGNS, Measured, expectations, fit_expectations, to_store, unseen
+from unpoison.auditing.verdict import THRESHOLD, judge
 from unpoison.auditing.views import load_views, make_view
 from unpoison.core.device import describe_device, same_bits, versions
 from unpoison.core.documents import read_json
-from unpoison.core.files import write_json
+from unpoison.core.files import write_json, write_text
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.methods import load_method
 from unpoison.data import read
 from unpoison.poisons.crafting import write_poisoned
 from unpoison.poisons.protocol import Resources
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
 
 sys.path.insert(0, str(Path(__file__).parent))
 from clean_sets import clean_sets
@@ -70,6 +77,12 @@ HISTORIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "wrong labels": lambda images: images,
 }
 WRONG = 0.02  # of the labels
+
+
+NOTE = """Every poison is one that the audit has never seen: only clean sets were fitted. A clean set is judged by other
+sources than its own (all of Tiny-ImageNet is one). Seen: looks poisoned, at the threshold of the package. Area, sets:
+chance that a poisoned set surprises more than a clean one. Area, images: chance that a poisoned picture of the set is
+more suspicious than a clean one of it, by the most surprising evidence that knows pictures apart."""
 
 
 @click.group()
@@ -128,6 +141,97 @@ def fit(records: Path) -> None:
     click.echo(f"{len(sets)} views of {len(set(map(_source, about)))} sources -> {target}")
 
 
+@main.command()
+@click.argument("records", type=click.Path(path_type=Path, exists=True))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def table(records: Path, out: Path) -> None:
+    """Judge every set, clean ones by what other sources show, and write tables and a plot."""
+    about, sets = _clean_views(records)
+    sources = np.array([_source(one) for one in about])
+    surprises = np.full((len(sets), len(SIGNS)), -np.inf)
+    for place, expectation in enumerate(expectations().values()):
+        mean, spread = unseen(expectation, sources)
+        surprises[:, place] = (expectation.values - mean) / spread
+    clean: dict[str, float] = {}
+    strongest: dict[str, str] = {}
+    for one, row in zip(about, surprises, strict=True):
+        if row.max() > clean.get(one["name"], -np.inf):
+            clean[one["name"]], strongest[one["name"]] = float(row.max()), list(SIGNS)[int(row.argmax())]
+    judged = [_judged(read_json(path)) for path in sorted(records.glob("*.json")) if "attack" in read_json(path)]
+    write_text(out / "table.md", _tables(clean, strongest, judged))
+    _plot(judged, out / "shares.svg")
+    click.echo((out / "table.md").read_text())
+
+
+def _judged(record: dict[str, Any]) -> dict[str, Any]:
+    """The verdict on a poisoned set. Nothing was fitted on any poison."""
+    views = {name: Measured(values, record["images"], record["classes"]) for name, values in record["values"].items()}
+    verdict = judge(views, images=record["images"], classes=record["classes"])
+    areas = record["area under the curve of images"]
+    knowing = [one for one in verdict.findings if one.kind in areas[one.view]]
+    return {
+        **record,
+        "surprise": verdict.findings[0].surprise,
+        "sign": verdict.findings[0].sign,
+        "seen": verdict.answer == "poisoned",
+        "images area": areas[knowing[0].view][knowing[0].kind] if knowing else None,
+    }
+
+
+def _tables(clean: dict[str, float], strongest: dict[str, str], judged: list[dict[str, Any]]) -> str:
+    alarms = [name for name, surprise in clean.items() if surprise > THRESHOLD]
+    lines = [
+        f"{len(clean)} clean and {len(judged)} poisoned sets. False alarms: {len(alarms)} of {len(clean)}. "
+        + " ".join(NOTE.split()),
+        "",
+        "| attack | share | seen | area, sets | surprise | by | area, images |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    quiet = np.array(list(clean.values()))
+    for attack, share in product(ATTACKS, SHARES):
+        found = [one for one in judged if (one["attack"], one["share"]) == (attack, share)]
+        if not found:
+            continue
+        loud = np.array([one["surprise"] for one in found])
+        area = _area(np.append(quiet, loud), np.append(np.zeros(len(quiet), bool), np.ones(len(loud), bool)))
+        images = [one["images area"] for one in found if one["images area"] is not None]
+        cells = [
+            attack,
+            f"{share:.0%}",
+            f"{sum(one['seen'] for one in found)} of {len(found)}",
+            f"{area:.2f}",
+            ", ".join(f"{one['source']} {one['surprise']:.1f}" for one in found),
+            ", ".join(dict.fromkeys(one["sign"] for one in found)),
+            f"{np.mean(images):.2f}" if images else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| clean set | surprise | by |", "| --- | --- | --- |"]
+    order = sorted(clean, key=lambda name: -clean[name])
+    lines += [f"| {name} | {clean[name]:.1f} | {strongest[name]} |" for name in order]
+    return "\n".join(lines) + "\n"
+
+
+def _plot(judged: list[dict[str, Any]], target: Path) -> None:
+    """Surprise of each attack at each share."""
+    figure, panels = plt.subplots(3, 5, figsize=(15, 8), sharex=True, sharey=True)
+    for attack, panel in zip(ATTACKS, panels.flat, strict=False):
+        for base in BASES:
+            found = sorted(
+                (one["share"], one["surprise"]) for one in judged if (one["attack"], one["source"]) == (attack, base)
+            )
+            panel.plot([share for share, _ in found], [max(surprise, 0.5) for _, surprise in found], "o-", label=base)
+        panel.axhline(THRESHOLD, color="black", linewidth=0.8, linestyle="--")
+        panel.set(xscale="log", yscale="log", title=attack)
+    panels.flat[-1].axis("off")
+    panels[0, 0].legend()
+    figure.supxlabel("share of the pictures that is poisoned (Narcissus: of 25 in 2,500)")
+    figure.supylabel("surprise; above the line a set looks poisoned")
+    figure.tight_layout()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target)
+    plt.close(figure)
+
+
 def _clean_views(records: Path) -> tuple[list[dict[str, Any]], list[Measured]]:
     about, sets = [], []
     for path in sorted(records.glob("*.json")):
@@ -139,8 +243,9 @@ def _clean_views(records: Path) -> tuple[list[dict[str, Any]], list[Measured]]:
 
 
 def _source(record: dict[str, Any]) -> str:
-    """The first word of its name: parts of one data set are one source."""
-    return str(record["source"]).partition("-")[0]
+    """What a clean set was made from: parts of one data set are one source."""
+    source = str(record["source"]).partition("-")[0]
+    return {"crops": "tiny", "tiny64": "tiny"}.get(source, source)
 
 
 def _facts(image_set: ImageSet, poisoned: np.ndarray) -> dict[str, Any]:

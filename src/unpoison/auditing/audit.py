@@ -33,8 +33,8 @@ class Audit:
         views: `detail`, the middle 32x32 pixels of each picture, and for larger pictures `whole`, all of it in small.
             None where the set is too small.
         evidence: for each view, what each kind of evidence says.
-        suspicion: [N] float32; how many standard deviations of its set a picture stands out, by the evidence that
-            speaks against the set, or by all of it if none does.
+        suspicion: [N] float32; how many standard deviations of its set a picture stands out, by the most surprising
+            evidence that knows pictures apart.
     """
 
     name: str
@@ -162,16 +162,10 @@ def measured(kinds: Mapping[str, Evidence], view: View) -> Measured:
 
 
 def _suspicion(evidence: Mapping[str, Mapping[str, Evidence]], verdict: Verdict) -> np.ndarray:
-    """[N] float32: the most that a picture stands out by any evidence that speaks."""
-    speaking = {(one.view, one.kind) for one in verdict.speaking if evidence[one.view][one.kind].images is not None}
-    shown = [
-        _standing_out(one.images)
-        for view, kinds in evidence.items()
-        for kind, one in kinds.items()
-        if one.images is not None and ((view, kind) in speaking or not speaking)
-    ]
-    most: np.ndarray = np.max(shown, axis=0).astype(np.float32)
-    return most
+    """[N] float32: how far a picture stands out by the most surprising evidence that knows pictures apart."""
+    scores = (evidence[one.view][one.kind].images for one in verdict.findings)
+    strongest = next(shown for shown in scores if shown is not None)
+    return _standing_out(strongest).astype(np.float32)
 
 
 def _standing_out(scores: np.ndarray) -> np.ndarray:
