@@ -29,15 +29,14 @@ import torch
 from PIL import Image
 
 import unpoison
-from unpoison.auditing.evidence.methods import METHODS as EVIDENCE
-from unpoison.auditing.expectations import SIGNS, Measured, expectations, fit_expectations, to_store, unseen
+from unpoison.auditing.audit import gather, measured, suspicion
+from unpoison.auditing.expectations import SIGNS, Measured, fit_expectations, to_store
 from unpoison.auditing.verdict import THRESHOLD, judge
 from unpoison.auditing.views import load_views, make_view
 from unpoison.core.device import describe_device, same_bits, versions
 from unpoison.core.documents import read_json
 from unpoison.core.files import write_json, write_text
 from unpoison.core.images import ArrayImageSet, ImageSet
-from unpoison.core.methods import load_method
 from unpoison.data import read
 from unpoison.poisons.crafting import write_poisoned
 from unpoison.poisons.protocol import Resources
@@ -82,7 +81,7 @@ WRONG = 0.02  # of the labels
 NOTE = """Every poison is one that the audit has never seen: only clean sets were fitted. A clean set is judged by other
 sources than its own (all of Tiny-ImageNet is one). Seen: looks poisoned, at the threshold of the package. Area, sets:
 chance that a poisoned set surprises more than a clean one. Area, images: chance that a poisoned picture of the set is
-more suspicious than a clean one of it, by the most surprising evidence that knows pictures apart."""
+more suspicious than a clean one of it."""
 
 
 @click.group()
@@ -148,10 +147,14 @@ def table(records: Path, out: Path) -> None:
     """Judge every set, clean ones by what other sources show, and write tables and a plot."""
     about, sets = _clean_views(records)
     sources = np.array([_source(one) for one in about])
-    surprises = np.full((len(sets), len(SIGNS)), -np.inf)
-    for place, expectation in enumerate(expectations().values()):
-        mean, spread = unseen(expectation, sources)
-        surprises[:, place] = (expectation.values - mean) / spread
+    surprises = np.zeros((len(sets), len(SIGNS)))
+    for source in np.unique(sources):
+        others = np.flatnonzero(sources != source)
+        known = fit_expectations([sets[row] for row in others], list(sources[others]))
+        for row in np.flatnonzero(sources == source):
+            for place, (sign, expectation) in enumerate(known.items()):
+                (mean,), (spread,) = expectation.expect(sets[row].nature()[None])
+                surprises[row, place] = (sets[row].on_scale(sign) - mean) / spread
     clean: dict[str, float] = {}
     strongest: dict[str, str] = {}
     for one, row in zip(about, surprises, strict=True):
@@ -167,14 +170,12 @@ def _judged(record: dict[str, Any]) -> dict[str, Any]:
     """The verdict on a poisoned set. Nothing was fitted on any poison."""
     views = {name: Measured(values, record["images"], record["classes"]) for name, values in record["values"].items()}
     verdict = judge(views, images=record["images"], classes=record["classes"])
-    areas = record["area under the curve of images"]
-    knowing = [one for one in verdict.findings if one.kind in areas[one.view]]
     return {
         **record,
         "surprise": verdict.findings[0].surprise,
         "sign": verdict.findings[0].sign,
         "seen": verdict.answer == "poisoned",
-        "images area": areas[knowing[0].view][knowing[0].kind] if knowing else None,
+        "images area": record["area under the curve of images"].get("suspicion"),
     }
 
 
@@ -250,24 +251,26 @@ def _source(record: dict[str, Any]) -> str:
 
 def _facts(image_set: ImageSet, poisoned: np.ndarray) -> dict[str, Any]:
     """What the record of a set says; `poisoned` says which pictures are."""
-    views, areas = {}, {}
+    evidence, shown = {}, {}
     for cut, images in load_views(image_set).items():
         view = make_view(_with(image_set, images))
-        evidence = {kind: load_method(EVIDENCE, kind, kind="evidence")(view) for kind in EVIDENCE}
-        views[cut] = {
-            f"{kind}.{name}": value for kind, found in evidence.items() for name, value in found.values.items()
-        }
-        areas[cut] = {
+        evidence[cut] = gather(view)
+        shown[cut] = measured(evidence[cut], view)
+    areas = {}
+    if 0 < poisoned.sum() < len(poisoned):
+        verdict = judge(shown, images=len(image_set), classes=len(image_set.class_names))
+        areas = {
             kind: _area(found.images, poisoned)
-            for kind, found in evidence.items()
-            if found.images is not None and 0 < poisoned.sum() < len(poisoned)
+            for kind, found in evidence["detail"].items()
+            if found.images is not None
         }
+        areas["suspicion"] = _area(suspicion(evidence, verdict), poisoned)
     return {
         "images": len(image_set),
         "classes": len(image_set.class_names),
         "poisoned": int(poisoned.sum()),
         "data": image_set.content_hash,
-        "values": views,
+        "values": {cut: one.values for cut, one in shown.items()},
         "area under the curve of images": areas,
         "versions": versions(),
         "device": describe_device(torch.device("cpu")),

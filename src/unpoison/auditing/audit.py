@@ -17,6 +17,8 @@ from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.core.methods import load_method
 from unpoison.core.progress import OnStep, StepInfo
 
+# Evidence that knows poisoned pictures from clean ones; what is read from pictures as they are knows easy from hard.
+_APART = ("residuals", "residual-textures", "colour-residuals", "pixels", "repeats")
 _READING, _DENOISING = 0.15, 0.5  # where in the whole these end
 
 
@@ -33,8 +35,8 @@ class Audit:
         views: `detail`, the middle 32x32 pixels of each picture, and for larger pictures `whole`, all of it in small.
             None where the set is too small.
         evidence: for each view, what each kind of evidence says.
-        suspicion: [N] float32; how many standard deviations of its set a picture stands out, by the most surprising
-            evidence that knows pictures apart.
+        suspicion: [N] float32; how many standard deviations of its set a picture stands out, in the mean of the
+            evidence that speaks against the set and knows pictures apart, or of all that does.
     """
 
     name: str
@@ -91,7 +93,7 @@ def audit_set(
         verdict,
         views,
         evidence,
-        _suspicion(evidence, verdict) if views else np.zeros(len(about.labels), np.float32),
+        suspicion(evidence, verdict) if views else np.zeros(len(about.labels), np.float32),
     )
 
 
@@ -161,11 +163,15 @@ def measured(kinds: Mapping[str, Evidence], view: View) -> Measured:
     return Measured(values, len(view), view.classes)
 
 
-def _suspicion(evidence: Mapping[str, Mapping[str, Evidence]], verdict: Verdict) -> np.ndarray:
-    """[N] float32: how far a picture stands out by the most surprising evidence that knows pictures apart."""
-    scores = (evidence[one.view][one.kind].images for one in verdict.findings)
-    strongest = next(shown for shown in scores if shown is not None)
-    return _standing_out(strongest).astype(np.float32)
+def suspicion(evidence: Mapping[str, Mapping[str, Evidence]], verdict: Verdict) -> np.ndarray:
+    """[N] float32: how far each picture stands out, in the mean of all evidence that speaks and knows pictures apart."""
+    speaking = {(one.view, one.kind) for one in verdict.speaking}
+    known = {
+        (view, kind): one.images for view, kinds in evidence.items() for kind, one in kinds.items() if kind in _APART
+    }
+    heard = speaking & known.keys() or known.keys()
+    mean: np.ndarray = np.mean([_standing_out(known[one]) for one in sorted(heard)], axis=0).astype(np.float32)
+    return mean
 
 
 def _standing_out(scores: np.ndarray) -> np.ndarray:

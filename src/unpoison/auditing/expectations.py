@@ -13,29 +13,29 @@ from typing import Any
 import numpy as np
 
 _FITTED = "expectations.json"
-# What may speak against a set, and how it is brought to a scale on which clean sets spread evenly.
+# What may speak against a set, and how it is brought to a scale on which clean sets spread evenly. Early learning,
+# autoregression and class means are shown but do not speak: drawn sets have as much of them, and poisons that have much
+# of them are seen by these.
 SIGNS = {
     "residuals.advantage": "share",
     "residuals.margin_0.99": "as is",
-    "residuals.margin_0.999": "as is",
     "residual-textures.advantage": "share",
     "colour-residuals.advantage": "share",
     "textures.advantage": "share",
-    "class-means.coherence": "as is",
-    "class-means.coherence_max": "as is",
     "pixels.pixel": "logarithm",
     "repeats.repeat": "logarithm",
     "repeats.repeat_max": "logarithm",
-    "autoregression.advantage": "share",
-    "early.pass_1": "share",
     "coarse.side_4": "share",
 }
 # Measured on what the denoiser leaves of a set, so that little of a poison is in them.
 _NATURE = ("denoised.left", "denoised.left_texture", "denoised.again_texture")
-_LINEAR = 4.0  # variance of slopes over that of what is not linear
+_LINEAR = 4.0  # variance of what is linear over that of what is only smooth
 _AMPLITUDES = (0.06, 0.12, 0.25, 0.5, 1.0)
-_LENGTHS = (0.08, 0.15, 0.3, 0.6)
-_NOISES = (0.015, 0.03, 0.06, 0.12, 0.25, 0.5)
+_LENGTHS = (0.15, 0.3, 0.6)
+_NEAR = 0.15  # sets within this distance say how much others like them scatter
+_FAR = 0.3  # weight, in sets, of the scatter of all sets, which counts where none is near
+_FAINTEST = 0.012  # scatter below which no values are told apart
+_ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,15 @@ class Measured:
 class Expectation:
     """A Gaussian process over clean sets, for one sign: linear in nature, and smooth beside that.
 
-    It expects sharply where many clean sets are alike, and says little of sets unlike any that it knows.
+    It expects sharply where many clean sets are alike and agree, as natural photographs do, and says little where they
+    scatter or where it knows none.
 
     Args:
         natures: [S, D] of the clean sets.
         values: [S] their values on the scale of the sign.
+        scatter: [S] variance of sets around each.
         amplitude: standard deviation over sets that are not alike.
         length: distance at which sets are no longer alike.
-        noise: standard deviation over sets that are.
 
     References:
         Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, chapter 2.
@@ -83,25 +84,45 @@ class Expectation:
 
     natures: np.ndarray
     values: np.ndarray
+    scatter: np.ndarray
     amplitude: float
     length: float
-    noise: float
 
     def expect(self, natures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, [n] each, of clean sets of such natures [n, D]."""
-        among = self._alike(self.natures, self.natures) + self.noise**2 * np.eye(len(self.values))
-        between = self._alike(natures, self.natures)
-        solved = np.linalg.solve(among, between.T)
+        between = self._alike(natures)
+        solved = np.linalg.solve(self.among(), between.T)
         mean = self.values.mean() + (self.values - self.values.mean()) @ solved
         own = self.amplitude**2 * (1 + _LINEAR * (1 + (natures**2).sum(axis=1)))
-        variance = own - (between * solved.T).sum(axis=1) + self.noise**2
-        return mean, np.sqrt(variance)
+        scatter = _near_by(natures, self.natures, self.scatter)
+        return mean, np.sqrt(own - (between * solved.T).sum(axis=1) + scatter)
 
-    def _alike(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        distance = ((first[:, None] - second[None]) ** 2).sum(axis=2)
-        linear = _LINEAR * (1 + first @ second.T)
-        alike: np.ndarray = self.amplitude**2 * (linear + np.exp(-distance / (2 * self.length**2)))
+    def among(self) -> np.ndarray:
+        """[S, S] covariance of the clean sets."""
+        covariance: np.ndarray = self._alike(self.natures) + np.diag(self.scatter)
+        return covariance
+
+    def part(self, rows: np.ndarray) -> Expectation:
+        """What only some of the clean sets let expect."""
+        return replace(self, natures=self.natures[rows], values=self.values[rows], scatter=self.scatter[rows])
+
+    def _alike(self, natures: np.ndarray) -> np.ndarray:
+        smooth = np.exp(-_distances(natures, self.natures) / (2 * self.length**2))
+        alike: np.ndarray = self.amplitude**2 * (_LINEAR * (1 + natures @ self.natures.T) + smooth)
         return alike
+
+
+def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """[n, m] squared."""
+    squared: np.ndarray = ((first[:, None] - second[None]) ** 2).sum(axis=2)
+    return squared
+
+
+def _near_by(natures: np.ndarray, known: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """[n] mean of [S] squares of those that are near."""
+    near = np.exp(-_distances(natures, known) / (2 * _NEAR**2))
+    mean: np.ndarray = (near @ squares + _FAR * squares.mean()) / (near.sum(axis=1) + _FAR)
+    return mean
 
 
 def on_scale(scale: str, value: float) -> float:
@@ -125,29 +146,35 @@ def fit_expectations(sets: Sequence[Measured], sources: Sequence[str]) -> dict[s
         sets: views of clean sets.
         sources: what each was made from; its histories are no sources of their own.
     """
-    natures = np.stack([one.nature() for one in sets])
+    natures, named = np.stack([one.nature() for one in sets]), np.array(sources)
     fitted = {}
     for sign in SIGNS:
         values = np.array([one.on_scale(sign) for one in sets])
-        choices = [Expectation(natures, values, *chosen) for chosen in product(_AMPLITUDES, _LENGTHS, _NOISES)]
-        fitted[sign] = max(choices, key=lambda choice: _foretold(choice, np.array(sources)))
+        choices = [_scattered(natures, values, *chosen) for chosen in product(_AMPLITUDES, _LENGTHS)]
+        fitted[sign] = max(choices, key=lambda choice: _foretold(choice, named))
     return fitted
 
 
-def unseen(expectation: Expectation, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation, [S] each, expected of every clean set without its source."""
-    mean, spread = np.empty(len(sources)), np.empty(len(sources))
-    for source in np.unique(sources):
-        left, known = sources == source, sources != source
-        part = replace(expectation, natures=expectation.natures[known], values=expectation.values[known])
-        mean[left], spread[left] = part.expect(expectation.natures[left])
-    return mean, spread
+def _scattered(natures: np.ndarray, values: np.ndarray, amplitude: float, length: float) -> Expectation:
+    """With the scatter that leaving each set out shows."""
+    found = Expectation(natures, values, np.full(len(values), amplitude**2), amplitude, length)
+    for _ in range(_ROUNDS):
+        inverse = np.linalg.inv(found.among())
+        left_out = inverse @ (values - values.mean()) / inverse.diagonal()
+        # what is left out is unsure for being left out as well, and that is no scatter
+        share = found.scatter * inverse.diagonal()
+        scatter = _near_by(natures, natures, left_out**2 * share.clip(0, 1)) + _FAINTEST**2
+        found = replace(found, scatter=scatter)
+    return found
 
 
 def _foretold(expectation: Expectation, sources: np.ndarray) -> float:
     """Logarithm of the likelihood of every source without itself; each counts the same, however many its sets."""
-    mean, spread = unseen(expectation, sources)
-    likely = -np.log(spread) - ((expectation.values - mean) / spread) ** 2 / 2
+    likely = np.empty(len(sources))
+    for source in np.unique(sources):
+        left = sources == source
+        mean, spread = expectation.part(~left).expect(expectation.natures[left])
+        likely[left] = -np.log(spread) - ((expectation.values[left] - mean) / spread) ** 2 / 2
     return float(sum(likely[sources == source].mean() for source in np.unique(sources)))
 
 
@@ -157,7 +184,7 @@ def expectations() -> dict[str, Expectation]:
     stored = json.loads(resources.files("unpoison.auditing").joinpath(_FITTED).read_text())
     natures = np.array(stored["natures"])
     return {
-        sign: Expectation(natures, np.array(one["values"]), one["amplitude"], one["length"], one["noise"])
+        sign: Expectation(natures, np.array(one["values"]), np.array(one["scatter"]), one["amplitude"], one["length"])
         for sign, one in stored["signs"].items()
     }
 
@@ -170,8 +197,8 @@ def to_store(fitted: Mapping[str, Expectation]) -> dict[str, Any]:
             sign: {
                 "amplitude": one.amplitude,
                 "length": one.length,
-                "noise": one.noise,
                 "values": one.values.round(4).tolist(),
+                "scatter": one.scatter.round(6).tolist(),
             }
             for sign, one in fitted.items()
         },

@@ -8,12 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from unpoison.auditing.expectations import SIGNS, Measured, expectations, from_scale
+from unpoison.auditing.expectations import SIGNS, Measured, expectations, from_scale, on_scale
 
 Answer = Literal["poisoned", "nothing found", "cannot tell"]
 
-THRESHOLD = 4.5  # standard deviations of clean sets
+THRESHOLD = 4.75  # standard deviations of clean sets
 ALIKE = 0.8  # correlation of the surprises of two clean sets of one source
+_STRONG = ("residuals.advantage", "residual-textures.advantage")  # which most poisons bring to 1
 FEWEST = 200  # pictures below which nothing can be said
 FEWEST_A_CLASS = 20
 
@@ -84,7 +85,7 @@ def judge(
     probability = float(1 / (1 + np.exp(THRESHOLD - most)))
     if most > THRESHOLD:
         return Verdict("poisoned", probability, tuple(findings))
-    if reason := too_few(images, classes):
+    if reason := too_few(images, classes) or _blind(views):
         return Verdict("cannot tell", probability, tuple(findings), reason)
     return Verdict("nothing found", probability, tuple(findings))
 
@@ -97,6 +98,17 @@ def findings_of(view: str, measured: Measured) -> list[Finding]:
         surprise = float((measured.on_scale(sign) - mean) / spread)
         findings.append(Finding(view, sign, measured.values[sign], from_scale(SIGNS[sign], float(mean)), surprise))
     return findings
+
+
+def _blind(views: Mapping[str, Measured]) -> str:
+    """Why even a strong poison would not show; empty if it would, in some view."""
+    for measured in views.values():
+        nature = measured.nature()[None]
+        for sign in _STRONG:
+            (mean,), (spread,) = expectations()[sign].expect(nature)
+            if on_scale(SIGNS[sign], 1.0) > mean + THRESHOLD * spread:
+                return ""
+    return "its classes are told apart so easily by nature, or so unlike known sets, that a poison would not show"
 
 
 def _compared(finding: Finding, usual: float) -> Finding:
