@@ -164,10 +164,13 @@ def measured(kinds: Mapping[str, Evidence], view: View) -> Measured:
 
 
 def suspicion(evidence: Mapping[str, Mapping[str, Evidence]], verdict: Verdict) -> np.ndarray:
-    """[N] float32: how far each picture stands out, in the mean of all evidence that speaks and knows pictures apart."""
+    """[N] float32: how far each picture stands out, in the mean of what speaks and knows pictures apart."""
     speaking = {(one.view, one.kind) for one in verdict.speaking}
     known = {
-        (view, kind): one.images for view, kinds in evidence.items() for kind, one in kinds.items() if kind in _APART
+        (view, kind): one.images
+        for view, kinds in evidence.items()
+        for kind, one in kinds.items()
+        if kind in _APART and one.images is not None
     }
     heard = speaking & known.keys() or known.keys()
     mean: np.ndarray = np.mean([_standing_out(known[one]) for one in sorted(heard)], axis=0).astype(np.float32)

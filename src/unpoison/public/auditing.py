@@ -15,12 +15,13 @@ import numpy as np
 
 from unpoison.auditing.advice import Advice, advise
 from unpoison.auditing.audit import Audit, audit_set
+from unpoison.auditing.candidates import Candidate
 from unpoison.auditing.telling import STANDS_OUT, score_columns, tell
 from unpoison.auditing.verdict import Verdict
-from unpoison.core.errors import SettingsError
+from unpoison.core.errors import SettingsError, require
 from unpoison.core.files import atomic_path, write_text
 from unpoison.core.images import ImageSet
-from unpoison.core.progress import OnStep, shows_bar
+from unpoison.core.progress import OnStep, StepInfo, shows_bar
 from unpoison.data import read
 from unpoison.reporting.audit.page import audit_page
 
@@ -58,7 +59,7 @@ class AuditResult:
 
     def save(self, page: str | PathLike[str]) -> None:
         """Write the page, one HTML file that needs nothing from outside."""
-        write_text(Path(page), audit_page(self.audit, self.image_set, advice=self.advice.reason))
+        write_text(Path(page), audit_page(self.audit, self.image_set, advice=self._advised()))
 
     def save_scores(self, path: str | PathLike[str]) -> None:
         """Write `scores` as .parquet or .csv.
@@ -69,11 +70,10 @@ class AuditResult:
         path = Path(path)
         check_scores(path)
         if path.suffix.lower() == ".parquet":
-            import pyarrow
-            import pyarrow.parquet
-
+            arrow = require("pyarrow", extra="parquet", purpose="writing parquet")
+            parquet = require("pyarrow.parquet", extra="parquet", purpose="writing parquet")
             with atomic_path(path) as partial:
-                pyarrow.parquet.write_table(pyarrow.table(dict(self.scores)), partial)
+                parquet.write_table(arrow.table(dict(self.scores)), partial)
             return
         text = io.StringIO()
         writer = csv.writer(text)
@@ -97,11 +97,15 @@ class AuditResult:
             "advice": asdict(self.advice),
         }
 
+    def _advised(self) -> str:
+        candidate = Candidate(self.advice.method, self.advice.profiles, self.advice.settings)
+        return f"`unpoison purify SRC DST --method {candidate}`: {self.advice.reason}"
+
     def __str__(self) -> str:
-        return f"{tell(self.audit)}\nadvice: {self.advice}"
+        return f"{tell(self.audit)}\nadvice: {self._advised()}"
 
     def _repr_html_(self) -> str:
-        page = audit_page(self.audit, self.image_set, advice=self.advice.reason)
+        page = audit_page(self.audit, self.image_set, advice=self._advised())
         return f'<iframe srcdoc="{escape(page)}" style="width:100%;height:48rem;border:0"></iframe>'
 
 
@@ -135,4 +139,5 @@ def audit(x: Any, *, reference: Any = None, device: str = "auto", on_step: OnSte
     """
     image_set, trusted = read(x), None if reference is None else read(reference)
     found = audit_set(image_set, reference=trusted, device=device, on_step=on_step)
-    return AuditResult(found, advise(found, image_set, reference=trusted, device=device), image_set)
+    trying = on_step and (lambda step: on_step(StepInfo(100, 100, doing=step.doing)))
+    return AuditResult(found, advise(found, reference=trusted, device=device, on_step=trying), image_set)
