@@ -74,7 +74,7 @@ def test_the_whole_way(run, make_set, tmp_path, tiny_model):
     )
     assert code == 0, err
     answer = json.loads(out.splitlines()[-1])
-    assert set(answer.pop("change_255")) == {"mean", "quantiles", "per_class", "largest"}
+    assert set(answer.pop("change_255")) == {"mean", "quantiles", "per_class", "largest", "unusual"}
     assert answer == {
         "images": 24,
         "skipped": 0,
