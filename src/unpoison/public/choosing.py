@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from unpoison.auditing.advice import Tried, advise, check_reference
-from unpoison.auditing.audit import Audit, audit_set
+from unpoison.auditing.audit import audit_set
 from unpoison.auditing.candidates import Candidate, find_candidate
-from unpoison.auditing.evidence.words import WORDS
+from unpoison.auditing.telling import tell
 from unpoison.core.documents import read_json
 from unpoison.core.errors import DataError, RunError, SettingsError, UnpoisonError
 from unpoison.core.files import write_json, writing
@@ -178,7 +178,7 @@ def _audited(
     on_step: OnStep | None,
 ) -> dict[str, Any]:
     audit = audit_set(image_set, reference=reference, device=device, on_step=on_step)
-    say(_in_words(audit))
+    say(tell(audit).partition("\n")[0])
     advice = advise(audit, reference=reference, device=device, on_step=on_step)
     candidate = Candidate(advice.method, advice.profiles, advice.settings)
     say(f"chosen: {candidate}: {advice.reason}")
@@ -196,11 +196,3 @@ def _facts(tried: Tried) -> dict[str, Any]:
     accuracy = {} if tried.accuracy is None else {"accuracy": tried.accuracy.model_dump()}
     candidate = Candidate(tried.method, tried.profiles, tried.settings)
     return {**candidate.describe(), "surprise": round(tried.surprise, 3), "sign": tried.sign, **accuracy}
-
-
-def _in_words(audit: Audit) -> str:
-    """The verdict as a line."""
-    if audit.verdict.answer != "poisoned":
-        return f"{audit.name}: {audit.verdict.answer}"
-    title = WORDS[audit.verdict.findings[0].kind].title
-    return f"{audit.name} looks poisoned ({audit.verdict.probability:.0%} sure): {title[0].lower()}{title[1:]}"
