@@ -17,10 +17,11 @@ def poisoned(tmp_path_factory):
     clean = unpoison.read("digits#train")
     rows = np.arange(400)
     big = np.kron(clean.array()[rows], np.ones((1, 4, 4, 1), np.uint8))
-    shown = unpoison.poison(ArrayImageSet(big, clean.labels[rows], class_names=clean.class_names), "urp").image_set
-    path = tmp_path_factory.mktemp("audit") / "poisoned.npz"
-    unpoison.write(shown, path)
-    return path
+    originals = ArrayImageSet(big, clean.labels[rows], class_names=clean.class_names)
+    folder = tmp_path_factory.mktemp("audit")
+    unpoison.write(originals, folder / "originals.npz")
+    unpoison.write(unpoison.poison(originals, "urp").image_set, folder / "poisoned.npz")
+    return folder / "poisoned.npz"
 
 
 def _run(*words):
@@ -61,3 +62,16 @@ def test_scores_of_another_suffix_are_refused_before_anything_is_measured(poison
     ended = _run(poisoned, "--scores", tmp_path / "scores.xlsx")
     assert "written as .parquet or .csv" in str(ended.exception)
     assert not (tmp_path / "scores.xlsx").exists()
+
+
+def test_originals_bring_the_theory(poisoned, tmp_path):
+    part, originals = f"{poisoned}[:100]", poisoned.with_name("originals.npz")
+    ended = _run(part, "--theory", originals, "--out", tmp_path / "audit.html", "--json")
+    theory = json.loads(ended.stdout.splitlines()[-1])["theory"]
+    assert (theory["pictures"], theory["originals"]) == (100, "originals.npz")
+    assert theory["before"]["difference"] == 1
+    assert "What theory says" in (tmp_path / "audit.html").read_text()
+    said = str(unpoison.audit(part, theory=originals))
+    assert "None of it is a proof" in said
+    ended = _run(part, "--theory", f"{originals}[:50]")
+    assert "originals.npz has no such picture" in str(ended.exception)

@@ -22,6 +22,11 @@ _FAILS = {"poisoned": ("poisoned",), "doubt": ("poisoned", "cannot tell")}
 )
 @click.argument("src", shell_complete=completing.files)
 @click.option("--reference", metavar="CLEAN", help="A few trusted pictures of the same classes, to compare with.")
+@click.option(
+    "--theory",
+    metavar="ORIGINALS",
+    help="The pictures before you poisoned them: also what is left of the perturbation.",
+)
 @click.option("--out", type=options.PATH, help="Page to write, with pictures of the evidence: audit.html.")
 @click.option("--scores", type=options.PATH, help="Table to write, a row for each picture: .parquet or .csv.")
 @click.option(
@@ -34,6 +39,7 @@ _FAILS = {"poisoned": ("poisoned",), "doubt": ("poisoned", "cannot tell")}
 def audit(
     src: str,
     reference: str | None,
+    theory: str | None,
     out: Path | None,
     scores: Path | None,
     fail_on: str | None,
@@ -50,7 +56,7 @@ def audit(
     from unpoison.core.progress import progress_bar, telling
     from unpoison.core.targets import check_file
 
-    check_sources(src, reference, labels_from, input_format=input_format)
+    check_sources(src, reference, theory, labels_from, input_format=input_format)
     if out:
         check_file(out, example="audit.html")
     with telling(f"reading {src}"):
@@ -65,8 +71,9 @@ def audit(
         choose_device(device)
         image_set = read(src, format=input_format, labels_from=read(labels_from) if labels_from else None)
         trusted = read(reference) if reference else None
+        originals = read(theory) if theory else None
     with progress_bar(f"audit {image_set.name}", unit="%") as on_step:
-        result = audit_public(image_set, reference=trusted, device=device, on_step=on_step)
+        result = audit_public(image_set, reference=trusted, theory=originals, device=device, on_step=on_step)
     text = str(result)
     if out:
         result.save(out)

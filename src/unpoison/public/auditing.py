@@ -17,6 +17,7 @@ from unpoison.auditing.advice import Advice, advise
 from unpoison.auditing.audit import Audit, audit_set
 from unpoison.auditing.candidates import Candidate
 from unpoison.auditing.telling import STANDS_OUT, score_columns, tell
+from unpoison.auditing.theory import Diagnostics, diagnose
 from unpoison.auditing.verdict import Verdict
 from unpoison.core.errors import SettingsError, require
 from unpoison.core.files import atomic_path, write_text
@@ -24,6 +25,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.progress import OnStep, StepInfo, shows_bar
 from unpoison.data import read
 from unpoison.reporting.audit.page import audit_page
+from unpoison.reporting.audit.theory import describe_theory
 
 SCORES = (".parquet", ".csv")
 
@@ -36,11 +38,13 @@ class AuditResult:
         audit: evidence, verdict and the suspicion of each picture.
         advice: the purification that the set needs.
         image_set: the set, for its pictures.
+        theory: what is left of the perturbation, if the originals were given.
     """
 
     audit: Audit
     advice: Advice
     image_set: ImageSet
+    theory: Diagnostics | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -59,7 +63,7 @@ class AuditResult:
 
     def save(self, page: str | PathLike[str]) -> None:
         """Write the page, one HTML file that needs nothing from outside."""
-        write_text(Path(page), audit_page(self.audit, self.image_set, advice=self._advised()))
+        write_text(Path(page), self._page())
 
     def save_scores(self, path: str | PathLike[str]) -> None:
         """Write `scores` as .parquet or .csv.
@@ -95,18 +99,22 @@ class AuditResult:
             "by_class": dict(zip(audit.class_names, audit.by_class.tolist(), strict=True)),
             "standing_out": int((audit.suspicion > STANDS_OUT).sum()),
             "advice": asdict(self.advice),
+            **({} if self.theory is None else {"theory": asdict(self.theory)}),
         }
+
+    def _page(self) -> str:
+        return audit_page(self.audit, self.image_set, advice=self._advised(), theory=self.theory)
 
     def _advised(self) -> str:
         candidate = Candidate(self.advice.method, self.advice.profiles, self.advice.settings)
         return f"`unpoison purify SRC DST --method {candidate}`: {self.advice.reason}"
 
     def __str__(self) -> str:
-        return f"{tell(self.audit)}\nadvice: {self._advised()}"
+        said = f"{tell(self.audit)}\nadvice: {self._advised()}"
+        return said if self.theory is None else f"{said}\n{describe_theory(self.theory)}"
 
     def _repr_html_(self) -> str:
-        page = audit_page(self.audit, self.image_set, advice=self._advised())
-        return f'<iframe srcdoc="{escape(page)}" style="width:100%;height:48rem;border:0"></iframe>'
+        return f'<iframe srcdoc="{escape(self._page())}" style="width:100%;height:48rem;border:0"></iframe>'
 
 
 def check_scores(path: Path) -> None:
@@ -120,7 +128,9 @@ def check_scores(path: Path) -> None:
 
 
 @shows_bar("audit", unit="%")
-def audit(x: Any, *, reference: Any = None, device: str = "auto", on_step: OnStep | None = None) -> AuditResult:
+def audit(
+    x: Any, *, reference: Any = None, theory: Any = None, device: str = "auto", on_step: OnStep | None = None
+) -> AuditResult:
     """Say whether a set of labelled pictures looks poisoned, how, where, and what to do about it.
 
     >>> import unpoison
@@ -131,13 +141,18 @@ def audit(x: Any, *, reference: Any = None, device: str = "auto", on_step: OnSte
         x: a set, or what `read` reads: a path, or a torch Dataset of (picture, label).
         reference: trusted pictures of the same classes, in the same forms; some 200 or more. What they show is expected
             of the set, and the advice is tried on them.
+        theory: for who poisoned the set: the pictures before, under the same ids and in the same sizes. What noise, a
+            denoiser and `fast` leave of the perturbation is then measured too.
         device: where to compute.
         on_step: called as it goes on, in percent. In a notebook a bar shows if it is left out.
 
     Raises:
-        DataError: a file or row is bad, fewer than two classes have pictures, or the reference is too small.
+        DataError: a file or row is bad, fewer than two classes have pictures, the reference is too small, or a picture
+            has no original of its id and size.
+        SettingsError: originals were given, and the pictures have several sizes.
     """
     image_set, trusted = read(x), None if reference is None else read(reference)
+    explained = None if theory is None else diagnose(image_set, read(theory), device=device, on_step=on_step)
     found = audit_set(image_set, reference=trusted, device=device, on_step=on_step)
     trying = on_step and (lambda step: on_step(StepInfo(100, 100, doing=step.doing)))
-    return AuditResult(found, advise(found, reference=trusted, device=device, on_step=trying), image_set)
+    return AuditResult(found, advise(found, reference=trusted, device=device, on_step=trying), image_set, explained)

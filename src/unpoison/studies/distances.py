@@ -57,23 +57,36 @@ def pair_up(clean: ImageSet, poisoned: ImageSet, *, count: int) -> tuple[ImageSe
     Raises:
         DataError: a poisoned picture has no clean one of its id and size, or none differs.
     """
-    row_of = {image_id: row for row, image_id in enumerate(clean.ids)}
-    remedy = "Name the set that it was made from"
-    changed = []
-    for row, image_id in enumerate(poisoned.ids):
-        if image_id not in row_of:
-            raise DataError(poisoned.name, f"{clean.name} has no such picture", remedy, record=image_id)
-        before, after = clean.picture(row_of[image_id]).rgb, poisoned.picture(row).rgb
-        if before.shape != after.shape:
-            raise DataError(
-                poisoned.name, f"the picture has another size than in {clean.name}", remedy, record=image_id
-            )
-        if not np.array_equal(before, after):
-            changed.append(row)
+    before = find_originals(clean, poisoned)
+    changed = [row for row in range(len(poisoned)) if not np.array_equal(before.pixels(row), poisoned.pixels(row))]
     if not changed:
         raise DataError(poisoned.name, f"no picture differs from that in {clean.name}", "Name a poisoned set")
-    some = poisoned.subset([changed[place] for place in spread_rows(poisoned.labels[changed], count)])
-    return clean.subset([row_of[image_id] for image_id in some.ids]), some
+    rows = [changed[place] for place in spread_rows(poisoned.labels[changed], count)]
+    return before.subset(rows), poisoned.subset(rows)
+
+
+def find_originals(clean: ImageSet, poisoned: ImageSet) -> ImageSet:
+    """The pictures of a clean set from which those of a poisoned one were made, in their order.
+
+    Args:
+        clean: pictures before the poison.
+        poisoned: the same, or some of them, under the same ids.
+
+    Raises:
+        DataError: a poisoned picture has no clean one of its id and size.
+    """
+    row_of = {image_id: row for row, image_id in enumerate(clean.ids)}
+    remedy = "Name the set that it was made from"
+    for image_id in poisoned.ids:
+        if image_id not in row_of:
+            raise DataError(poisoned.name, f"{clean.name} has no such picture", remedy, record=image_id)
+    found = clean.subset([row_of[image_id] for image_id in poisoned.ids])
+    for one in (found, poisoned):
+        one.check_headers()
+    for row in np.flatnonzero((found.sizes != poisoned.sizes).any(axis=1)).tolist():
+        problem = f"the picture has another size than in {clean.name}"
+        raise DataError(poisoned.name, problem, remedy, record=poisoned.ids[row])
+    return found
 
 
 def measure_distances(

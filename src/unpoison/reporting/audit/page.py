@@ -10,12 +10,14 @@ import numpy as np
 
 from unpoison.auditing.audit import Audit
 from unpoison.auditing.evidence.words import WORDS, missed
+from unpoison.auditing.theory import Diagnostics
 from unpoison.auditing.verdict import THRESHOLD, Answer
 from unpoison.core.images import ImageSet
 from unpoison.core.showing import describe
 from unpoison.reporting.audit.cards import cards, scale_legend, show_card, show_number
 from unpoison.reporting.audit.clean import ABOUT
 from unpoison.reporting.audit.gallery import as_script, gallery_data
+from unpoison.reporting.audit.theory import theory_section
 from unpoison.reporting.pages import page
 
 _ANSWERS: dict[Answer, tuple[str, str]] = {
@@ -27,21 +29,25 @@ _CLASSES = 20  # that are shown at first
 _TICKS = 25  # most suspicious pictures of a class that are marked one by one
 
 
-def audit_page(audit: Audit, image_set: ImageSet, *, advice: str = "") -> str:
+def audit_page(audit: Audit, image_set: ImageSet, *, advice: str = "", theory: Diagnostics | None = None) -> str:
     """The page of an audit.
 
     Args:
         audit: what was found.
         image_set: the set that was audited, for its pictures.
         advice: what to do about it, as plain text with commands in backticks; nothing is said if it is empty.
+        theory: what is left of a perturbation whose originals are known, if they are.
 
     Returns:
         HTML, under 8 MB.
     """
     body = [_verdict(audit, image_set, advice)]
+    explained = [] if theory is None else [theory_section(theory)]
     if audit.views:
-        body += [_evidence(audit), _classes(audit), _gallery(audit), _lists(audit)]
+        body += [_evidence(audit), *explained, _classes(audit), _gallery(audit), _lists(audit)]
         body.append(f'<script type="application/json" id="data">{as_script(gallery_data(audit, image_set))}</script>')
+    else:
+        body += explained
     return page(
         f"Audit of {audit.name}",
         f"<main>{''.join(body)}</main>",
