@@ -12,9 +12,9 @@ from unpoison.auditing.theory import GREY, NOISE, Diagnostics, Level
 CAVEAT = (
     "None of it is a proof: a bound says what cannot happen, not what does, and what one model cannot read another may."
 )
-_SHOWN = (100, 500, 1000)  # steps of the schedule that are named on the curve
-_WIDTH, _HEIGHT, _LEFT, _TOP = 480, 260, 52, 12  # of the drawing; what its numbers take on the left
-_NOISE = (1, 3, 10, 30, 100, 300)  # levels of 255 on the axis
+_SHOWN = (100, 1000, 2000)  # steps of the schedule that are named on the curve
+_WIDTH, _HEIGHT, _LEFT, _TOP = 480, 260, 64, 12  # of the drawing; what its numbers take on the left
+_NOISE = (2, 5, 10, 20, 50, 100, 200)  # levels of 255 on the axis
 _TEXT = 'font-size="13" fill="var(--soft)"'
 
 
@@ -38,25 +38,26 @@ def theory_rows(theory: Diagnostics) -> list[Row]:
     (hundred,) = (one for one in theory.levels if one.t == 100)
     alone = f"{_nats(hundred.nats)} at {_levels(hundred.sigma)}, ECLIPSE's t = 100"
     if theory.sigma is not None and theory.noise_cap is not None:
-        alone += f"; {_nats(theory.noise_cap)} at {_levels(theory.sigma)}, that of {theory.method}"
-    caps = f"by the training's noise {_nats(theory.training_cap)}"
+        alone += f"; {_nats(theory.noise_cap)} at {_levels(theory.sigma)}, the noise of {theory.method}"
+    caps = f"{_nats(theory.training_cap)} by the noise of training"
     if theory.noise_cap is not None:
-        caps += f", by the purifier's {_nats(theory.noise_cap)}"
+        caps = f"{_nats(theory.noise_cap)} by the noise of {theory.method}, {caps}"
     errors = "; ".join(f"{one.poisoned:.3f} against {one.clean:.3f} at {_levels(one.sigma)}" for one in theory.denoiser)
     parts = ", ".join(f"{one.part} {_share(one.ratio)}" for one in theory.remaining)
     before, after = theory.before, theory.after
     return [
         Row(
             "bound after noise alone",
-            f"{alone}; 1 nat at {_levels(theory.one_nat)}",
-            "Noise hides the perturbation for certain only where this is well below 1 nat; above, whoever knows it may "
-            "still see it, and the denoiser has to do the work.",
+            f"{alone}; 1 nat only at {_levels(theory.one_nat)}",
+            "Nats say how far poisoned pictures can differ from clean ones as a whole. Noise hides the perturbation "
+            "for certain only well below 1; above, whoever knows it may still see it: the denoiser has to do the work.",
         ),
         Row(
             "bound after everything",
-            f"{_nats(theory.cap)}: {caps}",
-            "Denoising and training cannot add to a difference, so the smaller of two caps holds: the purifier's noise "
-            f"before it, or what the purifier leaves under the training's ({100 * GREY:.0f} % grey, noise {NOISE:g}).",
+            f"at most {_nats(theory.cap)}: {caps}",
+            "Denoising and training cannot add to a difference, so the smaller cap holds: by the noise that the "
+            "purifier begins with, or by what it leaves, under ECLIPSE's training "
+            f"({100 * GREY:.0f} % in grey, noise {_levels(NOISE)}).",
         ),
         Row(
             "error of the denoiser, poisoned against clean",
@@ -153,7 +154,7 @@ def curve(theory: Diagnostics) -> str:
         if one.t in _SHOWN:
             left, top = at(one)
             drawn.append(f'<circle cx="{left:.1f}" cy="{top:.1f}" r="4.5" fill="var(--fill)"/>')
-            drawn.append(_label(left - 8, top + 16, f"t = {one.t}", "end"))
+            drawn.append(_label(left + 7, top - 7, f"t = {one.t}", "start"))
     return (
         f'<svg viewBox="0 0 {_WIDTH} {bottom + 42}" width="100%" style="max-width:44rem" role="img" '
         f'aria-label="bound over noise">{"".join(drawn)}</svg>'
