@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -43,7 +45,7 @@ def kl_bound(squared_length: float, sigma: float) -> float:
 
 def bounded_sigma(squared_length: float, nats: float) -> float:
     """The noise at which `kl_bound` comes down to so many nats."""
-    return (squared_length / (2 * nats)) ** 0.5
+    return math.sqrt(squared_length / (2 * nats))
 
 
 def training_bound(purified: Tensor, others: Tensor, *, grey: float, sigma: float) -> float:
