@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from unpoison.auditing.theory import diagnose
-from unpoison.core.errors import DataError
-from unpoison.core.images import ArrayImageSet
+from unpoison.core.errors import DataError, SettingsError
+from unpoison.core.images import ArrayImageSet, Picture
 from unpoison.core.methods import lend
 from unpoison.core.settings import Settings
+from unpoison.data.pictures.loose import PictureListSet
 from unpoison.purifiers.protocol import Purifier
 from unpoison.purifiers.settings import purifier_settings
 
@@ -103,3 +104,13 @@ def test_sets_that_do_not_belong_together_are_refused(originals):
         diagnose(bad, small)
     with pytest.raises(DataError, match="none of the 60 pictures looked at differs"):
         diagnose(originals, originals)
+    with pytest.raises(DataError, match="no picture has a class"):
+        diagnose(ArrayImageSet(bad.images, np.full(60, -1)), originals)
+
+
+def test_pictures_of_several_sizes_are_refused(originals):
+    rgb = [*originals.images[:2], originals.images[2, :16]]
+    pictures = [Picture(picture) for picture in rgb]
+    several = PictureListSet(pictures, [0, 1, 0], class_names=("cat", "dog"), ids=["a", "b", "c"], name="several")
+    with pytest.raises(SettingsError, match="several sizes"):
+        diagnose(several, several)

@@ -172,7 +172,7 @@ def diagnose(
         on_step: called as pictures are purified and denoised, in percent.
 
     Raises:
-        DataError: a picture has no original of its id and size, or none of those looked at differs from it.
+        DataError: no picture has a class, one has no original of its id and size, or none of those looked at differs.
         SettingsError: there are pictures of several sizes.
 
     References:
@@ -218,6 +218,8 @@ def diagnose(
 def _sample(poisoned: ImageSet, originals: ImageSet) -> tuple[ArrayImageSet, ArrayImageSet, int]:
     """Some pictures before and after the poison, and how many there are."""
     labelled = np.flatnonzero(poisoned.labels >= 0)
+    if not len(labelled):
+        raise DataError(poisoned.name, "no picture has a class", "Give a set with labels")
     poisoned.check_headers()
     values = 3 * int(poisoned.sizes.prod(axis=1, dtype=np.int64).max(initial=1))
     chosen = spread_rows(poisoned.labels[labelled], min(PICTURES, max(1, _VALUES // values)))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from unpoison.auditing.evidence.words import WORDS
+from unpoison.auditing.expectations import SIGNS
 from unpoison.core.images import ArrayImageSet
 from unpoison.reporting.audit import audit_page
 
@@ -51,8 +52,9 @@ def test_the_strongest_evidence_comes_first_and_what_is_silent_is_folded(make_au
     silent = "Not seen: the class can be read from a few large blocks"
     order = [page.index(f'<details class="card bad" open><summary><span class="title">{title}') for title in titles]
     assert order[0] < order[1] < page.index(f'<details class="card good"><summary><span class="title">{silent}')
-    assert "<b>2 of 10</b> measurements stand out" in page
-    assert len(re.findall("<details", page)) == 10
+    kinds = {sign.partition(".")[0] for sign in SIGNS}
+    assert f"<b>2 of {len(kinds)}</b> measurements stand out" in page
+    assert len(re.findall("<details", page)) == len(kinds)
 
 
 def test_strangers_names_are_text(make_audit):
