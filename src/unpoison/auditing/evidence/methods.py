@@ -14,4 +14,6 @@ METHODS = {
     "repeats": "unpoison.auditing.evidence.repeats:measure",
     "autoregression": "unpoison.auditing.evidence.autoregression:measure",
     "history": "unpoison.auditing.evidence.history:measure",
+    "duplicates": "unpoison.auditing.evidence.duplicates:measure",
+    "energies": "unpoison.auditing.evidence.energies:measure",
 }

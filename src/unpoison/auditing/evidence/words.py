@@ -123,6 +123,28 @@ WORDS = {
         "Traces of JPEG, resizing and noise from before the set was put together.",
         "A class or a part of it that comes from elsewhere, or that was changed and stored again.",
     ),
+    "duplicates": Words(
+        "Some pictures are nearly the same",
+        "Pictures that are alike in 8x8 pixels but for brightness and contrast: all that is faint is gone there.",
+        "Copies, with or without something faint put into them. Copies in two classes contradict each other. Many "
+        "clean sets have copies too.",
+        {
+            "share": "pictures that are nearly the same as another",
+            "across": "pictures that are nearly the same as one of another class",
+        },
+    ),
+    "energies": Words(
+        "The noise makes pictures less natural",
+        "A network that knows natural pictures gives each a number, higher for less natural ones. It is asked twice: "
+        "for the picture, and for what a denoiser leaves of it.",
+        "Noise that is not a camera's, or pictures that were not compressed among ones that were. Most of the number "
+        "is texture, and the class says some of it by nature.",
+        {
+            "by_class": "variation of the number that the class says",
+            "added_by_class": "variation that the class says of what the noise adds",
+            "texture": "variation of the number that texture explains",
+        },
+    ),
 }
 
 
@@ -139,5 +161,5 @@ def missed(images: int, classes: int) -> tuple[str, ...]:
         "Pictures made so that a model misreads one chosen picture: each of them is changed in its own way.",
         "Changes so weak that clean sets of this size vary as much: the fewer pictures, the more they vary.",
         "What somebody made who knew what is measured here.",
-        "Wrong labels, copies and missing pictures, which are not what is measured.",
+        "Wrong labels and missing pictures, which are not what is measured.",
     )
