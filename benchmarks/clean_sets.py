@@ -27,6 +27,8 @@ def clean_sets(cifar: str, tiny: str) -> dict[str, Callable[[], ImageSet]]:
         "cifar": lambda: read(f"{cifar}[:2500]"),
         "cifar-later": lambda: read(f"{cifar}[10000:13000]"),
         "cifar-10000": lambda: read(f"{cifar}[20000:30000]"),
+        "cifar-1000": lambda: read(f"{cifar}[15000:16000]"),
+        "cifar-500": lambda: read(f"{cifar}[16000:16500]"),
         "cifar-animals": lambda: _classes(read(f"{cifar}[30000:33500]"), range(2, 8)),
         "cifar-vehicles": lambda: _classes(read(f"{cifar}[33500:39000]"), (0, 1, 8, 9)),
         "cifar-pair": lambda: _classes(read(f"{cifar}[39000:44000]"), (3, 5)),
@@ -34,16 +36,28 @@ def clean_sets(cifar: str, tiny: str) -> dict[str, Callable[[], ImageSet]]:
         "tiny-40": lambda: _tiny(tiny, range(20, 60), shrunk),
         "tiny-others": lambda: _tiny(tiny, range(100, 120), shrunk),
         "tiny-10": lambda: _tiny(tiny, range(120, 130), shrunk),
+        "tiny-500": lambda: _tiny(tiny, range(150, 155), shrunk),
+        "tiny-1000": lambda: _first(_tiny(tiny, range(150, 200), shrunk), 20),
         "crops": lambda: _tiny(tiny, range(60, 90), middle),
         "crops-50": lambda: _tiny(tiny, range(130, 180), middle),
         "tiny64": lambda: _classes(read(tiny), range(180, 200)),
         "digits": lambda: _digits(colour=False),
+        "digits-300": lambda: _first(_digits(colour=False), 30),
         "digits-coloured": lambda: _digits(colour=True),
         "letters": lambda: _drawn(_letter, 26, 80, None),
         "letters-photographs": lambda: _drawn(_letter, 13, 150, _tiny(tiny, range(90, 100), shrunk)),
+        "letters-520": lambda: _first(_drawn(_letter, 26, 80, None), 20),
         "signs": lambda: _drawn(_sign, 10, 200, _tiny(tiny, range(90, 100), middle)),
         "textures": lambda: _textures(12, 170),
+        "glyphs": lambda: _glyphs(10, 200),
     }
+
+
+def _first(image_set: ArrayImageSet, each: int) -> ArrayImageSet:
+    """A few pictures of every class."""
+    labels = image_set.labels
+    rows = np.concatenate([np.flatnonzero(labels == label)[:each] for label in np.unique(labels)])
+    return ArrayImageSet(image_set.images[rows], labels[rows], class_names=image_set.class_names)
 
 
 def _classes(image_set: ImageSet, kept: range | tuple[int, ...]) -> ArrayImageSet:
@@ -102,6 +116,26 @@ def _letter(canvas: ImageDraw.ImageDraw, label: int, generator: np.random.Genera
     font = ImageFont.truetype(str(path), int(generator.integers(60, 110)))
     place = tuple(generator.uniform(50, 78, 2))
     canvas.text(place, chr(ord("A") + label), fill=_colour(generator), font=font, anchor="mm")
+
+
+def _glyphs(classes: int, each: int) -> ArrayImageSet:
+    """Digits of many fonts, white on black and upright nearly, as handwriting is stored."""
+    generator = np.random.default_rng(0)
+    images, labels = [], []
+    for label in range(classes):
+        for _ in range(each):
+            canvas = Image.new("L", (4 * SIDE, 4 * SIDE))
+            path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{generator.choice(_FONTS)}.ttf"
+            font = ImageFont.truetype(str(path), int(generator.integers(80, 120)))
+            place = tuple(generator.uniform(58, 70, 2))
+            ImageDraw.Draw(canvas).text(place, str(label), fill=255, font=font, anchor="mm")
+            slant, stretch = generator.uniform(-0.25, 0.25), generator.uniform(0.85, 1.2)
+            matrix = (stretch, slant, 64 - 64 * (stretch + slant), 0, 1, 0)
+            canvas = canvas.transform(canvas.size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+            small = canvas.resize((SIDE, SIDE), Image.Resampling.BOX)
+            images.append(np.repeat(np.asarray(small)[..., None], 3, axis=2))
+            labels.append(label)
+    return ArrayImageSet(np.stack(images), np.array(labels), class_names=[str(label) for label in range(classes)])
 
 
 def _sign(canvas: ImageDraw.ImageDraw, label: int, generator: np.random.Generator) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from unpoison.auditing.evidence.methods import METHODS
 from unpoison.auditing.evidence.protocol import Evidence
 from unpoison.auditing.expectations import Measured
+from unpoison.auditing.reference import common_classes, compare
 from unpoison.auditing.verdict import FEWEST, Verdict, judge, too_few
 from unpoison.auditing.views import View, load_views, make_view
 from unpoison.core.errors import DataError
@@ -70,21 +71,18 @@ def audit_set(
         on_step: called as it goes on, in percent.
 
     Raises:
-        DataError: fewer than two classes have pictures, or the reference is too small to compare with.
+        DataError: fewer than two classes have pictures, or the reference has too few of them.
     """
     told = _Told(on_step)
-    trusted = None
-    if reference is not None:
-        about = _labelled(reference)
-        if reason := too_few(len(about.labels), len(about.class_names)):
-            raise DataError(reference.name, f"it is too small a reference: {reason}", "Give more, or leave it out")
-        views = _views(reference, about, device, _Told(None))
-        trusted = {name: measured(gather(view), view) for name, view in views.items()}
     about = _labelled(image_set)
+    trusted = {} if reference is None else _trusted(reference, about, device)
     views = _views(image_set, about, device, told) if len(about.labels) >= FEWEST else {}
     evidence = {name: gather(view, on_share=told.evidence) for name, view in views.items()}
     shown = {name: measured(evidence[name], view) for name, view in views.items()}
-    verdict = judge(shown, images=len(about.labels), classes=len(about.class_names), trusted=trusted)
+    usual = {name: measured(gather(trusted[name]), trusted[name]) for name in views if name in trusted}
+    compared = [finding for name in usual for finding in compare(name, views[name], trusted[name])]
+    size = {"images": len(about.labels), "classes": len(about.class_names)}
+    verdict = judge(shown, **size, trusted=usual, compared=compared)
     return Audit(
         image_set.name,
         about.ids,
@@ -135,6 +133,21 @@ class _Told:
     def _say(self, share: float, doing: str) -> None:
         if self.on_step is not None:
             self.on_step(StepInfo(round(100 * share), 100, doing=doing))
+
+
+def _trusted(reference: ImageSet, about: _Labelled, device: str) -> dict[str, View]:
+    """Views of trusted pictures of the classes of a set."""
+    known = _labelled(reference)
+    common = common_classes(about.class_names, known.class_names)
+    if len(common) < 2:
+        raise DataError(
+            reference.name,
+            f"it shares {len(common)} classes with the set by name",
+            "Name trusted pictures of its classes",
+        )
+    if reason := too_few(len(known.labels), len(known.class_names)):
+        raise DataError(reference.name, f"it is too small a reference: {reason}", "Give more, or leave it out")
+    return _views(reference, known, device, _Told(None))
 
 
 def _views(image_set: ImageSet, about: _Labelled, device: str, told: _Told) -> dict[str, View]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,7 +13,7 @@ from unpoison.auditing.expectations import SIGNS, Measured, expectations, from_s
 Answer = Literal["poisoned", "nothing found", "cannot tell"]
 
 THRESHOLD = 4.75  # standard deviations of clean sets
-ALIKE = 0.8  # correlation of the surprises of two clean sets of one source
+ALIKE = 0.8  # how much of what surprises in trusted pictures is expected of a set of the same kind
 _STRONG = ("residuals.advantage", "residual-textures.advantage")  # which most poisons bring to 1
 FEWEST = 200  # pictures below which nothing can be said
 FEWEST_A_CLASS = 20
@@ -66,7 +66,12 @@ class Verdict:
 
 
 def judge(
-    views: Mapping[str, Measured], *, images: int, classes: int, trusted: Mapping[str, Measured] | None = None
+    views: Mapping[str, Measured],
+    *,
+    images: int,
+    classes: int,
+    trusted: Mapping[str, Measured] | None = None,
+    compared: Sequence[Finding] = (),
 ) -> Verdict:
     """Weigh the evidence of every view.
 
@@ -75,11 +80,14 @@ def judge(
         images: how many pictures the set has.
         classes: how many classes.
         trusted: the same of trusted pictures of the same kind.
+        compared: findings of the set against those pictures, which take the place of the same signs.
     """
     findings = [finding for view, measured in views.items() for finding in findings_of(view, measured)]
     if trusted:
         usual = {(one.view, one.sign): one.surprise for view in trusted for one in findings_of(view, trusted[view])}
         findings = [_compared(one, usual.get((one.view, one.sign), 0.0)) for one in findings]
+    better = {(one.view, one.sign) for one in compared}
+    findings = [*compared, *(one for one in findings if (one.view, one.sign) not in better)]
     findings.sort(key=lambda one: -one.surprise)
     most = findings[0].surprise if findings else 0.0
     probability = float(1 / (1 + np.exp(THRESHOLD - most)))
@@ -113,7 +121,7 @@ def _blind(views: Mapping[str, Measured]) -> str:
 
 def _compared(finding: Finding, usual: float) -> Finding:
     """A finding where trusted pictures of the same kind surprise as well."""
-    return replace(finding, surprise=(finding.surprise - ALIKE * usual) / float(np.sqrt(1 - ALIKE**2)))
+    return replace(finding, surprise=finding.surprise - ALIKE * max(usual, 0.0))
 
 
 def too_few(images: int, classes: int) -> str:
