@@ -49,6 +49,7 @@ def clean_sets(cifar: str, tiny: str) -> dict[str, Callable[[], ImageSet]]:
         "letters-520": lambda: _first(_drawn(_letter, 26, 80, None), 20),
         "signs": lambda: _drawn(_sign, 10, 200, _tiny(tiny, range(90, 100), middle)),
         "textures": lambda: _textures(12, 170),
+        "icons": lambda: _drawn(_icon, 12, 150, None),
         "glyphs": lambda: _glyphs(10, 200),
     }
 
@@ -116,6 +117,22 @@ def _letter(canvas: ImageDraw.ImageDraw, label: int, generator: np.random.Genera
     font = ImageFont.truetype(str(path), int(generator.integers(60, 110)))
     place = tuple(generator.uniform(50, 78, 2))
     canvas.text(place, chr(ord("A") + label), fill=_colour(generator), font=font, anchor="mm")
+
+
+def _icon(canvas: ImageDraw.ImageDraw, label: int, generator: np.random.Generator) -> None:
+    """Three strokes, disks or boxes whose arrangement belongs to the class, in any colours."""
+    plan = np.random.default_rng(label)
+    size = generator.uniform(0.7, 1.1)
+    for _ in range(3):
+        kind, (x, y), (wide, high) = plan.integers(3), plan.uniform(-30, 30, 2), plan.uniform(10, 34, 2)
+        left, top, right, bottom = (64 + size * value for value in (x - wide, y - high, x + wide, y + high))
+        colour = _colour(generator)
+        if kind == 0:
+            canvas.ellipse((left, top, right, bottom), fill=colour)
+        elif kind == 1:
+            canvas.rectangle((left, top, right, bottom), fill=colour)
+        else:
+            canvas.line((left, top, right, bottom), fill=colour, width=int(plan.integers(5, 12)))
 
 
 def _glyphs(classes: int, each: int) -> ArrayImageSet:
