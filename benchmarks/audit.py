@@ -135,7 +135,7 @@ def measure(cifar: str, tiny: str, folder: Path, out: Path, part: str) -> None:
 def fit(records: Path) -> None:
     """Fit what clean sets show, and put it into the package."""
     about, sets = _clean_views(records)
-    fitted = fit_expectations(sets, [_source(one) for one in about])
+    fitted = fit_expectations(sets)
     target = Path(unpoison.__file__).parent / "auditing" / "expectations.json"
     write_json(target, to_store(fitted))
     click.echo(f"{len(sets)} views of {len(set(map(_source, about)))} sources -> {target}")
@@ -151,7 +151,7 @@ def table(records: Path, out: Path) -> None:
     surprises = np.zeros((len(sets), len(SIGNS)))
     for source in np.unique(sources):
         others = np.flatnonzero(sources != source)
-        known = fit_expectations([sets[row] for row in others], list(sources[others]))
+        known = fit_expectations([sets[row] for row in others])
         for row in np.flatnonzero(sources == source):
             for place, (sign, expectation) in enumerate(known.items()):
                 (mean,), (spread,) = expectation.expect(sets[row].nature()[None])

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -30,11 +29,11 @@ SIGNS = {
 # Measured on what the denoiser leaves of a set, so that little of a poison is in them.
 _NATURE = ("denoised.left", "denoised.left_texture", "denoised.again_texture")
 _LINEAR = 4.0  # variance of what is linear over that of what is only smooth
-_AMPLITUDES = (0.06, 0.12, 0.25, 0.5, 1.0)
-_LENGTHS = (0.15, 0.3, 0.6)
-_NEAR = 0.15  # sets within this distance say how much others like them scatter
-_FAR = 0.3  # weight, in sets, of the scatter of all sets, which counts where none is near
-_FAINTEST = 0.012  # scatter below which no values are told apart
+_AMPLITUDE = 1.0  # wide: of a kind of sets that is not known nothing is presumed
+_LENGTH = 0.2  # distance at which sets are no longer alike
+_NEAR = 0.1  # sets within this distance say how much others like them scatter
+_FAR = 1.0  # weight, in sets, of the scatter of all sets, which counts where none is near
+_FAINTEST = {"share": 0.015, "as is": 0.35, "logarithm": 0.1}  # scatter below which no values are told apart
 _ROUNDS = 4
 
 
@@ -75,8 +74,6 @@ class Expectation:
         natures: [S, D] of the clean sets.
         values: [S] their values on the scale of the sign.
         scatter: [S] variance of sets around each.
-        amplitude: standard deviation over sets that are not alike.
-        length: distance at which sets are no longer alike.
 
     References:
         Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, chapter 2.
@@ -85,15 +82,13 @@ class Expectation:
     natures: np.ndarray
     values: np.ndarray
     scatter: np.ndarray
-    amplitude: float
-    length: float
 
     def expect(self, natures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, [n] each, of clean sets of such natures [n, D]."""
         between = self._alike(natures)
         solved = np.linalg.solve(self.among(), between.T)
         mean = self.values.mean() + (self.values - self.values.mean()) @ solved
-        own = self.amplitude**2 * (1 + _LINEAR * (1 + (natures**2).sum(axis=1)))
+        own = _AMPLITUDE**2 * (1 + _LINEAR * (1 + (natures**2).sum(axis=1)))
         scatter = _near_by(natures, self.natures, self.scatter)
         return mean, np.sqrt(own - (between * solved.T).sum(axis=1) + scatter)
 
@@ -102,13 +97,9 @@ class Expectation:
         covariance: np.ndarray = self._alike(self.natures) + np.diag(self.scatter)
         return covariance
 
-    def part(self, rows: np.ndarray) -> Expectation:
-        """What only some of the clean sets let expect."""
-        return replace(self, natures=self.natures[rows], values=self.values[rows], scatter=self.scatter[rows])
-
     def _alike(self, natures: np.ndarray) -> np.ndarray:
-        smooth = np.exp(-_distances(natures, self.natures) / (2 * self.length**2))
-        alike: np.ndarray = self.amplitude**2 * (_LINEAR * (1 + natures @ self.natures.T) + smooth)
+        smooth = np.exp(-_distances(natures, self.natures) / (2 * _LENGTH**2))
+        alike: np.ndarray = _AMPLITUDE**2 * (_LINEAR * (1 + natures @ self.natures.T) + smooth)
         return alike
 
 
@@ -139,43 +130,26 @@ def from_scale(scale: str, value: float) -> float:
     return float(np.expm1(max(value, 0.0))) if scale == "logarithm" else value
 
 
-def fit_expectations(sets: Sequence[Measured], sources: Sequence[str]) -> dict[str, Expectation]:
-    """Choose for each sign what foretells sources best that it has not seen.
-
-    Args:
-        sets: views of clean sets.
-        sources: what each was made from; its histories are no sources of their own.
-    """
-    natures, named = np.stack([one.nature() for one in sets]), np.array(sources)
-    fitted = {}
-    for sign in SIGNS:
-        values = np.array([one.on_scale(sign) for one in sets])
-        choices = [_scattered(natures, values, *chosen) for chosen in product(_AMPLITUDES, _LENGTHS)]
-        fitted[sign] = max(choices, key=lambda choice: _foretold(choice, named))
-    return fitted
+def fit_expectations(sets: Sequence[Measured]) -> dict[str, Expectation]:
+    """What clean sets show, as the views of some of them do."""
+    natures = np.stack([one.nature() for one in sets])
+    return {
+        sign: _scattered(natures, np.array([one.on_scale(sign) for one in sets]), _FAINTEST[scale])
+        for sign, scale in SIGNS.items()
+    }
 
 
-def _scattered(natures: np.ndarray, values: np.ndarray, amplitude: float, length: float) -> Expectation:
+def _scattered(natures: np.ndarray, values: np.ndarray, faintest: float) -> Expectation:
     """With the scatter that leaving each set out shows."""
-    found = Expectation(natures, values, np.full(len(values), amplitude**2), amplitude, length)
+    found = Expectation(natures, values, np.full(len(values), values.var()))
     for _ in range(_ROUNDS):
         inverse = np.linalg.inv(found.among())
         left_out = inverse @ (values - values.mean()) / inverse.diagonal()
         # what is left out is unsure for being left out as well, and that is no scatter
         share = found.scatter * inverse.diagonal()
-        scatter = _near_by(natures, natures, left_out**2 * share.clip(0, 1)) + _FAINTEST**2
+        scatter = _near_by(natures, natures, left_out**2 * share.clip(0, 1)) + faintest**2
         found = replace(found, scatter=scatter)
     return found
-
-
-def _foretold(expectation: Expectation, sources: np.ndarray) -> float:
-    """Logarithm of the likelihood of every source without itself; each counts the same, however many its sets."""
-    likely = np.empty(len(sources))
-    for source in np.unique(sources):
-        left = sources == source
-        mean, spread = expectation.part(~left).expect(expectation.natures[left])
-        likely[left] = -np.log(spread) - ((expectation.values[left] - mean) / spread) ** 2 / 2
-    return float(sum(likely[sources == source].mean() for source in np.unique(sources)))
 
 
 @cache
@@ -184,7 +158,7 @@ def expectations() -> dict[str, Expectation]:
     stored = json.loads(resources.files("unpoison.auditing").joinpath(_FITTED).read_text())
     natures = np.array(stored["natures"])
     return {
-        sign: Expectation(natures, np.array(one["values"]), np.array(one["scatter"]), one["amplitude"], one["length"])
+        sign: Expectation(natures, np.array(one["values"]), np.array(one["scatter"]))
         for sign, one in stored["signs"].items()
     }
 
@@ -194,12 +168,7 @@ def to_store(fitted: Mapping[str, Expectation]) -> dict[str, Any]:
     return {
         "natures": next(iter(fitted.values())).natures.round(4).tolist(),
         "signs": {
-            sign: {
-                "amplitude": one.amplitude,
-                "length": one.length,
-                "values": one.values.round(4).tolist(),
-                "scatter": one.scatter.round(6).tolist(),
-            }
+            sign: {"values": one.values.round(4).tolist(), "scatter": one.scatter.round(6).tolist()}
             for sign, one in fitted.items()
         },
     }

@@ -12,7 +12,7 @@ from unpoison.auditing.expectations import SIGNS, Measured, expectations, from_s
 
 Answer = Literal["poisoned", "nothing found", "cannot tell"]
 
-THRESHOLD = 4.75  # standard deviations of clean sets
+THRESHOLD = 3.25  # standard deviations; clean sets that were left out reach 3.0
 ALIKE = 0.8  # how much of what surprises in trusted pictures is expected of a set of the same kind
 _STRONG = ("residuals.advantage", "residual-textures.advantage")  # which most poisons bring to 1
 FEWEST = 200  # pictures below which nothing can be said
