@@ -4,6 +4,7 @@
     python benchmarks/audit.py measure CIFAR TINY runs/audit --out results/audit/sets [--part 1/2]   # 20 seconds a set
     python benchmarks/audit.py fit results/audit/sets
     python benchmarks/audit.py table results/audit/sets --out results/audit
+    python benchmarks/audit.py sizes CIFAR TINY --out results/audit    # minutes, with nothing else running
 
 The first poisons 2,500 pictures of CIFAR-10 (JPEG) and 2,000 of 20 classes of Tiny-ImageNet, shrunk to 32x32, with
 every attack, with the profile `small` where an attack trains a surrogate. The second measures the evidence in them,
@@ -16,10 +17,12 @@ from __future__ import annotations
 import io
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -29,7 +32,7 @@ import torch
 from PIL import Image
 
 import unpoison
-from unpoison.auditing.audit import gather, measured, suspicion
+from unpoison.auditing.audit import audit_set, gather, measured, suspicion
 from unpoison.auditing.expectations import SIGNS, Measured, fit_expectations, to_store
 from unpoison.auditing.verdict import THRESHOLD, judge
 from unpoison.auditing.views import load_views, make_view
@@ -165,6 +168,61 @@ def table(records: Path, out: Path) -> None:
     write_text(out / "table.md", _tables(clean, strongest, judged))
     _plot(judged, out / "shares.svg")
     click.echo((out / "table.md").read_text())
+
+
+@main.command()
+@click.argument("cifar", type=click.Path(exists=True))
+@click.argument("tiny", type=click.Path(exists=True))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def sizes(cifar: str, tiny: str, out: Path) -> None:
+    """Time the audit of 50,000 pictures, and audit a folder of photographs of 224 pixels; alone on the machine."""
+    found = [_timed(read(cifar), "50,000 pictures of 32x32, clean", "")]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        _photographs(tiny, folder / "clean")
+        found.append(_timed(read(folder / "clean"), "1,000 photographs of 224x224 in 20 classes, clean", ""))
+        for attack in ("lsp", "urp"):
+            made = unpoison.poison(read(folder / "clean"), attack, seed=1).image_set
+            found.append(_timed(made, f"the same, {attack}", attack))
+    write_json(
+        out / "sizes.json", {"sets": found, "versions": versions(), "device": describe_device(torch.device("cpu"))}
+    )
+    lines = ["| set | answer | surprise | by | seconds |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {one['name']} | {one['answer']} | {one['surprise']:.1f} | {one['view']}, {one['sign']} | {one['seconds']:.0f} |"
+        for one in found
+    ]
+    text = "\n".join([*lines, "", f"Without advice. {describe_device(torch.device('cpu'))}.", ""])
+    write_text(out / "sizes.md", text)
+    click.echo(text)
+
+
+def _timed(image_set: ImageSet, name: str, attack: str) -> dict[str, Any]:
+    start = time.perf_counter()
+    verdict = audit_set(image_set).verdict
+    first = verdict.findings[0]
+    return {
+        "name": name,
+        "attack": attack,
+        "images": len(image_set),
+        "data": image_set.content_hash,
+        "answer": verdict.answer,
+        "surprise": first.surprise,
+        "view": first.view,
+        "sign": first.sign,
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _photographs(tiny: str, folder: Path) -> None:
+    """1,000 pictures of 20 classes of Tiny-ImageNet, enlarged to 224x224 and stored as JPEG."""
+    pictures = read(tiny)
+    rows = np.random.default_rng(0).permutation(np.flatnonzero(pictures.labels < 20))[:1000]
+    for row in np.sort(rows):
+        target = folder / pictures.class_names[pictures.labels[row]]
+        target.mkdir(parents=True, exist_ok=True)
+        large = Image.fromarray(pictures.pixels(int(row))).resize((224, 224), Image.Resampling.LANCZOS)
+        large.save(target / f"{row:05d}.jpg", quality=92)
 
 
 def _judged(record: dict[str, Any]) -> dict[str, Any]:
