@@ -188,11 +188,10 @@ def sizes(cifar: str, tiny: str, out: Path) -> None:
         out / "sizes.json", {"sets": found, "versions": versions(), "device": describe_device(torch.device("cpu"))}
     )
     lines = ["| set | answer | surprise | by | seconds |", "| --- | --- | --- | --- | --- |"]
-    lines += [
-        f"| {one['name']} | {one['answer']} | {one['surprise']:.1f} | {one['view']}, {one['sign']} | {one['seconds']:.0f} |"
-        for one in found
-    ]
-    text = "\n".join([*lines, "", f"Without advice. {describe_device(torch.device('cpu'))}.", ""])
+    for one in found:
+        by = f"{one['view']}, {one['sign']}"
+        lines.append(f"| {one['name']} | {one['answer']} | {one['surprise']:.1f} | {by} | {one['seconds']:.0f} |")
+    text = "\n".join([*lines, "", f"Without advice. {device}.", ""])
     write_text(out / "sizes.md", text)
     click.echo(text)
 
