@@ -184,9 +184,8 @@ def sizes(cifar: str, tiny: str, out: Path) -> None:
         for attack in ("lsp", "urp"):
             made = unpoison.poison(read(folder / "clean"), attack, seed=1).image_set
             found.append(_timed(made, f"the same, {attack}", attack))
-    write_json(
-        out / "sizes.json", {"sets": found, "versions": versions(), "device": describe_device(torch.device("cpu"))}
-    )
+    device = describe_device(torch.device("cpu"))
+    write_json(out / "sizes.json", {"sets": found, "versions": versions(), "device": device})
     lines = ["| set | answer | surprise | by | seconds |", "| --- | --- | --- | --- | --- |"]
     for one in found:
         by = f"{one['view']}, {one['sign']}"

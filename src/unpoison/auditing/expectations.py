@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from unpoison.auditing.views import FITTED
+
 _FITTED = "expectations.json"
 # What may speak against a set, and how it is brought to a scale on which clean sets spread evenly. Early learning,
 # autoregression and class means are shown but do not speak: drawn sets have as much of them, and poisons that have much
@@ -55,7 +57,8 @@ class Measured:
         """[D] float64: how hard the set is by nature, and how large it is; sets alike lie near each other."""
         easy = [on_scale("share", self.values[name]) for name in _NATURE]
         repeats = on_scale("logarithm", self.values["denoised.again_repeat"])
-        size = np.log([self.classes / 10, self.images / self.classes / 250])
+        learned = min(self.images, FITTED)  # more are not learned from
+        size = np.log([self.classes / 10, learned / self.classes / 250])
         return np.array([*easy, 0.15 * repeats, *0.12 * size])
 
     def on_scale(self, sign: str) -> float:

@@ -21,6 +21,7 @@ SIDE = 32  # pixels; what the shipped denoiser was fitted on
 FITTED = 4000  # pictures from which probes learn: their time grows with the cube
 _MIRRORED = 24  # pixels; smaller pictures are enlarged
 _GREY_AND_COLOURS = torch.nn.functional.normalize(torch.tensor([[1.0, 1, 1], [1, -1, 0], [1, 1, -2]]))
+_CALL = 1024
 _FAINT = 0.5 / 255  # rounding to 8 bits: weaker frequencies are not amplified
 _DENOISER = {"sigma": "26/255", "field": "0"}
 
@@ -70,12 +71,17 @@ class View:
         spectrum = _spectrum(self.removed(self.fitted))
         return spectrum.abs().pow(2).mean(dim=0).add_(_FAINT**2).sqrt_()
 
-    def white(self, rows: np.ndarray | slice) -> Tensor:
-        """[n, 3, 32, 32] float32: residuals with every frequency of grey and of two colours equally strong.
+    @cached_property
+    def white(self) -> Tensor:
+        """[N, 3, 32, 32] float32: residuals with every frequency of grey and of two colours equally strong.
 
         Nature leaves most in the grey of low frequencies, so what was put into the others stands out.
         """
-        return self._whitened(self.removed(rows))
+        white = torch.empty(self.images.shape[0], 3, SIDE, SIDE)
+        for start in range(0, len(white), _CALL):
+            rows = slice(start, start + _CALL)
+            white[rows] = self._whitened(self.removed(rows))
+        return white
 
     def white_again(self) -> Tensor:
         """[M, 3, 32, 32] float32: the same of what the second call takes."""
@@ -141,6 +147,7 @@ def load_views(image_set: ImageSet, on_step: OnStep | None = None) -> dict[str, 
     if any(max(size) > SIDE for size in image_set.sizes):
         cuts["whole"] = shrunk
     views = {name: np.empty((len(image_set), SIDE, SIDE, 3), np.uint8) for name in cuts}
+
     for row in range(len(image_set)):
         picture = image_set.pixels(row)
         for name, cut in cuts.items():

@@ -19,7 +19,7 @@ _ALL = slice(None)
 
 def measure_residuals(view: View) -> Evidence:
     """What is removed should say little of the class; where it says much, something was put in to be learned."""
-    return _evidence(read_classes(view.white(_ALL).flatten(1), view.labels, view.fitted))
+    return _evidence(read_classes(view.white.flatten(1), view.labels, view.fitted))
 
 
 def measure_residual_textures(view: View) -> Evidence:
@@ -34,7 +34,9 @@ def measure_images(view: View) -> Evidence:
 
 def measure_textures(view: View) -> Evidence:
     """The class read from the texture of the pictures themselves."""
-    return _evidence(read_classes(texture_features(view.pixels, len(view)), view.labels, view.fitted))
+    labels, rows = view.labels[view.fitted], np.arange(len(view.fitted))
+    found = _evidence(read_classes(_textures(view.pixels(view.fitted)), labels, rows))
+    return Evidence(found.values)
 
 
 def measure_colour_residuals(view: View) -> Evidence:

@@ -34,7 +34,7 @@ class Repeats:
 
 def measure(view: View) -> Evidence:
     """One perturbation on many pictures of a class, wherever in the residuals it is."""
-    found = repeats(view.white(slice(None)), view.labels)
+    found = repeats(view.white, view.labels)
     values = {"repeat": float(np.median(found.surprise)), "repeat_max": float(found.surprise.max())}
     return Evidence(values, found.images, found.surprise)
 

@@ -166,7 +166,7 @@ def _in_colours(planes: Tensor) -> np.ndarray:
 
 
 def _mean_noise(view: View, _: Evidence, labels: Labels) -> list[np.ndarray]:
-    whites = [view.white(_members(view, label)) for label in labels]
+    whites = [view.white[torch.from_numpy(_members(view, label))] for label in labels]
     return [amplified(_in_colours(white.mean(dim=0) * len(white) ** 0.5), _SPREADS) for white in whites]
 
 
@@ -185,7 +185,7 @@ def _carried(view: View, evidence: Evidence, labels: Labels) -> list[np.ndarray]
     for label in labels:
         rows = np.flatnonzero(view.labels == label)
         carriers = rows[np.argsort(-evidence.images[rows], kind="stable")[:_CARRIERS]]
-        drawn.append(amplified(_in_colours(view.white(carriers).mean(dim=0))))
+        drawn.append(amplified(_in_colours(view.white[carriers].mean(dim=0))))
     return drawn
 
 

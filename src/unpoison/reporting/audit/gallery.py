@@ -124,4 +124,4 @@ def _nearest(view: View, rows: np.ndarray) -> dict[int, list[int]]:
 
 
 def _directions(view: View, rows: np.ndarray) -> torch.Tensor:
-    return F.normalize(view.white(rows).flatten(1))
+    return F.normalize(view.white[rows].flatten(1))
