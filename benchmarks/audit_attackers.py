@@ -1,14 +1,10 @@
-"""What an audit leaves to those who know it, and what its advice costs.
+"""What an audit leaves to those who know it: LSP and TAP weakened until it is silent.
 
-    python benchmarks/audit_harm.py attackers CIFAR runs/audit --out results/audit
-    python benchmarks/audit_harm.py advice CIFAR runs/audit --out results/audit
+    python benchmarks/audit_attackers.py CIFAR runs/audit --out results/audit    # half an hour of a core
 
-RUNS/audit holds the poisons that `audit.py poison` made: 2,500 pictures of CIFAR-10 (JPEG). Harm is what a small
-classifier (hlb-s of width 16, 12 epochs) trained on a set loses on 2,000 held-out training pictures: three seeds, the same for
-every set.
-
-The first weakens LSP and TAP, by less of the perturbation or by only its coarse part, until the audit is silent. The
-second purifies sets as `--method auto` does.
+RUNS/audit holds the poisons that `audit.py poison` made: 2,500 pictures of CIFAR-10 (JPEG). They are weakened by
+taking less of the perturbation, or only its coarse part. Harm is what a small classifier (hlb-s of width 16, 12
+epochs) that was trained on a set loses on 2,000 held-out training pictures: three seeds, the same for every set.
 """
 
 from __future__ import annotations
@@ -21,17 +17,13 @@ import click
 import numpy as np
 import torch
 
-from unpoison.auditing.advice import advise
 from unpoison.auditing.audit import Audit, audit_set
-from unpoison.auditing.candidates import NORMAL, Candidate
 from unpoison.classify.training import train
 from unpoison.core.device import describe_device, versions
 from unpoison.core.documents import read_json
 from unpoison.core.files import write_json, write_text
 from unpoison.core.images import ArrayImageSet, ImageSet
 from unpoison.data import read
-from unpoison.runs.in_memory import purify_in_memory
-from unpoison.runs.run import PurifyRun
 from unpoison.scoring.accuracy import score
 
 SEEDS = (0, 1, 2)
@@ -43,19 +35,13 @@ WEAKENED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "an eighth": lambda perturbation: 0.125 * perturbation,
     "coarse part": lambda perturbation: _coarse(perturbation, 1.0),
 }
-POISONS = ("", "lsp", "em", "tap", "ops", "rem", "narcissus")
 
 
-@click.group()
-def main() -> None:
-    """Train on what was audited."""
-
-
-@main.command()
+@click.command()
 @click.argument("cifar", type=click.Path(exists=True))
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=click.Path(path_type=Path), required=True)
-def attackers(cifar: str, folder: Path, out: Path) -> None:
+def main(cifar: str, folder: Path, out: Path) -> None:
     """Weaken two poisons until nothing is found, and train on them."""
     torch.set_num_threads(1)
     clean, test = read(f"{cifar}[:2500]"), read(f"{cifar}[45000:47000]")
@@ -115,49 +101,6 @@ def _write_attackers(records: list[dict[str, Any]], target: Path) -> None:
     )
     text = "\n".join([*lines, "", note, ""])
     write_text(target, text)
-    click.echo(text)
-
-
-@main.command()
-@click.argument("cifar", type=click.Path(exists=True))
-@click.argument("folder", type=click.Path(path_type=Path, exists=True))
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-def advice(cifar: str, folder: Path, out: Path) -> None:
-    """Purify sets as they are advised to be, and by default, and train on them."""
-    torch.set_num_threads(1)
-    clean, test = read(f"{cifar}[:2500]"), read(f"{cifar}[45000:47000]")
-    trusted = read(f"{cifar}[47000:47500]")
-    for attack in POISONS:
-        path = out / "advice" / f"{attack or 'clean'}.json"
-        if path.exists():
-            continue
-        click.echo(path.stem)
-        shown = _with(clean, read(folder / f"cifar {attack}.npz").array()) if attack else clean
-        audit = audit_set(shown)
-        chosen = {"fast": NORMAL}
-        for name, reference in (("auto", None), ("auto, reference", trusted)):
-            found = audit if reference is None else audit_set(shown, reference=reference)
-            given = advise(found, reference=reference)
-            chosen[name] = Candidate(given.method, given.profiles, given.settings)
-        learned: dict[str, list[float]] = {}
-        for candidate in {str(one): one for one in chosen.values()}.values():
-            learned[str(candidate)] = _accuracies(purify_in_memory(shown, PurifyRun(candidate.build()))[0], test)
-        columns = {name: [str(one), learned[str(one)]] for name, one in chosen.items()}
-        undefended = _accuracies(shown, test)
-        write_json(path, {"attack": attack, **_verdict(audit), "none": undefended, **columns, **_how(shown)})
-    records = [read_json(out / "advice" / f"{attack or 'clean'}.json") for attack in POISONS]
-    lines = ["| set | audit | undefended | fast | auto | auto, 500 trusted |", "| --- | --- | --- | --- | --- | --- |"]
-    for record in records:
-        cells = [record["attack"] or "clean", record["answer"], _show(record["none"])]
-        cells += [f"{_show(record[name][1])} `{record[name][0]}`" for name in ("fast", "auto", "auto, reference")]
-        lines.append(f"| {' | '.join(cells)} |")
-    note = (
-        "2,500 pictures of CIFAR-10 (JPEG), poisons of profile `small`; accuracy in percent on 2,000 held-out training "
-        f"pictures, mean of {len(SEEDS)} seeds and their standard deviation. Narcissus: only what clean pictures lose, "
-        f"not its trigger. {records[0]['device']}."
-    )
-    text = "\n".join([*lines, "", note, ""])
-    write_text(out / "advice.md", text)
     click.echo(text)
 
 
