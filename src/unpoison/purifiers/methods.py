@@ -14,8 +14,8 @@ METHODS = {
     "puregen-naive": "unpoison.purifiers.puregen.naive:PuregenNaivePurifier",
     "puregen-reps": "unpoison.purifiers.puregen.reps:PuregenRepsPurifier",
     "puregen-filt": "unpoison.purifiers.puregen.filt:PuregenFiltPurifier",
-    "jpeg": "unpoison.purifiers.jpeg:JpegPurifier",
-    "grayscale": "unpoison.purifiers.grayscale:GrayscalePurifier",
+    "jpeg": "unpoison.purifiers.filters.jpeg:JpegPurifier",
+    "grayscale": "unpoison.purifiers.filters.grayscale:GrayscalePurifier",
 }
 
 # Their settings, which are read without the code above.
@@ -27,8 +27,8 @@ SETTINGS = {
     "puregen-naive": "unpoison.purifiers.settings:PuregenNaiveSettings",
     "puregen-reps": "unpoison.purifiers.settings:PuregenRepsSettings",
     "puregen-filt": "unpoison.purifiers.settings:PuregenFiltSettings",
-    "jpeg": "unpoison.purifiers.settings:JpegSettings",
-    "grayscale": "unpoison.purifiers.settings:GrayscaleSettings",
+    "jpeg": "unpoison.purifiers.filters.settings:JpegSettings",
+    "grayscale": "unpoison.purifiers.filters.settings:GrayscaleSettings",
 }
 
 

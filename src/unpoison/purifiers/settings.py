@@ -170,20 +170,6 @@ class PuregenFiltSettings(PuregenNaiveSettings):
         return self
 
 
-class JpegSettings(Settings):
-    """Settings of JPEG compression.
-
-    Args:
-        quality: libjpeg's quality; 10 is the setting of the published defence.
-    """
-
-    quality: int = Field(10, ge=1, le=95)
-
-
-class GrayscaleSettings(Settings):
-    """Grayscale has no settings."""
-
-
 def purifier_settings(
     method: str, *, profiles: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
 ) -> dict[str, Settings]:

@@ -11,8 +11,8 @@ from torch import Tensor
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float, to_uint8
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
+from unpoison.purifiers.filters.settings import JpegSettings
 from unpoison.purifiers.protocol import Purifier
-from unpoison.purifiers.settings import JpegSettings
 
 
 class JpegPurifier(Purifier):

@@ -7,8 +7,8 @@ from torch import Tensor
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import luma
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
+from unpoison.purifiers.filters.settings import GrayscaleSettings
 from unpoison.purifiers.protocol import Purifier
-from unpoison.purifiers.settings import GrayscaleSettings
 
 
 class GrayscalePurifier(Purifier):

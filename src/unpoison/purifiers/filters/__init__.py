@@ -1,0 +1,1 @@
+"""Simple filters, no network in any: what every other purifier has to beat."""
