@@ -34,8 +34,8 @@ SETTINGS = {
     "puregen-naive": ("--set", "langevin_steps=3", "--set", "t=3", *DDPM, *ENERGY),
     "puregen-reps": ("--set", "langevin_steps=2", "--set", "t=2", "--set", "reps=2", *DDPM, *ENERGY),
     "puregen-filt": ("--set", "langevin_steps=2", "--set", "t=3", *DDPM, *ENERGY),
-    "jpeg": (),
-    "grayscale": (),
+    "avatar": ("--steps", "5", *FP32),
+    "orthogonal-projection": ("--set", "updates=20"),
     "jpeg+fast": ("--set", "fast.precision=fp32"),
 }
 NARROW = "width=4 steps=2"
@@ -64,7 +64,7 @@ def machine() -> str:
 def purified(method: str, folder: Path) -> str:
     """The hash of pixels of twelve digits after a method."""
     _make_digits(folder / "in.npz", rows=range(12))
-    arguments = ["purify", "in.npz", "out.npz", "--method", method, *SETTINGS[method]]
+    arguments = ["purify", "in.npz", "out.npz", "--method", method, *SETTINGS.get(method, ())]
     return _result(folder, arguments)
 
 

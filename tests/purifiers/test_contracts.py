@@ -28,7 +28,10 @@ SMALL = {
     "puregen-naive": {"langevin_steps": 2, "t": 3},
     "puregen-reps": {"langevin_steps": 1, "t": 2, "reps": 2},
     "puregen-filt": {"langevin_steps": 1, "t": 2, "fraction": 0.6},
+    "avatar": {"t": 0.05, "steps": 3},
+    "orthogonal-projection": {"updates": 10},
 }
+NETS = [name for name in SMALL if name != "orthogonal-projection"]
 ENERGY_FIELDS = {"puregen-ebm": "model", "puregen-naive": "energy", "puregen-reps": "energy", "puregen-filt": "energy"}
 METHODS_AND_CHAIN = [*METHODS, "jpeg+eclipse", "jpeg+puregen-filt"]
 
@@ -45,7 +48,7 @@ def purifier(request, tiny_model, tiny_energy, device, images):
     overrides = {}
     for link in request.param.split("+"):
         fields = dict(SMALL.get(link, {}))
-        if link in SMALL:
+        if link in NETS:
             fields["model"] = str(tiny_model)
         if link in ENERGY_FIELDS:
             fields[ENERGY_FIELDS[link]] = str(tiny_energy)
@@ -53,7 +56,7 @@ def purifier(request, tiny_model, tiny_energy, device, images):
         overrides.update({f"{prefix}{name}": value for name, value in fields.items()})
     built = build_purifier(purifier_settings(request.param, overrides=overrides), device=device)
     ids = [str(row) for row in range(len(images))]
-    return prepare(built, ArrayImageSet(to_uint8(images), [0] * len(ids), ids=ids), seed=0)
+    return prepare(built, ArrayImageSet(to_uint8(images), [0, 1, 0, 1, 0], ids=ids), seed=0)
 
 
 def test_the_table_of_settings_is_that_of_the_purifiers():
@@ -114,9 +117,16 @@ def test_its_steps_can_be_watched_and_stopped(purifier, images):
 
 def test_what_each_purifier_declares():
     declared = {name: load_purifier(name) for name in METHODS}
-    assert [name for name, made in declared.items() if not made.is_random] == ["jpeg", "grayscale"]
+    filters = [name for name, address in METHODS.items() if ".filters." in address]
+    assert [name for name, made in declared.items() if not made.is_random] == [
+        "orthogonal-projection",
+        *(name for name in filters if name != "gaussian-noise"),
+    ]
     assert [name for name, made in declared.items() if made.takes_denoiser] == ["fast"]
-    assert [name for name, made in declared.items() if made.needs_whole_set] == ["puregen-filt"]
+    assert [name for name, made in declared.items() if made.needs_whole_set] == [
+        "puregen-filt",
+        "orthogonal-projection",
+    ]
     assert {name: made.strength_field for name, made in declared.items() if made.strength_field} == {
         "eclipse": "t",
         "puregen-ebm": "steps",
@@ -127,7 +137,20 @@ def test_what_each_purifier_declares():
 
 
 # The reach of a walk is that of all its calls, so that settings which change it are tried too.
-HALOS = [("fast", {"steps": 1}), ("fast", {"steps": 2, "sampler": "heun"}), ("jpeg", {}), ("grayscale", {})]
+HALOS = [
+    ("fast", {"steps": 1}),
+    ("fast", {"steps": 2, "sampler": "heun"}),
+    ("jpeg", {}),
+    ("grayscale", {}),
+    ("bit-depth", {}),
+    ("quantise", {}),
+    ("gaussian-blur", {"sigma": 0.1}),
+    ("gaussian-blur", {"sigma": 3}),
+    ("mean-filter", {"size": 7}),
+    ("median-filter", {"size": 5}),
+    ("gaussian-noise", {}),
+    ("total-variation", {"iterations": 20}),
+]
 
 
 @pytest.mark.parametrize(("method", "fields"), HALOS)

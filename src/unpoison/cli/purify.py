@@ -57,7 +57,9 @@ _NAMES = method_names(METHODS, kind="purifier")
     help="pocket, ebm-small or ddpm250-small, which come with unpoison, or a file written by `fit` or `models import`. "
     "puregen-naive, -reps and -filt take two: this is their diffusion model, and --set energy=FILE their energy model.",
 )
-@click.option("--sigma", help="Noise to add, in [0, 1] pixel units, e.g. 25/255.")
+@click.option(
+    "--sigma", help="Noise to add, in [0, 1] pixel units, e.g. 25/255. Of gaussian-blur: its width in pixels."
+)
 @click.option("--steps", type=click.IntRange(1), help="Network calls.")
 @click.option("--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Images on a GPU at once.")
 @click.option("--labels-from", help="A second set that holds the labels of a flat numbered folder.")

@@ -79,6 +79,27 @@ def linear_abar(steps: int = 1000) -> Tensor:
     return _cumulate(torch.linspace(scale * 1e-4, scale * 0.02, steps, dtype=torch.float64))
 
 
+def vp_abar(t: float) -> float:
+    """The variance-preserving schedule in continuous time, 0 to 1, which the linear one cuts into steps.
+
+    abar(t) = exp(-9.95 t^2 - 0.1 t), of beta(t) = 0.1 + 19.9 t.
+
+    Examples:
+        >>> round(vp_abar(0.1), 4), round(255 * abar_to_sigma(vp_abar(0.1)))
+        (0.8963, 43)
+
+    References:
+        Song et al., Score-Based Generative Modeling through Stochastic Differential Equations, ICLR 2021,
+        https://arxiv.org/abs/2011.13456
+    """
+    return math.exp(-9.95 * t**2 - 0.1 * t)
+
+
+def vp_beta(t: float) -> float:
+    """How fast `vp_abar` falls: -d log abar / dt."""
+    return 0.1 + 19.9 * t
+
+
 def sigma_to_abar(sigma: Level) -> Level:
     """Noise on [0, 1] images to the share of variance that is image; floats and tensors."""
     return 1 / (1 + 4 * sigma**2)

@@ -14,8 +14,18 @@ METHODS = {
     "puregen-naive": "unpoison.purifiers.puregen.naive:PuregenNaivePurifier",
     "puregen-reps": "unpoison.purifiers.puregen.reps:PuregenRepsPurifier",
     "puregen-filt": "unpoison.purifiers.puregen.filt:PuregenFiltPurifier",
+    "avatar": "unpoison.purifiers.avatar:AvatarPurifier",
+    "orthogonal-projection": "unpoison.purifiers.orthogonal_projection:OrthogonalProjectionPurifier",
     "jpeg": "unpoison.purifiers.filters.jpeg:JpegPurifier",
     "grayscale": "unpoison.purifiers.filters.grayscale:GrayscalePurifier",
+    "bit-depth": "unpoison.purifiers.filters.bit_depth:BitDepthFilter",
+    "quantise": "unpoison.purifiers.filters.quantise:QuantiseFilter",
+    "gaussian-blur": "unpoison.purifiers.filters.gaussian_blur:GaussianBlurFilter",
+    "mean-filter": "unpoison.purifiers.filters.mean:MeanFilter",
+    "median-filter": "unpoison.purifiers.filters.median:MedianFilter",
+    "gaussian-noise": "unpoison.purifiers.filters.gaussian_noise:GaussianNoisePurifier",
+    "resize": "unpoison.purifiers.filters.resize:ResizeFilter",
+    "total-variation": "unpoison.purifiers.filters.total_variation:TotalVariationFilter",
 }
 
 # Their settings, which are read without the code above.
@@ -27,8 +37,18 @@ SETTINGS = {
     "puregen-naive": "unpoison.purifiers.settings:PuregenNaiveSettings",
     "puregen-reps": "unpoison.purifiers.settings:PuregenRepsSettings",
     "puregen-filt": "unpoison.purifiers.settings:PuregenFiltSettings",
+    "avatar": "unpoison.purifiers.settings:AvatarSettings",
+    "orthogonal-projection": "unpoison.purifiers.settings:OrthogonalProjectionSettings",
     "jpeg": "unpoison.purifiers.filters.settings:JpegSettings",
     "grayscale": "unpoison.purifiers.filters.settings:GrayscaleSettings",
+    "bit-depth": "unpoison.purifiers.filters.settings:BitDepthSettings",
+    "quantise": "unpoison.purifiers.filters.settings:QuantiseSettings",
+    "gaussian-blur": "unpoison.purifiers.filters.settings:GaussianBlurSettings",
+    "mean-filter": "unpoison.purifiers.filters.settings:MeanFilterSettings",
+    "median-filter": "unpoison.purifiers.filters.settings:MedianFilterSettings",
+    "gaussian-noise": "unpoison.purifiers.filters.settings:GaussianNoiseSettings",
+    "resize": "unpoison.purifiers.filters.settings:ResizeSettings",
+    "total-variation": "unpoison.purifiers.filters.settings:TotalVariationSettings",
 }
 
 

@@ -170,6 +170,39 @@ class PuregenFiltSettings(PuregenNaiveSettings):
         return self
 
 
+class AvatarSettings(Settings):
+    """Settings of the walk back through the diffusion's differential equation.
+
+    Args:
+        model: `pocket`, which comes with the package, or path of a diffusion model or denoiser.
+        t: time to noise to, 0.001 to 1, of which the model must know the noise. AVATAR takes 0.1, the noise of
+            43/255; DiffPure 0.1 against bounds on the largest change and 0.075, 33/255, against those on the length.
+        steps: network calls, evenly spaced; 1000 t of them, as published, if left out.
+        precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
+    """
+
+    model: FileName = "pocket"
+    t: float = Field(0.1, ge=0.001, le=1)
+    steps: int | None = Field(None, ge=1, le=100_000)
+    precision: Precision = "auto"
+
+
+class OrthogonalProjectionSettings(Settings):
+    """Settings of the orthogonal projection.
+
+    Args:
+        updates: of the linear classifier, 1 to 100,000; 980 are the published 20 epochs of 50,000 pictures, and small
+            sets need as many.
+        batch_size: pictures of an update, at least 1; all if there are fewer.
+        learning_rate: above 0, in pixels of [0, 1]; a tenth after half of the updates, a hundredth after three
+            quarters.
+    """
+
+    updates: int = Field(980, ge=1, le=100_000)
+    batch_size: int = Field(1024, ge=1, le=100_000)
+    learning_rate: float = Field(0.1, gt=0)
+
+
 def purifier_settings(
     method: str, *, profiles: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
 ) -> dict[str, Settings]:

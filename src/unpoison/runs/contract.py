@@ -55,7 +55,7 @@ def check_images(purifier: Purifier | Chain, name: str) -> None:
     """
     images = torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     ids = [str(row) for row in range(len(images))]
-    shown = ArrayImageSet(to_uint8(images), [0] * len(ids), ids=ids)
+    shown = ArrayImageSet(to_uint8(images), [row % 2 for row in range(len(ids))], ids=ids)
     purifier = prepare(purifier, shown, seed=0)
     before = images.clone()
     purified, again, other = (_purify(purifier, images, ids, seed=seed) for seed in (0, 0, 1))

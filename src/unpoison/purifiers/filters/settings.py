@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
-from unpoison.core.settings import Settings
+from unpoison.core.settings import Bound, Settings
 
 
 class JpegSettings(Settings):
@@ -19,3 +21,86 @@ class JpegSettings(Settings):
 
 class GrayscaleSettings(Settings):
     """Grayscale has no settings."""
+
+
+class BitDepthSettings(Settings):
+    """Settings of the bit depth.
+
+    Args:
+        bits: kept of the 8 of every value, 1 to 8; 2, four levels, is the published setting.
+    """
+
+    bits: int = Field(2, ge=1, le=8)
+
+
+class QuantiseSettings(Settings):
+    """Settings of quantisation.
+
+    Args:
+        levels: that a value can have, 2 to 256; no one setting is published, and 8 bounds the change by 18/255.
+    """
+
+    levels: int = Field(8, ge=2, le=256)
+
+
+class GaussianBlurSettings(Settings):
+    """Settings of the Gaussian blur.
+
+    Args:
+        sigma: width of the bell in pixels, 0.1 to 16; the published 0.1 changes nothing.
+    """
+
+    sigma: float = Field(0.75, ge=0.1, le=16)
+
+
+class MeanFilterSettings(Settings):
+    """Settings of the mean filter.
+
+    Args:
+        size: side of the square in pixels: 3, which is published, 5 or 7.
+    """
+
+    size: Literal[3, 5, 7] = 3
+
+
+class MedianFilterSettings(Settings):
+    """Settings of the median filter.
+
+    Args:
+        size: side of the square in pixels: 3, which is published, 5 or 7.
+    """
+
+    size: Literal[3, 5, 7] = 3
+
+
+class GaussianNoiseSettings(Settings):
+    """Settings of the noise.
+
+    Args:
+        sigma: its standard deviation, in [0, 1] pixel units; 0.05 is what ECLIPSE trains with.
+    """
+
+    sigma: Bound = "0.05"
+
+
+class ResizeSettings(Settings):
+    """Settings of resizing.
+
+    Args:
+        factor: how much smaller the sides become on the way, above 1 and up to 16.
+    """
+
+    factor: float = Field(2, gt=1, le=16)
+
+
+class TotalVariationSettings(Settings):
+    """Settings of total variation.
+
+    Args:
+        weight: how much smoothness counts, above 0 and up to 10; two flat halves of a picture, each so many pixels
+            wide, come nearer to each other by twice the weight over the width.
+        iterations: of the descent, 1 to 1,000; a few dozen are enough for weights that leave the picture to be seen.
+    """
+
+    weight: float = Field(0.05, gt=0, le=10)
+    iterations: int = Field(50, ge=1, le=1000)

@@ -1,0 +1,157 @@
+"""What each filter is for, and that a picture comes out the same in whatever batch it travels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from unpoison import purify
+from unpoison.auditing.probes import read_classes
+from unpoison.core.images import ArrayImageSet
+from unpoison.core.noise import Noise, generator
+from unpoison.core.pixels import to_float
+from unpoison.data import read
+from unpoison.poisons.attacks.ops import OpsPoison, OpsSettings
+from unpoison.poisons.protocol import Resources
+from unpoison.purifiers.chain import build_purifier
+from unpoison.purifiers.filters.total_variation import divergence, gradient, lower_total_variation
+from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.settings import purifier_settings
+
+FILTERS = [name for name, address in METHODS.items() if ".filters." in address]
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    """Random levels of all kinds, sides odd and even."""
+    return np.random.default_rng(0).integers(0, 256, (9, 20, 17, 3), dtype=np.uint8)
+
+
+def total_variation(image: np.ndarray) -> float:
+    down, right = gradient(to_float(image[None]))
+    return float((down.square() + right.square()).sqrt().sum())
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_the_batch_changes_no_bit(name, pictures):
+    purifier = build_purifier(purifier_settings(name), device=torch.device("cpu"))
+    images, ids = to_float(pictures), [str(row) for row in range(len(pictures))]
+    whole = purifier.purify(images, noise=Noise(0, "test", ids))
+    for size in (1, 2, 7):
+        parts = [slice(start, start + size) for start in range(0, len(images), size)]
+        split = [purifier.purify(images[part], noise=Noise(0, "test", ids[part])) for part in parts]
+        assert torch.equal(torch.cat(split), whole)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 5, 8])
+def test_bit_depth_keeps_the_highest_bits(pictures, bits):
+    mask = 0xFF << (8 - bits) & 0xFF
+    assert np.array_equal(purify(pictures, "bit-depth", bits=bits), pictures & mask)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 8, 16, 256])
+def test_quantise_has_exactly_its_levels_and_takes_the_nearest(levels):
+    ramp = np.broadcast_to(np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1), (1, 16, 16, 3)).copy()
+    allowed = np.rint(np.arange(levels) * 255 / (levels - 1))
+    found = purify(ramp, "quantise", levels=levels)
+    assert np.unique(found).tolist() == allowed.tolist()
+    change = np.abs(found.astype(float) - ramp)
+    nearest = np.abs(allowed[:, None] - ramp.ravel()).min(axis=0).reshape(ramp.shape)
+    assert (change <= nearest + 0.5).all(), "levels are whole only after the choice"
+
+
+def test_the_published_blur_is_the_identity(pictures):
+    assert np.array_equal(purify(pictures, "gaussian-blur", sigma=0.1), pictures)
+    assert np.abs(purify(pictures, "gaussian-blur").astype(int) - pictures).mean() > 10
+
+
+def test_blur_of_a_point_is_a_bell_of_its_width():
+    point = np.zeros((1, 41, 41, 3), np.uint8)
+    point[0, 20, 20] = 255
+    purifier = build_purifier(purifier_settings("gaussian-blur", overrides={"sigma": 2}), device=torch.device("cpu"))
+    bell = purifier.purify(to_float(point), noise=Noise(0, "test", ["0"]))[0, 0].double()
+    place = torch.arange(41.0, dtype=torch.float64) - 20
+    assert bell.sum().item() == pytest.approx(1, abs=1e-6)
+    assert (bell.sum(dim=0) * place.square()).sum().sqrt().item() == pytest.approx(2, rel=0.005)
+    assert torch.allclose(bell, bell.T)
+
+
+def test_mean_and_median_are_those_of_the_square(pictures):
+    square = pictures[3, 4:9, 6:11].reshape(25, 3)
+    mean, median = purify(pictures, "mean-filter", size=5), purify(pictures, "median-filter", size=5)
+    assert np.abs(mean[3, 6, 8] - square.mean(axis=0)).max() <= 0.501
+    assert np.array_equal(median[3, 6, 8], np.median(square, axis=0))
+
+
+def test_noise_has_the_deviation_asked_for_and_is_that_of_its_seed():
+    grey = np.full((8, 32, 32, 3), 128, np.uint8)
+    first, again, other = (purify(grey, "gaussian-noise", sigma="10/255", seed=seed) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    noise = first.astype(float) - grey
+    assert noise.std() == pytest.approx(np.sqrt(10**2 + 1 / 12), rel=0.02)  # with that of rounding
+    assert abs(noise.mean()) < 0.25
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.1, "every picture has its own"
+
+
+@pytest.mark.parametrize("factor", [1.3, 2, 16])
+def test_resize_keeps_size_and_drops_what_is_fine(pictures, factor):
+    small = purify(pictures, "resize", factor=factor)
+    assert small.shape == pictures.shape
+    board = (np.indices((20, 17)).sum(axis=0) % 2 * 100 + 80).astype(np.uint8)[None, :, :, None].repeat(3, axis=3)
+    if factor >= 2:
+        assert np.ptp(purify(board, "resize", factor=factor)[0, 4:-4, 4:-4].astype(int)) < 15
+    flat = np.full_like(board, 90)
+    assert np.array_equal(purify(flat, "resize", factor=factor), flat)
+
+
+def test_total_variation_falls_and_the_mean_stays():
+    image = np.random.default_rng(1).integers(60, 196, (1, 24, 24, 3), dtype=np.uint8)
+    variations, means = [], []
+    for weight in (0.01, 0.05, 0.2):
+        smooth = purify(image, "total-variation", weight=weight)
+        variations.append(total_variation(smooth[0]))
+        means.append(smooth[0].mean(axis=(0, 1)))
+    assert total_variation(image[0]) > variations[0] > variations[1] > variations[2]
+    assert np.abs(np.array(means) - image[0].mean(axis=(0, 1))).max() < 0.3  # rounding
+
+
+def test_two_flat_halves_come_nearer_by_twice_weight_over_width():
+    halves = torch.full((1, 1, 6, 16), 0.2)
+    halves[..., 8:] = 0.8
+    smooth = lower_total_variation(halves, 0.1, iterations=1500)
+    assert torch.allclose(smooth[..., :8], torch.tensor(0.2 + 0.1 / 8), atol=1e-4)
+    assert torch.allclose(smooth[..., 8:], torch.tensor(0.8 - 0.1 / 8), atol=1e-4)
+
+
+def test_divergence_is_the_negative_adjoint_of_the_gradient():
+    u, down, right = torch.randn(3, 2, 1, 7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rise_down, rise_right = gradient(u)
+    assert (rise_down * down + rise_right * right).sum().item() == pytest.approx(-(u * divergence(down, right)).sum())
+    assert divergence(down, right).sum().item() == pytest.approx(0, abs=1e-12)
+
+
+def test_median_undoes_one_pixel_shortcuts():
+    clean = read("digits#train[:800]")
+    crafted = OpsPoison().craft(clean, OpsSettings(), generator=generator(0, "ops"), resources=Resources())
+    poisoned = ArrayImageSet(crafted.images, clean.labels, class_names=clean.class_names)
+    spots = [crafted.facts["painted"][clean.class_names[label]][0] for label in clean.labels]
+
+    def painted(images: np.ndarray) -> float:
+        """Share of pictures whose class can still be told from its pixel."""
+        levels = np.array([images[row, spot["row"], spot["column"]] for row, spot in enumerate(spots)], float)
+        return float((np.abs(levels - [spot["color"] for spot in spots]).max(axis=1) < 64).mean())
+
+    def learned(train: np.ndarray, test: np.ndarray) -> float:
+        """Accuracy on clean pictures of a linear classifier of the others."""
+        reading = read_classes(
+            to_float(np.concatenate([train, test])).flatten(1), np.tile(clean.labels, 2), np.arange(len(train))
+        )
+        return float((reading.scores.argmax(axis=1) == reading.labels)[len(train) :].mean())
+
+    assert painted(poisoned.array()) == 1
+    assert learned(poisoned.array(), clean.array()) < 0.5
+    filtered, reference = (purify(image_set, "median-filter").array() for image_set in (poisoned, clean))
+    assert painted(filtered) == painted(reference) == 0
+    assert learned(filtered, reference) > 0.95
