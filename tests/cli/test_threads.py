@@ -11,7 +11,7 @@ from unpoison.cli import main as cli
 from unpoison.cli import options
 from unpoison.core import threads
 
-COMPUTING = ("demo", "purify", "poison", "train", "score", "bench", "energies", "distances", "rerun", "doctor")
+COMPUTING = ("demo", "purify", "poison", "train", "score", "energies", "distances", "rerun", "doctor")
 
 
 def option_names(command: click.Command) -> set[str]:
@@ -25,10 +25,11 @@ def test_every_command_that_computes_takes_threads(name):
     assert "--threads" in option_names(command)
 
 
-def test_so_does_every_fit():
-    fit = cli._Commands().get_command(click.Context(cli.cli), "fit")
+def test_so_does_every_fit_and_bench():
+    fit, bench = (cli._Commands().get_command(click.Context(cli.cli), name) for name in ("fit", "bench"))
     assert isinstance(fit, click.Group)
-    assert all("--threads" in option_names(command) for command in fit.commands.values())
+    assert isinstance(bench, click.Group)
+    assert all("--threads" in option_names(command) for command in [*fit.commands.values(), bench.commands["run"]])
 
 
 @click.command()

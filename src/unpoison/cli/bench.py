@@ -1,4 +1,4 @@
-"""`unpoison bench` and `unpoison report`."""
+"""`unpoison bench`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from unpoison.cli import completing, options
 from unpoison.cli.checks import check_paths
@@ -34,10 +35,38 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str | Non
     return frozenset(numbers)
 
 
-@click.command(
+class _Bench(options.Group):
+    """Commands, of which `run` may be left out: `bench SUITE` is `bench run SUITE`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        suite = self.commands["run"].params[0]
+        return [*super().shell_complete(ctx, incomplete), *suite.shell_complete(ctx, incomplete)]
+
+
+@click.group(
+    cls=_Bench,
+    subcommand_metavar="SUITE|COMMAND [ARGS]...",
     epilog=options.examples(
-        "unpoison bench cifar10-eclipse --root data/ --out results",
-        "unpoison bench suite.toml --out results --targets 0,3-7",
+        "unpoison bench quick --out results", "unpoison bench compare results/quick", "unpoison bench run --help"
+    ),
+)
+def bench() -> None:
+    """Run a grid of attacks and defences, and hold what came out against the literature.
+
+    `unpoison bench SUITE --out DIR` is short for `unpoison bench run SUITE --out DIR`.
+    """
+
+
+@bench.command(
+    epilog=options.examples(
+        "unpoison bench run quick --out results",
+        "unpoison bench run cpu --root data/ --out results",
+        "unpoison bench run suite.toml --out results --targets 0,3-7",
     )
 )
 @click.argument("suite", shell_complete=completing.suites)
@@ -51,7 +80,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, text: str | Non
 )
 @options.trust
 @options.together(options.device, options.precision, options.threads, options.as_json)
-def bench(
+def run(
     suite: str,
     out: Path,
     root: Path | None,
@@ -106,55 +135,22 @@ def _write_table(folder: Path, grid: Grid, *, is_whole: bool) -> Path | None:
         return None
 
 
-@click.command(
-    epilog=options.examples("unpoison report results/cifar10-eclipse", "unpoison report Results.csv --out results")
-)
+@bench.command(epilog=options.examples("unpoison bench compare results/cifar10-eclipse"))
 @click.argument("folder", type=options.PATH)
-@click.option("--out", type=options.PATH, help="Folder for the records of a published Results.csv.")
 @options.as_json
-def report(folder: Path, out: Path | None, as_json: bool) -> None:
-    """Make table.md, report.html and ECLIPSE's results.csv from the records in FOLDER.
+def compare(folder: Path, as_json: bool) -> None:
+    """Print the figures of the suite in FOLDER beside published ones, and name what differs in the setting.
 
-    Suites with triggers, targets or PureGen's purifiers also get PureGen's tables, in the folder puregen. In place of
-    FOLDER a Results.csv of PureGen: its rows become records and a table in --out.
+    The same is written to comparison.md and comparison.html in FOLDER.
     """
-    from unpoison.core.errors import SettingsError
-
-    if folder.suffix == ".csv" and out:
-        _import_results(folder, out, as_json)
-        return
-    if folder.suffix == ".csv" or out:
-        raise SettingsError("--out goes with a Results.csv of PureGen: unpoison report Results.csv --out FOLDER")
     check_paths(folder)
     from unpoison.core.files import write_text
+    from unpoison.reporting.comparison.matching import compare as compare_grid
+    from unpoison.reporting.comparison.tables import comparison_json, comparison_page, comparison_text
     from unpoison.reporting.grid import read_grid
-    from unpoison.reporting.pages import grid_page
-    from unpoison.reporting.reference.eclipse_csv import eclipse_rows, write_rows
-    from unpoison.reporting.reference.puregen_csv import write_table
-    from unpoison.reporting.reference.puregen_export import puregen_tables
-    from unpoison.reporting.tables import write_grid_tables
 
-    grid = read_grid(folder)
-    written = write_grid_tables(folder, grid)
-    write_text(folder / "report.html", grid_page(grid))
-    write_rows(folder / "results.csv", eclipse_rows(grid))
-    for path, table in puregen_tables(grid).items():
-        write_table(folder / "puregen" / path, table.columns, table.rows)
-    options.answer(
-        as_json,
-        f"{written}\n{folder / 'report.html'}",
-        {"trials": len(grid.records), "folder": str(folder)},
-    )
-
-
-def _import_results(path: Path, out: Path, as_json: bool) -> None:
-    from unpoison.core.files import write_text
-    from unpoison.core.records import write_record
-    from unpoison.reporting.reference.puregen_results import read_results, results_table
-
-    records = read_results(path)
-    table = results_table(records)
-    for record in records:
-        write_record(out, record)
-    write_text(out / "table.md", table)
-    options.answer(as_json, table.rstrip(), {"records": len(records), "folder": str(out)})
+    comparison = compare_grid(read_grid(folder))
+    text = comparison_text(comparison)
+    write_text(folder / "comparison.md", text)
+    write_text(folder / "comparison.html", comparison_page(comparison))
+    options.answer(as_json, text.rstrip(), {**comparison_json(comparison), "folder": str(folder)})

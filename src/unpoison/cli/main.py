@@ -30,7 +30,7 @@ _COMMANDS = {
     "train": "unpoison.cli.train:train",
     "score": "unpoison.cli.train:score",
     "bench": "unpoison.cli.bench:bench",
-    "report": "unpoison.cli.bench:report",
+    "report": "unpoison.cli.report:report",
     "energies": "unpoison.cli.energies:energies",
     "distances": "unpoison.cli.distances:distances",
     "convert": "unpoison.cli.sets:convert",

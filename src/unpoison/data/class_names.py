@@ -10,6 +10,7 @@ import numpy as np
 from unpoison.core.errors import DataError
 from unpoison.core.limits import CLASSES
 
+DIGITS = tuple("0123456789")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 

@@ -10,15 +10,13 @@ from typing import Any
 
 from unpoison.core.chains import split_chain
 from unpoison.core.records import TrialRecord
-from unpoison.data.class_names import CIFAR10
-from unpoison.data.official.stl10 import CLASSES as STL10
 from unpoison.purifiers.puregen.keys import compose_key, key_of
 from unpoison.reporting.grid import Grid
+from unpoison.reporting.reference.datasets import dataset_name
 from unpoison.reporting.reference.puregen_csv import ATTACKS, AVAILABILITY, MODELS, PURIFY_TIMES, TARGETED, TRIGGERED
 
 _MODELS = {ours: theirs for theirs, ours in reversed(MODELS.items())}
 _ATTACKS = {ours: theirs for theirs, ours in reversed(ATTACKS.items())}
-_TINY_IMAGENET = 200  # classes
 _MODES = {"linear": "Linear_Transfer", "fine-tune": "Fine_Tune_Transfer"}
 
 
@@ -83,7 +81,7 @@ def _row(grid: Grid, record: TrialRecord, key: str) -> dict[str, Any]:
     row: dict[str, Any] = {
         "Data Key": key,
         "Model": _MODELS.get(model, model),
-        "Dataset": _dataset(grid, record),
+        "Dataset": dataset_name(grid.suite, record),
         "Target Index": _target(grid, record),
         "End Acc": record.metrics["accuracy"].value,
         "Exp Name": f"{record.settings['attack']} / {record.settings['defence']}",
@@ -106,21 +104,11 @@ def _their_arguments(record: TrialRecord) -> dict[str, Any]:
     return {"poison_type": attack, "poison_mode": mode.lower(), **({} if epochs is None else {"epochs": epochs})}
 
 
-def _dataset(grid: Grid, record: TrialRecord) -> str:
-    """Their name of the data set, told by its classes; another set goes by the name of the suite."""
-    classes = tuple(record.details.get("per_class", {}))
-    if classes == CIFAR10:  # CINIC-10 has the same
-        return "cinic10" if "cinic" in str(grid.suite.sets["train"]).lower() else "cifar10"
-    if classes == STL10:
-        return "stl10"
-    return "tinyimagenet" if len(classes) == _TINY_IMAGENET else grid.suite.name
-
-
 def _time(grid: Grid, record: TrialRecord, key: str) -> dict[str, Any]:
     arguments = json.dumps(record.settings["purify"], ensure_ascii=False)
     return {
         "Data Key": key,
-        "Dataset": _dataset(grid, record),
+        "Dataset": dataset_name(grid.suite, record),
         "Purify Time": record.seconds["purify"],
         "Args": arguments,
     }

@@ -1,0 +1,1 @@
+"""A suite's own figures beside published ones."""
