@@ -43,6 +43,8 @@ def test_commands_and_flags_exist(command):
     found: click.Command = cli
     path = []
     while isinstance(found, click.Group):
+        if found.name == "bench" and words[:1] != ["compare"]:
+            words = ["run", *words]  # which may be left out
         path.append(words.pop(0))
         child = found.get_command(click.Context(found), path[-1])
         assert child is not None, command

@@ -1,4 +1,4 @@
-"""What a cell of a suite is, told so that it can be held against a published one."""
+"""A cell of a suite, told so that it can be held against a published one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class OurCell:
     @property
     def poison(self) -> Mapping[str, Any]:
         """Settings of the attack."""
-        return self.record.settings["poison"]
+        settings: dict[str, Any] = self.record.settings["poison"]
+        return settings
 
     @property
     def share(self) -> float | None:
@@ -89,7 +90,8 @@ class OurCell:
     @property
     def defence_settings(self) -> Mapping[str, Any]:
         """Settings of the train-time defence."""
-        return self.record.settings["train"]
+        settings: dict[str, Any] = self.record.settings["train"]
+        return settings
 
     @property
     def fit(self) -> dict[str, Any]:

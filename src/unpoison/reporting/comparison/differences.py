@@ -1,4 +1,4 @@
-"""How the setting of a cell differs from that of a published figure, in words."""
+"""Differences between the setting of a cell and that of a published figure, in words."""
 
 from __future__ import annotations
 

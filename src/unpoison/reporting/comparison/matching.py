@@ -1,4 +1,4 @@
-"""Which published figures a suite has a counterpart for, and both side by side."""
+"""Published figures and their counterparts in a suite, side by side."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _of_dataset(ours: OurCell, figure: Figure) -> float:
 
 
 def _of_network(ours: OurCell, figure: Figure) -> float:
-    return figure.setting.train.get("model") != ours.train["model"]
+    return not is_same(ours.train["model"], figure.setting.train.get("model"))
 
 
 def _of_strength(ours: OurCell, figure: Figure) -> float:
