@@ -16,10 +16,10 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.core.noise import generator
 from unpoison.core.pixels import to_float
 from unpoison.poisons.attacks.entf import EntfPoison, EntfSettings, adversary
-from unpoison.poisons.attacks.sep import SepPoison, SepSettings, gradient, protect, reduced_variance, train_checkpoints
+from unpoison.poisons.attacks.sep import SepPoison, SepSettings, gradient, protect, reduced_variance
 from unpoison.poisons.engine.centroids import centroids
 from unpoison.poisons.engine.pgd import cross_entropy
-from unpoison.poisons.engine.surrogates import surrogates
+from unpoison.poisons.engine.surrogates import surrogates, train_checkpoints
 from unpoison.poisons.protocol import Resources
 
 GREYS = np.array([80, 110, 170])  # of three classes
@@ -151,7 +151,7 @@ def test_fa_vr_with_equal_checkpoints_and_one_inner_step_is_fa(greys):
 
 def test_sep_keeps_equally_spaced_copies_of_one_training(make_set):
     image_set, settings = make_set(30), SepSettings(checkpoints=2, epochs=4, **TINY)
-    kept = train_checkpoints(image_set, settings, generator=generator(0, "test"), resources=resources())
+    kept = train_checkpoints("sep", image_set, settings, generator=generator(0, "test"), resources=resources())
     hashes = []
     surrogates(
         image_set,

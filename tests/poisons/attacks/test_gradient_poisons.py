@@ -219,6 +219,7 @@ def test_gradients_flow_through_fast_purification(make_set):
 
 SMALLEST = {
     "adp": {"width": 4, "steps": 1, "rounds": 1},
+    "dune": {"width": 4, "steps": 1, "epochs": 1, "checkpoints": 1},
     "em": {"width": 4, "steps": 1, "rounds": 1},
     "rem": {"width": 4, "steps": 1, "training_steps": 1, "transforms": 1, "adversary_steps": 1},
     "tap": {"width": 4, "steps": 2, "epochs": 1, "restarts": 1},

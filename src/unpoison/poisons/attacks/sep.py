@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -11,7 +10,6 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from unpoison.classify.classifier import Classifier
 from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
@@ -20,11 +18,11 @@ from unpoison.core.progress import StepInfo
 from unpoison.core.settings import Bound, bound_value
 from unpoison.poisons.engine.centroids import centroids, distance
 from unpoison.poisons.engine.pgd import Loss, StepSettings, cross_entropy
-from unpoison.poisons.engine.surrogates import SurrogateSettings, frozen, surrogates
+from unpoison.poisons.engine.surrogates import CheckpointSettings, train_checkpoints
 from unpoison.poisons.protocol import Attack, PoisonedSet, Resources, require_labels
 
 
-class SepSettings(StepSettings, SurrogateSettings):
+class SepSettings(StepSettings, CheckpointSettings):
     """Settings of SEP. It starts at the clean images and shows them to the network as they are.
 
     Args:
@@ -75,7 +73,7 @@ class SepPoison(Attack):
         classes = len(image_set.class_names)
         if classes < 2:
             raise SettingsError("sep moves every image towards another class; it needs at least two classes")
-        models = train_checkpoints(image_set, settings, generator=generator, resources=resources)
+        models = train_checkpoints("sep", image_set, settings, generator=generator, resources=resources)
         device = choose_device(resources.device)
         targets = ((torch.from_numpy(image_set.labels) + classes // 2) % classes).to(device)
         if settings.variant != "plain":
@@ -96,28 +94,6 @@ class SepPoison(Attack):
             if resources.on_step:
                 resources.on_step(StepInfo(number, len(batches)))
         return PoisonedSet(np.concatenate(stored), image_set.ids, "availability")
-
-
-def train_checkpoints(
-    image_set: ImageSet, settings: SepSettings, *, generator: torch.Generator, resources: Resources
-) -> list[Classifier]:
-    """The surrogates that were given, or equally spaced copies of one while it is trained; the last is the last.
-
-    Raises:
-        SettingsError: there are fewer epochs than checkpoints.
-    """
-    count, epochs = settings.checkpoints, settings.epochs
-    if count > epochs and not resources.surrogates:
-        raise SettingsError(f"sep cannot keep {count} checkpoints of {epochs} epochs; lower checkpoints")
-    wanted = {epochs * number // count for number in range(1, count + 1)}
-    kept: list[Classifier] = []
-
-    def keep(epoch: int, net: Classifier) -> None:
-        if epoch in wanted:
-            kept.append(copy.deepcopy(net))
-
-    given = surrogates(image_set, settings, generator=generator, resources=resources, on_epoch=keep)
-    return frozen(kept, resources) or given
 
 
 def protect(clean: Tensor, losses: Sequence[Loss], settings: SepSettings, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -34,6 +35,16 @@ class SurrogateSettings(Settings):
     width: int = Field(default=64, ge=4, multiple_of=4)
     epochs: int = Field(default=40, ge=1)
     precision: Precision = "auto"
+
+
+class CheckpointSettings(SurrogateSettings):
+    """One surrogate, at several ages: an ensemble for the price of one training.
+
+    Args:
+        checkpoints: how many are kept, equally spaced over the training; the last is the last.
+    """
+
+    checkpoints: int = Field(default=5, ge=1)
 
 
 def surrogates(
@@ -83,6 +94,40 @@ def surrogates(
         on_step=resources.on_step,
     )
     return frozen([trained.net], resources)
+
+
+def train_checkpoints(
+    attack: str,
+    image_set: ImageSet,
+    settings: CheckpointSettings,
+    *,
+    generator: torch.Generator,
+    resources: Resources,
+) -> list[Classifier]:
+    """The surrogates that were given, or equally spaced copies of one while it is trained; the last is the last.
+
+    Args:
+        attack: its name, for the error.
+        image_set: see `surrogates`, as for the rest.
+        settings: architecture, length of the training, number of copies.
+        generator: source of its seed.
+        resources: surrogates, clean set, device.
+
+    Raises:
+        SettingsError: there are fewer epochs than checkpoints.
+    """
+    count, epochs = settings.checkpoints, settings.epochs
+    if count > epochs and not resources.surrogates:
+        raise SettingsError(f"{attack} cannot keep {count} checkpoints of {epochs} epochs; lower checkpoints")
+    wanted = {epochs * number // count for number in range(1, count + 1)}
+    kept: list[Classifier] = []
+
+    def keep(epoch: int, net: Classifier) -> None:
+        if epoch in wanted:
+            kept.append(copy.deepcopy(net))
+
+    given = surrogates(image_set, settings, generator=generator, resources=resources, on_epoch=keep)
+    return frozen(kept, resources) or given
 
 
 def frozen(classifiers: Sequence[Classifier], resources: Resources) -> list[Classifier]:
