@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from unpoison.classify.defences.methods import METHODS as DEFENCES
 from unpoison.classify.methods import METHODS as CLASSIFIERS
 from unpoison.poisons.methods import METHODS as ATTACKS
 from unpoison.purifiers.methods import METHODS as PURIFIERS
@@ -18,7 +19,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 SUITES = sorted(path.parent for path in (ROOT / "results").glob("*/suite.toml"))
 
 
-@pytest.mark.parametrize("name", [*PURIFIERS, *ATTACKS, *CLASSIFIERS])
+@pytest.mark.parametrize("name", [*PURIFIERS, *ATTACKS, *CLASSIFIERS, *DEFENCES])
 def test_every_method_is_documented(name):
     assert f"`{name}`" in (ROOT / "docs" / "methods.md").read_text()
 

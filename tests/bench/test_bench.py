@@ -114,6 +114,22 @@ def test_every_cell_once_and_resumed(root, monkeypatch):
     assert "<script" not in page
 
 
+def test_a_column_may_defend_while_it_trains(root):
+    text = SUITE.split("[models.net]")[0] + "[attacks.none]\n[defences.none]\n"
+    text += "[defences.grey]\ntrain = \"compensation\"\n[defences.old]\ntrain_profile = [\"compensation\"]\n"
+    text += "[defences.both]\npurify = \"jpeg\"\ntrain = \"mixup+compensation\"\n"
+    text += "train_set = { \"mixup.probability\" = 0.5, batch_size = 4 }\n[train]" + SUITE.split("[train]")[1]
+    (root / "suite.toml").write_text(text)
+    records = run_suite(root / "suite.toml", root / "out", root=root)
+    trained = {record.settings["defence"]: record.settings["train"] for record in records}
+    assert "defence" not in trained["none"]
+    assert trained["grey"] == trained["old"]
+    assert trained["both"]["defence"] == {"mixup": {"probability": 0.5}}
+    assert (trained["both"]["noise_sigma"], trained["both"]["batch_size"]) == (0.05, 4)
+    again = run_suite(root / "suite.toml", root / "out", root=root)
+    assert [record.id for record in again] == [record.id for record in records]
+
+
 def test_names_of_a_suite_lead_nowhere(root):
     text = SUITE.split("[defences.jpeg]")[0] + "[train]" + SUITE.split("[train]")[1]
     name = "../../../../evil"

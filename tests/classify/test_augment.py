@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from unpoison.classify.augment import crop_and_flip, cut_out
+from unpoison.classify.augment import crop_and_flip
+from unpoison.classify.defences.cutout import cut_out
 
 
 def images_of(count: int, dtype: torch.dtype = torch.uint8) -> torch.Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unpoison.classify.augment import compensate
+from unpoison.classify.defences.compensation import compensate
 from unpoison.core.pixels import luma, to_float
 
 

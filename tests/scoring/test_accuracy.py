@@ -54,7 +54,7 @@ def test_a_net_is_asked():
 
 
 def test_a_training_brings_its_predictions_and_its_peak():
-    history = [EpochResult(1, 0.9, 0.75), EpochResult(2, 0.8, None), EpochResult(3, 0.7, 0.5)]
+    history = [EpochResult(1, 4, 0.9, 0.75), EpochResult(2, 4, 0.8, None), EpochResult(3, 4, 0.7, 0.5)]
     predictions = np.array([0, 1, 1, 1])
     trained = TrainedClassifier(Threshold(), history, predictions, TrainSettings(epochs=3), seed=0, seconds=1.0)
     result = score(trained, brightness_set([0, 0, 0, 1]))

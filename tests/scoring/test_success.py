@@ -72,7 +72,7 @@ def test_more_pictures_than_are_held_at_once():
 def test_a_training_is_asked_through_its_net():
     predictions = np.array([0, 0, 0, 0, 0, 1, 1, 1])  # what it said when it was tested
     trained = TrainedClassifier(
-        Brightness(), [EpochResult(1, 0.5, 1.0)], predictions, TrainSettings(epochs=1), seed=0, seconds=1.0
+        Brightness(), [EpochResult(1, 4, 0.5, 1.0)], predictions, TrainSettings(epochs=1), seed=0, seconds=1.0
     )
     result = attack_success(trained, SET, LIFT, scales=(3,))
     assert result.success[3].value == 0.8

@@ -111,7 +111,9 @@ class Defence(_Section):
         model: name of one of the suite's models, for purifiers that need one.
         energy: name of the energy model, for purifiers that need one besides.
         set: fields of the purifier's settings.
-        train_profile: profiles of `classify` on top of the suite's, e.g. `compensation`.
+        train: defence at train time, several with `+`; empty for none.
+        train_profile: profiles of `classify` on top of the suite's.
+        train_set: fields of the training on top of the suite's, e.g. of its defence, `epic.fraction`.
         seeds: of this column, where they are not the suite's.
     """
 
@@ -119,7 +121,9 @@ class Defence(_Section):
     model: str = ""
     energy: str = ""
     set: dict[str, Any] = {}
+    train: str = ""
     train_profile: list[str] = []
+    train_set: dict[str, Any] = {}
     seeds: list[Seed] | None = None
 
     def models(self) -> dict[str, str]:
@@ -128,7 +132,7 @@ class Defence(_Section):
 
     def is_none(self) -> bool:
         """Whether this is the undefended run."""
-        return not self.purify and not self.train_profile
+        return not (self.purify or self.train or self.train_profile or self.train_set)
 
 
 class Training(_Section):

@@ -1,4 +1,4 @@
-"""Random crop, mirror, cutout and ECLIPSE's compensation, one draw per image, for a whole batch at once."""
+"""Random crop and mirror, compensation and cutout, one draw per image, for a whole batch at once."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unpoison.classify.defences.compensation import compensate
+from unpoison.classify.defences.cutout import cut_out
 from unpoison.classify.settings import LoopSettings
 from unpoison.core.noise import generator as seeded
-from unpoison.core.pixels import luma
+from unpoison.core.pixels import as_unit
 
 
 class Augmentation:
@@ -22,7 +24,7 @@ class Augmentation:
 
     def __init__(self, settings: LoopSettings, *, fill: Tensor, seed: int):
         self._settings, self._fill = settings, fill
-        self._generator = torch.Generator(fill.device).manual_seed(seeded(seed, "classify.augment").initial_seed())
+        self._generator = seeded(seed, "classify.augment", device=fill.device)
 
     @property
     def changes(self) -> bool:
@@ -42,7 +44,7 @@ class Augmentation:
         """Augment a batch.
 
         Args:
-            images: [N, C, H, W] uint8; not changed.
+            images: [N, C, H, W] uint8, or float32 in [0, 1]; not changed.
             epoch: counted from 1.
 
         Returns:
@@ -56,7 +58,7 @@ class Augmentation:
             generator=source,
             reflect=chosen.reflect,
         )
-        batch = cropped.float().div_(255)
+        batch = as_unit(cropped)
         if chosen.grayscale_probability or chosen.noise_sigma:
             grey, sigma = chosen.grayscale_probability, chosen.noise_sigma
             batch = compensate(batch, grayscale_probability=grey, noise_sigma=sigma, generator=source)
@@ -90,60 +92,6 @@ def crop_and_flip(
     each = torch.arange(count, device=device)[:, None, None]
     # Indexing by image, row and column at once moves the channels to the end.
     return framed[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
-
-
-def cut_out(images: Tensor, *, side: int, fill: Tensor, generator: torch.Generator) -> Tensor:
-    """Cover a square at a random place inside each image.
-
-    Args:
-        images: [N, C, H, W]; not changed.
-        side: of the square in pixels, at most that of the image.
-        fill: the covering colour, broadcast to [N, C, 1, 1].
-        generator: source of places, on the device of `images`.
-
-    References:
-        DeVries and Taylor, Improved regularization of convolutional neural networks with cutout, 2017,
-        https://arxiv.org/abs/1708.04552
-    """
-    count, _, height, width = images.shape
-    covered = [
-        _covered(length, side, torch.randint(length - side + 1, (count, 1), generator=generator, device=images.device))
-        for length in (height, width)
-    ]
-    return torch.where(covered[0][:, None, :, None] & covered[1][:, None, None, :], fill, images)
-
-
-def compensate(
-    images: Tensor, *, grayscale_probability: float, noise_sigma: float, generator: torch.Generator
-) -> Tensor:
-    """ECLIPSE's corruption compensation: turn some images grey, add noise to all, and store them in 8 bits again.
-
-    Modules B and C of the paper. The same in law as the paper's code, which does it image by image through PIL.
-
-    Args:
-        images: [N, 3, H, W] float32 in [0, 1], whole 8-bit levels; not changed.
-        grayscale_probability: chance of an image to lose its colour (p of the paper).
-        noise_sigma: deviation of the noise, drawn for each channel, so that grey images get coloured noise.
-        generator: source of both, on the device of `images`.
-
-    Returns:
-        [N, 3, H, W] float32 in [0, 1], whole 8-bit levels.
-
-    References:
-        Wang et al., ECLIPSE: expunging clean-label indiscriminate poisons via sparse diffusion purification,
-        ESORICS 2024, https://arxiv.org/abs/2406.15093
-    """
-    grey = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < grayscale_probability
-    coloured = torch.where(grey, luma(images), images)
-    noise = torch.randn(images.shape, generator=generator, device=images.device)
-    # The paper's code stores by cutting off, not by rounding, so the mean darkens by half a level.
-    return (coloured + noise_sigma * noise).clamp(0, 1).mul(255).floor().div(255)
-
-
-def _covered(length: int, side: int, starts: Tensor) -> Tensor:
-    """[N, length] bool: which places lie in the stretch of `side` that begins at `starts` [N, 1]."""
-    places = torch.arange(length, device=starts.device)
-    return (places >= starts) & (places < starts + side)
 
 
 def _mirror_frame(images: Tensor, padding: int) -> Tensor:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR
 
 from unpoison.classify.classifier import Classifier, predict
-from unpoison.classify.optimisers import Lookahead, Parameters, build_optimiser, rate_factor
+from unpoison.classify.defences.chain import build_defence
+from unpoison.classify.defences.protocol import Defence
+from unpoison.classify.lesson import Lesson
+from unpoison.classify.optimisers import Lookahead, Schedule, build_optimiser
 from unpoison.classify.settings import LoopSettings
 from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
@@ -23,8 +25,6 @@ from unpoison.core.precision import autocast
 from unpoison.core.progress import OnStep, StepInfo
 
 OnEpoch = Callable[[int, Classifier], None]
-# From a batch of the inputs, its labels and its epoch, counted from 1, to what is learnt from.
-View = Callable[[Tensor, Tensor, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,13 @@ class EpochResult:
 
     Args:
         epoch: counted from 1.
+        pictures: how many it learnt from; fewer than there are where a defence leaves some out.
         train_loss: mean over the epoch's batches, as trained on (augmented, smoothed).
         test_accuracy: share of test images named correctly; None where not tested.
     """
 
     epoch: int
+    pictures: int
     train_loss: float
     test_accuracy: float | None
 
@@ -63,27 +65,7 @@ class TrainedClassifier:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """What learns, and from what.
-
-    Args:
-        net: the classifier that is tested; changed in place.
-        learner: maps a viewed batch to logits: the net itself, or the part of it that learns.
-        parameters: those of the learner that learn, or groups of them with values of their own.
-        inputs: [N, ...] what batches are cut from, on the device of the net.
-        labels: [N] int64, on the same device.
-        view: what the learner is shown of a batch, e.g. augmented pictures.
-    """
-
-    net: Classifier
-    learner: nn.Module
-    parameters: Parameters
-    inputs: Tensor
-    labels: Tensor
-    view: View
-
-
+@torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 def fit(
     lesson: Lesson,
     *,
@@ -93,13 +75,13 @@ def fit(
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> TrainedClassifier:
-    """Train, from scratch or not.
+    """Train, from scratch or not, with the defences that the settings name.
 
     Args:
         lesson: what learns, and from what.
         test_set: labelled pictures.
         settings: all but the view of a batch, which is the lesson's.
-        seed: of the order.
+        seed: of the order, and of the defences.
         on_epoch: called after each epoch with its number and the net.
         on_step: called after each step with its loss.
 
@@ -109,21 +91,28 @@ def fit(
     started = time.perf_counter()
     test_pictures = test_set.array()
     count, device = len(lesson.inputs), lesson.inputs.device
-    total = settings.epochs * len(_batches(torch.arange(count), settings.batch_size))
+    steps = len(_batches(torch.arange(count), settings.batch_size))  # of an epoch that leaves nothing out
+    total = settings.epochs * steps
+    defence = build_defence(settings, lesson, seed=seed)
     optimiser = build_optimiser(lesson.parameters, settings)
-    schedule = LambdaLR(optimiser, lambda step: rate_factor(settings, step, total))
+    schedule = Schedule(optimiser, settings, total)
     lookahead = Lookahead(lesson.learner, every=settings.lookahead) if settings.lookahead else None
     order = generator(seed, "classify.order")
 
-    history, step = [], 0
+    history = []
     for epoch in range(1, settings.epochs + 1):
+        chosen = defence.choose(torch.arange(count, device=device), epoch)
+        shuffled = chosen[torch.randperm(len(chosen), generator=order).to(device)]
+        batches = _batches(shuffled, settings.batch_size)
         losses = []
-        for rows in _batches(torch.randperm(count, generator=order).to(device), settings.batch_size):
+        for number, rows in enumerate(batches, 1):
             labels = lesson.labels[rows]
-            shown = lesson.view(lesson.inputs[rows], labels, epoch)
-            loss = _update(lesson.learner, optimiser, shown, labels, settings)
-            schedule.step()
-            step += 1
+            pictures = defence.prepare(lesson.inputs[rows], rows)
+            shown, targets = defence.show(lesson.view(pictures, labels, epoch), labels, epoch)
+            loss = _update(lesson, optimiser, shown, targets, settings, defence)
+            # An epoch of fewer steps takes the schedule as far as any other.
+            step = (epoch - 1) * steps + number * steps // len(batches)
+            schedule.step(step)
             if lookahead:
                 lookahead.step(step, total)
             losses.append(loss)
@@ -136,7 +125,7 @@ def fit(
         if epoch % settings.test_every == 0 or epoch == settings.epochs:
             predictions = predict(lesson.net, test_pictures)
             accuracy = float(np.mean(predictions == test_set.labels))
-        history.append(EpochResult(epoch, train_loss, accuracy))
+        history.append(EpochResult(epoch, len(chosen), train_loss, accuracy))
         if on_epoch:
             on_epoch(epoch, lesson.net)
     return TrainedClassifier(lesson.net.eval(), history, predictions, settings, seed, time.perf_counter() - started)
@@ -152,16 +141,21 @@ def on_device(image_set: ImageSet, device: torch.device) -> tuple[Tensor, Tensor
     return torch.from_numpy(pictures).to(device), torch.from_numpy(image_set.labels).to(device)
 
 
-@torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 def _update(
-    learner: nn.Module, optimiser: torch.optim.Optimizer, shown: Tensor, labels: Tensor, settings: LoopSettings
+    lesson: Lesson,
+    optimiser: torch.optim.Optimizer,
+    shown: Tensor,
+    targets: Tensor,
+    settings: LoopSettings,
+    defence: Defence,
 ) -> Tensor:
     """One update from what is shown of a batch; gives the loss."""
     with autocast(settings.precision, shown.device):
-        logits = learner.train()(shown)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
+        logits = lesson.learner.train()(shown)
+    loss = F.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
     optimiser.zero_grad()
     loss.backward()
+    defence.shape_gradients()
     optimiser.step()
     return loss.detach()
 

@@ -32,6 +32,26 @@ def build_optimiser(parameters: Parameters, settings: LoopSettings) -> torch.opt
     )
 
 
+class Schedule:
+    """Moves the learning rate of an optimiser as the settings say.
+
+    Args:
+        optimiser: begins at the rate of step 0.
+        settings: shape and decays.
+        total: steps of the training.
+    """
+
+    def __init__(self, optimiser: torch.optim.Optimizer, settings: LoopSettings, total: int):
+        self._settings, self._total = settings, total
+        self._groups = [(group, group["lr"]) for group in optimiser.param_groups]
+        self.step(0)
+
+    def step(self, done: int) -> None:
+        """Set the rate that holds after `done` steps."""
+        for group, rate in self._groups:
+            group["lr"] = rate * rate_factor(self._settings, done, self._total)
+
+
 def rate_factor(settings: LoopSettings, step: int, total: int) -> float:
     """What the learning rate is multiplied by after `step` of `total` steps."""
     decays = sum(step * settings.epochs // total >= epoch for epoch in settings.decay_epochs)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializeAsAny, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from unpoison.classify.defences.settings import gather_defences, split_profiles
 from unpoison.core.settings import Precision, Settings, build_settings
 
 ROOM = "unpoison.classify"
+T = TypeVar("T", bound="LoopSettings")
+
 # What training from scratch and transfer both got when the trials on record were made already.
 _LATER = frozenset({"reflect", "alternating_flip", "cutout", "lookahead"})
 
@@ -39,6 +42,8 @@ class LoopSettings(Settings):
         noise_sigma: deviation of the Gaussian noise added to each image, in [0, 1] units (`sigma` of ECLIPSE).
         cutout: side in pixels of a square that gets the mean colour; 0 for none.
         test_every: epochs between tests; the last epoch is always tested.
+        defence: settings of each defence at train time by its name, in order; may be given as names joined by `+`, with
+            single settings as `name.field`.
     """
 
     # Written only where one of them was named: the trials made before they came keep their ids.
@@ -64,10 +69,26 @@ class LoopSettings(Settings):
     noise_sigma: float = Field(default=0.0, ge=0, le=1)
     cutout: int = Field(default=0, ge=0)
     test_every: int = Field(default=5, ge=1)
+    defence: dict[str, SerializeAsAny[Settings]] = Field(default={})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, values: Any) -> Any:
+        return gather_defences(values) if isinstance(values, Mapping) else values
+
+    @model_validator(mode="after")
+    def _check_warm_up(self) -> Self:
+        for name, own in self.defence.items():
+            if (warm_up := getattr(own, "warm_up", 0)) >= self.epochs:
+                raise ValueError(
+                    f"{name}.warm_up={warm_up} is not below epochs={self.epochs}, so that {name} would do nothing"
+                )
+        return self
 
     @model_serializer(mode="wrap")
     def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        unnamed = self._later if self._later.isdisjoint(self.model_fields_set) else frozenset()
+        unnamed = set(self._later) if self._later.isdisjoint(self.model_fields_set) else set()
+        unnamed |= set() if self.defence else {"defence"}
         return {name: value for name, value in write(self).items() if name not in unnamed}
 
 
@@ -120,7 +141,7 @@ def scratch_settings(*, profiles: Sequence[str] = (), overrides: Mapping[str, An
     Raises:
         SettingsError: an unknown profile or field, or a value out of range.
     """
-    return build_settings(TrainSettings, profiles=profiles, room=ROOM, overrides=overrides, of="train")
+    return _training_settings(TrainSettings, profiles, overrides, of="train")
 
 
 def transfer_settings(
@@ -136,6 +157,13 @@ def transfer_settings(
     Raises:
         SettingsError: an unknown profile or field, or a value out of range.
     """
-    return build_settings(
-        TransferSettings, profiles=profiles, room=ROOM, overrides=overrides, of=f"train --mode {mode}"
-    )
+    return _training_settings(TransferSettings, profiles, overrides, of=f"train --mode {mode}")
+
+
+def _training_settings(model: type[T], profiles: Sequence[str], overrides: Mapping[str, Any] | None, *, of: str) -> T:
+    """Settings of a training; the defences that are profiles come after those that are named."""
+    values = dict(overrides or {})
+    if isinstance(chain := values.get("defence"), str):
+        more, values["defence"] = split_profiles(chain)
+        profiles = [*profiles, *more]
+    return build_settings(model, profiles=profiles, room=ROOM, overrides=values, of=of)

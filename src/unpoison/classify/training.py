@@ -20,7 +20,8 @@ from unpoison.classify.architectures.whitening import WhiteningConv
 from unpoison.classify.augment import Augmentation
 from unpoison.classify.checks import check_sets
 from unpoison.classify.classifier import IDENTITY, Classifier, build_net, channel_statistics
-from unpoison.classify.loop import Lesson, OnEpoch, TrainedClassifier, fit, on_device
+from unpoison.classify.lesson import Lesson
+from unpoison.classify.loop import OnEpoch, TrainedClassifier, fit, on_device
 from unpoison.classify.optimisers import Parameters
 from unpoison.classify.settings import TrainSettings, default_profile, scratch_settings
 from unpoison.core.device import choose_device

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from unpoison.classify.augment import Augmentation
 from unpoison.classify.checks import check_sets
 from unpoison.classify.classifier import Classifier, features, head
-from unpoison.classify.loop import Lesson, TrainedClassifier, fit, on_device
+from unpoison.classify.lesson import Lesson, View
+from unpoison.classify.loop import TrainedClassifier, fit, on_device
 from unpoison.classify.settings import TransferSettings
 from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
@@ -71,7 +72,8 @@ def transfer(
     pictures, labels = on_device(train_set, torch_device)
     augmentation = Augmentation(settings, fill=net.mean, seed=seed)
     pictures = augmentation.begin(pictures)
-    lesson = (_linear if mode == "linear" else _fine_tune)(net, pictures, labels, augmentation)
+    teach = _fine_tune if mode == "fine-tune" else _linear_defended if settings.defence else _linear
+    lesson = teach(net, pictures, labels, augmentation)
     return fit(lesson, test_set=test_set, settings=settings, seed=seed, on_step=on_step)
 
 
@@ -91,13 +93,22 @@ def _linear(net: Classifier, pictures: Tensor, labels: Tensor, augmentation: Aug
     return Lesson(net, learner, learning, inputs, labels, view=lambda batch, labels, epoch: batch)
 
 
+def _linear_defended(net: Classifier, pictures: Tensor, labels: Tensor, augmentation: Augmentation) -> Lesson:
+    """The head learns alone, and the learner is the whole net: defences look at pictures, not at features."""
+    net.requires_grad_(False)
+    learning = list(head(net).requires_grad_(True).parameters())
+    return Lesson(net, FixedBody(net), learning, pictures, labels, view=_augmented(augmentation))
+
+
 def _fine_tune(net: Classifier, pictures: Tensor, labels: Tensor, augmentation: Augmentation) -> Lesson:
     """Everything learns but the normalisation layers."""
     learner = FixedNorms(net)
     learning = [parameter for parameter in learner.parameters() if parameter.requires_grad]
-    return Lesson(
-        net, learner, learning, pictures, labels, view=lambda batch, labels, epoch: augmentation(batch, epoch)
-    )
+    return Lesson(net, learner, learning, pictures, labels, view=_augmented(augmentation))
+
+
+def _augmented(augmentation: Augmentation) -> View:
+    return lambda batch, labels, epoch: augmentation(batch, epoch)
 
 
 def with_new_head(body: Classifier, class_names: tuple[str, ...], *, seed: int) -> Classifier:
@@ -114,6 +125,29 @@ def with_new_head(body: Classifier, class_names: tuple[str, ...], *, seed: int) 
     parent, _, child = name.rpartition(".")
     setattr(net.get_submodule(parent), child, new)
     return net
+
+
+class FixedBody(nn.Module):
+    """A net in evaluation mode whatever happens, but for its head.
+
+    Args:
+        net: of whose weights those of the head alone learn.
+    """
+
+    def __init__(self, net: Classifier):
+        super().__init__()
+        self.net = net
+
+    def train(self, mode: bool = True) -> FixedBody:
+        """Training mode for the head."""
+        super().train(False)
+        head(self.net).train(mode)
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map pictures [N, 3, H, W] to what the net makes of them."""
+        output: Tensor = self.net(images)
+        return output
 
 
 class FixedNorms(nn.Module):

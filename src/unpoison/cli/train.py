@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from unpoison.classify.defences.methods import METHODS as DEFENCES
 from unpoison.classify.methods import METHODS
 from unpoison.cli import completing, options
 from unpoison.cli.checks import check_methods, check_paths, check_sources
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     epilog=options.examples(
         "unpoison train purified/ --test held_out/ --out classifier",
         "unpoison train purified/ --test held_out/ --out moved --init classifier --mode linear",
+        "unpoison train untrusted/ --test held_out/ --out classifier --defence ueraser-max+cutout",
     )
 )
 @click.argument("src", shell_complete=completing.files)
@@ -45,7 +47,14 @@ if TYPE_CHECKING:
     help="Train everything from scratch; or, with --init, the new head alone, or the body with it.  "
     "[default: scratch, or linear with --init]",
 )
-@click.option("--compensation", is_flag=True, help="ECLIPSE's random grayscale and noise, the profile `compensation`.")
+@click.option(
+    "--defence",
+    default="",
+    metavar="NAME[+NAME...]",
+    shell_complete=completing.names(DEFENCES, separator="+"),
+    help=f"What the training does against poison: {', '.join(DEFENCES)}; settings of one with --set NAME.field=value.",
+)
+@click.option("--compensation", is_flag=True, help="The same as --defence compensation, ECLIPSE's grayscale and noise.")
 @options.computing
 def train(
     src: str,
@@ -54,6 +63,7 @@ def train(
     model: str,
     init: Path | None,
     mode: str | None,
+    defence: str,
     compensation: bool,
     seed: int,
     device: str,
@@ -76,6 +86,9 @@ def train(
             "--mode linear and fine-tune start from a classifier, named with --init; scratch has none"
         )
     check_methods(METHODS, model, kind="classifier")
+    defence = "+".join(filter(None, ["compensation" if compensation else "", defence]))
+    if defence:
+        check_methods(DEFENCES, defence, kind="defence")
     from unpoison.classify.settings import LoopSettings, default_profile, scratch_settings, transfer_settings
     from unpoison.core.progress import progress_bar, telling
     from unpoison.core.settings import parse_assignments, with_precision
@@ -86,8 +99,7 @@ def train(
         check_paths(init)
         check_new(out)
     profiles = options.split_profiles(profile) or ([default_profile(model)] if mode == "scratch" else [])
-    profiles += ["compensation"] if compensation else []
-    overrides = parse_assignments(assignments)
+    overrides = parse_assignments(assignments) | ({"defence": defence} if defence else {})
     settings: LoopSettings
     if mode == "scratch":
         settings = scratch_settings(profiles=profiles, overrides=overrides)

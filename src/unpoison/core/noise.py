@@ -135,12 +135,12 @@ def check_seed(seed: Any) -> None:
         raise SettingsError(f"seed {repr(seed)[:40]} is no whole number from 0 to {2**63 - 1}")
 
 
-def generator(seed: int, purpose: str) -> torch.Generator:
-    """A CPU generator for one purpose of a run (poisons, fitting, training)."""
-    return _keyed(f"{seed}/{purpose}")
+def generator(seed: int, purpose: str, *, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator for one purpose of a run (poisons, fitting, training), on the CPU unless a device is named."""
+    return _keyed(f"{seed}/{purpose}", device)
 
 
-def _keyed(key: str) -> torch.Generator:
+def _keyed(key: str, device: torch.device | str = "cpu") -> torch.Generator:
     # torch keeps 32 bits of a seed, so among millions of draws some pairs coincide; no image ever meets its double.
     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator(device).manual_seed(seed)

@@ -27,6 +27,15 @@ def to_float(images: np.ndarray) -> Tensor:
     return torch.from_numpy(planes).float().div_(255)
 
 
+def as_unit(images: Tensor) -> Tensor:
+    """A batch of pictures as they are stored, or floats already, as floats in [0, 1] on the same device.
+
+    Args:
+        images: [N, C, H, W] uint8, or float32, which comes back as it is.
+    """
+    return images if images.is_floating_point() else images.float().div_(255)
+
+
 def to_uint8(images: Tensor) -> np.ndarray:
     """A batch to pictures: clamp, times 255, round. The only place where floats become 8 bits.
 

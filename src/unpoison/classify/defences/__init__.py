@@ -1,0 +1,1 @@
+"""Defences at train time, one file each, listed in `methods`."""

@@ -1,0 +1,35 @@
+"""A lesson: what a training moves, and what it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from unpoison.classify.classifier import Classifier
+from unpoison.classify.optimisers import Parameters
+
+# From a batch of the inputs, its labels and its epoch, counted from 1, to what is learnt from.
+View = Callable[[Tensor, Tensor, int], Tensor]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What learns, and from what.
+
+    Args:
+        net: the classifier that is tested; changed in place.
+        learner: maps a viewed batch to logits: the net itself, or the part of it that learns.
+        parameters: those of the learner that learn, or groups of them with values of their own.
+        inputs: [N, ...] what batches are cut from, on the device of the net.
+        labels: [N] int64, on the same device.
+        view: what the learner is shown of a batch, e.g. augmented pictures.
+    """
+
+    net: Classifier
+    learner: nn.Module
+    parameters: Parameters
+    inputs: Tensor
+    labels: Tensor
+    view: View
