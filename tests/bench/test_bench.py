@@ -116,9 +116,9 @@ def test_every_cell_once_and_resumed(root, monkeypatch):
 
 def test_a_column_may_defend_while_it_trains(root):
     text = SUITE.split("[models.net]")[0] + "[attacks.none]\n[defences.none]\n"
-    text += "[defences.grey]\ntrain = \"compensation\"\n[defences.old]\ntrain_profile = [\"compensation\"]\n"
-    text += "[defences.both]\npurify = \"jpeg\"\ntrain = \"mixup+compensation\"\n"
-    text += "train_set = { \"mixup.probability\" = 0.5, batch_size = 4 }\n[train]" + SUITE.split("[train]")[1]
+    text += '[defences.grey]\ntrain = "compensation"\n[defences.old]\ntrain_profile = ["compensation"]\n'
+    text += '[defences.both]\npurify = "jpeg"\ntrain = "mixup+compensation"\n'
+    text += 'train_set = { "mixup.probability" = 0.5, batch_size = 4 }\n[train]' + SUITE.split("[train]")[1]
     (root / "suite.toml").write_text(text)
     records = run_suite(root / "suite.toml", root / "out", root=root)
     trained = {record.settings["defence"]: record.settings["train"] for record in records}

@@ -137,6 +137,13 @@ def test_dry_run_prints_what_results(run, tmp_path):
     code, out, _ = run("train", "in", "--test", "b", "--out", "c", "--profile", "eclipse,compensation", "--dry-run")
     assert json.loads(out)["settings"]["epochs"] == 80
     assert json.loads(out)["settings"]["noise_sigma"] == 0.05
+    code, out, _ = run(
+        *("train", "in", "--test", "b", "--out", "c", "--defence", "epic+mixup", "--compensation", "--dry-run"),
+        *("--set", "epic.fraction=0.2"),
+    )
+    assert json.loads(out)["settings"]["noise_sigma"] == 0.05
+    assert json.loads(out)["settings"]["defence"]["epic"]["fraction"] == 0.2
+    assert list(json.loads(out)["settings"]["defence"]) == ["epic", "mixup"]
     code, out, _ = run("fit", "diffusion", "in", "--out", "b", "--profile", "eclipse", "--dry-run")
     assert json.loads(out)["settings"]["iterations"] == 250000
     code, out, _ = run("poison", "in", "out", "--attack", "lsp", "--epsilon", "3/255", "--dry-run")
