@@ -34,6 +34,7 @@ SETTINGS = {
     "puregen-naive": ("--set", "langevin_steps=3", "--set", "t=3", *DDPM, *ENERGY),
     "puregen-reps": ("--set", "langevin_steps=2", "--set", "t=2", "--set", "reps=2", *DDPM, *ENERGY),
     "puregen-filt": ("--set", "langevin_steps=2", "--set", "t=3", *DDPM, *ENERGY),
+    "d-vae": ("--set", "epochs=1", "--set", "width=4"),
     "avatar": ("--steps", "5", *FP32),
     "orthogonal-projection": ("--set", "updates=20"),
     "jpeg+fast": ("--set", "fast.precision=fp32"),

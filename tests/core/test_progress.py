@@ -110,3 +110,14 @@ def test_a_notebook_gets_a_bar_and_a_program_none(monkeypatch, capsys):
     assert (len(seen), capsys.readouterr().err) == (2, "")
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
     assert not count(2)
+
+
+def test_a_bar_forgets_what_was_done_before(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_FIRST_S", 0)
+    shown = progress._Bar("purify in", "img")
+    shown.on_step(StepInfo(900, 1000, {"loss": 0.25}, doing="learning"))
+    assert "learning" in str(shown._bar)
+    shown.on_step(StepInfo(3, 50))
+    assert str(shown._bar).startswith("purify in:   6%")
+    assert "loss" not in str(shown._bar)
+    shown.close(True)

@@ -28,12 +28,13 @@ SMALL = {
     "puregen-naive": {"langevin_steps": 2, "t": 3},
     "puregen-reps": {"langevin_steps": 1, "t": 2, "reps": 2},
     "puregen-filt": {"langevin_steps": 1, "t": 2, "fraction": 0.6},
+    "d-vae": {"epochs": 1, "width": 4},
     "avatar": {"t": 0.05, "steps": 3},
     "orthogonal-projection": {"updates": 10},
 }
-NETS = [name for name in SMALL if name != "orthogonal-projection"]
+NETS = [name for name in SMALL if name not in ("d-vae", "orthogonal-projection")]  # with a model that can be named
 ENERGY_FIELDS = {"puregen-ebm": "model", "puregen-naive": "energy", "puregen-reps": "energy", "puregen-filt": "energy"}
-METHODS_AND_CHAIN = [*METHODS, "jpeg+eclipse", "jpeg+puregen-filt"]
+METHODS_AND_CHAIN = [*METHODS, "jpeg+eclipse", "jpeg+puregen-filt", "jpeg+d-vae"]
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +126,7 @@ def test_what_each_purifier_declares():
     assert [name for name, made in declared.items() if made.takes_denoiser] == ["fast"]
     assert [name for name, made in declared.items() if made.needs_whole_set] == [
         "puregen-filt",
+        "d-vae",
         "orthogonal-projection",
     ]
     assert {name: made.strength_field for name, made in declared.items() if made.strength_field} == {

@@ -39,3 +39,14 @@ def test_it_is_said_once(steps, total, line):
 def test_a_short_run_says_nothing():
     assert _watch([(0, 0), (0.1, 256), (3.2, 5000), (6.4, 10_000)], 10_000) == []
     assert _watch([(0, 0), (0.1, 256)], 256) == []
+
+
+def test_a_look_at_the_whole_set_is_not_timed():
+    lines: list[str] = []
+    times = iter([100.0, 103.0, 104.0, 107.0])
+    on_step = announce_cost(lambda info: None, lines.append, device="cpu", clock=lambda: next(times))
+    for step in (128, 100_000):
+        on_step(StepInfo(step, 100_000, doing="learning"))
+    for done in (0, 1000, 2000, 5000):
+        on_step(StepInfo(done, 50_000))
+    assert lines == ["50,000 images: about 50 s on cpu (1,000 images/s)"]

@@ -108,7 +108,7 @@ def test_ranks_that_no_longer_hold_end_the_run(image_set, run, tmp_path, halt_af
         purify_to(read(str(source)), tmp_path / "out.npz", run, on_step=halt_after(256))
     source.unlink()
     write(type(image_set)(255 - image_set.images, image_set.labels, class_names=image_set.class_names), source)
-    with pytest.raises(RunError, match="ranked other pictures"):
+    with pytest.raises(RunError, match="looked at other pictures"):
         purify_to(read(str(source)), tmp_path / "out.npz", run)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_MAX_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 _MAX_DEPTH = 32
 _MAX_NUMBER = 2**63
 _DEEP, _LONG = "nested too deeply", "a number has more than 18 digits"
@@ -144,8 +144,8 @@ def read_text(path: Path) -> str:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not a file")
-    if status.st_size > _MAX_BYTES:
-        raise ValueError(f"over {_MAX_BYTES >> 20} MiB")
+    if status.st_size > MAX_BYTES:
+        raise ValueError(f"over {MAX_BYTES >> 20} MiB")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

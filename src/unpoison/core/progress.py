@@ -205,9 +205,12 @@ class _Bar:
         if self._first:
             self._first, bar.initial = False, max(0, info.step - 1)
             bar.n = bar.last_print_n = bar.initial
+        if info.step < bar.n:  # a loop that begins anew is timed anew
+            bar.reset()
+            bar.set_postfix_str("", refresh=False)
         bar.total = info.total
-        if info.doing:
-            bar.set_description_str(f"{self._label}: {show_control(info.doing)}", refresh=False)
+        doing = f": {show_control(info.doing)}" if info.doing else ""
+        bar.set_description_str(f"{self._label}{doing}", refresh=False)
         if info.values:
             bar.set_postfix({name: f"{value:.4g}" for name, value in info.values.items()}, refresh=False)
         if info.left_s is not None:

@@ -16,6 +16,7 @@ from unpoison.core.errors import RunError, SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float
+from unpoison.core.progress import OnStep
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.purifiers.protocol import NeedsWholeSet
 from unpoison.purifiers.settings import OrthogonalProjectionSettings
@@ -49,12 +50,15 @@ class OrthogonalProjectionPurifier(NeedsWholeSet):
         super().__init__(settings, device=device)
         self.device = device
 
-    def prepare(self, image_set: ImageSet, *, generator: torch.Generator) -> OrthogonalProjectionPurifier:
+    def prepare(
+        self, image_set: ImageSet, *, generator: torch.Generator, on_step: OnStep | None = None
+    ) -> OrthogonalProjectionPurifier:
         """Fit the classifier to a set.
 
         Args:
             image_set: labelled pictures of one size, of two classes or more.
             generator: the order of the pictures comes from it.
+            on_step: never called; it is a matter of seconds.
 
         Returns:
             The purifier of this set.

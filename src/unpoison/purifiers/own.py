@@ -16,6 +16,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.methods import lend
 from unpoison.core.noise import Noise
 from unpoison.core.own import Own, address, declared_weights, settings_of
+from unpoison.core.progress import OnStep
 from unpoison.core.settings import Settings
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.nets.shipped import weights_path
@@ -99,8 +100,10 @@ class _WholeSet(_Complete, NeedsWholeSet):
         super().__init__(own, made, settings)
         self.prepared = getattr(made, "prepared", None)
 
-    def prepare(self, image_set: ImageSet, *, generator: torch.Generator) -> _WholeSet:
-        return _WholeSet(self._own, self._made.prepare(image_set, generator=generator), self.settings)
+    def prepare(self, image_set: ImageSet, *, generator: torch.Generator, on_step: OnStep | None = None) -> _WholeSet:
+        takes = inspect.signature(self._made.prepare).parameters
+        hook = {"on_step": on_step} if "on_step" in takes else {}
+        return _WholeSet(self._own, self._made.prepare(image_set, generator=generator, **hook), self.settings)
 
     def restore(self, prepared: Any) -> _WholeSet:
         return _WholeSet(self._own, self._made.restore(prepared), self.settings)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
+from unpoison.core.progress import OnStep
 from unpoison.core.settings import Settings
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
 
@@ -92,13 +93,16 @@ class NeedsWholeSet(Purifier):
     prepared: Any = None
 
     @abstractmethod
-    def prepare(self, image_set: ImageSet, *, generator: torch.Generator) -> NeedsWholeSet:
-        """Look at a set.
+    def prepare(
+        self, image_set: ImageSet, *, generator: torch.Generator, on_step: OnStep | None = None
+    ) -> NeedsWholeSet:
+        """Look at a set, or learn from it.
 
         Args:
             image_set: the set as it came, also for a later link of a chain; labels of -1 are unknown. One that cannot
                 do without raises a SettingsError.
             generator: the source of all randomness.
+            on_step: called as the look goes on; a purifier from elsewhere may do without it.
 
         Returns:
             The purifier of this set; this one is not changed.

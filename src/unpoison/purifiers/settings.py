@@ -170,6 +170,33 @@ class PuregenFiltSettings(PuregenNaiveSettings):
         return self
 
 
+class DVaeSettings(Settings):
+    """Settings of D-VAE, which is trained on the set that it purifies.
+
+    Args:
+        epochs: of each of its two stages.
+        batch_size: pictures of an update.
+        learning_rate: of Adam at the start; it falls to 0.
+        first_rate: nats for each position of the half-resolution grid by which the first stage may describe a picture
+            at no cost.
+        second_rate: those of the second stage, whose description is the result.
+        rate_weight: cost of a nat beyond.
+        perturbation_floor: mean square below which a perturbation costs nothing, in [0, 1] pixel units.
+        grad_clip: largest length of a gradient.
+        width: channels of the networks at full resolution; their work grows with its square.
+    """
+
+    epochs: int = Field(60, ge=1, le=10_000)
+    batch_size: int = Field(128, ge=1, le=100_000)
+    learning_rate: float = Field(0.005, gt=0)
+    first_rate: float = Field(1.0, ge=0)
+    second_rate: float = Field(3.0, ge=0)
+    rate_weight: float = Field(0.01, ge=0)
+    perturbation_floor: float = Field(0.002, ge=0)
+    grad_clip: float = Field(5.0, gt=0)
+    width: int = Field(64, ge=2, le=256, multiple_of=2)
+
+
 class AvatarSettings(Settings):
     """Settings of the walk back through the diffusion's differential equation.
 

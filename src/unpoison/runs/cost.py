@@ -33,6 +33,8 @@ def announce_cost(
     def watch(info: StepInfo) -> None:
         nonlocal said
         on_step(info)
+        if info.doing:  # before the first block, while a purifier looks at the whole set
+            return
         now = clock()
         long_first = len(begun) == 1 and now - begun[0][0] >= _WORTH_S
         if len(begun) < 2 and not long_first:

@@ -185,7 +185,7 @@ class Application:
 
 def _each(work: Work, *, png: bool, on_step: OnStep | None) -> Iterator[PurifiedPicture]:
     """The pictures of a run, purified one after the other."""
-    work.prepare()
+    work.prepare(on_step=on_step)
     done, total = 0, len(work.image_set)
 
     def on_pictures(count: int) -> None:

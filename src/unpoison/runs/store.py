@@ -146,8 +146,8 @@ class Store:
             )
         if different == ["prepared"]:
             raise RunError(
-                f"{self.folder} holds an unfinished run that ranked other pictures: since then some were changed. "
-                f"Bring them back, {anew}"
+                f"{self.folder} holds an unfinished run that looked at other pictures before it began: since then some "
+                f"were changed. Bring them back, {anew}"
             )
         if different and not set(different) - MACHINE:
             then, now = (

@@ -86,7 +86,8 @@ def purify_to(
         facts: what the manifest is to tell of the run besides what it measures.
         draw: makes further files that appear with the set, such as a page.
         on_step: called before the first block and as pictures are purified, with the number of this part's images done;
-            a block counts in full once it is saved.
+            a block counts in full once it is saved. Before that, with steps that say what is `doing`, while a purifier
+            looks at the whole set.
 
     Returns:
         The manifest, or how many blocks of other parts are missing.
@@ -119,7 +120,7 @@ def purify_to(
     try:
         with hold_part(folder, part):
             if not _has_come(target, before):  # else another part has just made it
-                work.prepare(folder)
+                work.prepare(folder, on_step=on_step)
                 _make_blocks(work, target, folder, part, sources, make, on_step)
             with hold_assembly(folder):
                 if _has_come(target, before):

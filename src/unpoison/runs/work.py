@@ -17,6 +17,7 @@ from unpoison.core.hashing import hash_json
 from unpoison.core.images import ImageSet, Picture
 from unpoison.core.manifest import Step
 from unpoison.core.pixels import images_per_call
+from unpoison.core.progress import OnStep
 from unpoison.core.threads import available_cores
 from unpoison.purifiers.chain import Chain, build_purifier
 from unpoison.purifiers.protocol import Purifier
@@ -70,19 +71,20 @@ class Work:
         """Whether `stop` was called."""
         return self._stopped.is_set()
 
-    def prepare(self, folder: Path | None = None) -> None:
+    def prepare(self, folder: Path | None = None, *, on_step: OnStep | None = None) -> None:
         """Let a purifier that needs it look at the whole set, once, before any block.
 
         Args:
             folder: of the run; what was found is kept there, and read by whoever comes later.
+            on_step: called as it goes on; its steps say what is being done.
         """
         if not looks_at_set(self.purifier):
             return
         if folder is None:
-            self.purifier = prepare(self.purifier, self.image_set, seed=self.run.seed)
+            self.purifier = prepare(self.purifier, self.image_set, seed=self.run.seed, on_step=on_step)
             return
         key = hash_json([self.header(), [self.image_set.stamp(rows) for rows in self.blocks]])
-        self.purifier = prepare_in(folder, key, self.purifier, self.image_set, seed=self.run.seed)
+        self.purifier = prepare_in(folder, key, self.purifier, self.image_set, seed=self.run.seed, on_step=on_step)
 
     def header(self) -> dict[str, Any]:
         """What must be the same for a run to be resumed."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
+from unpoison.core.progress import OnStep
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
 from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.protocol import NeedsWholeSet
@@ -45,17 +46,20 @@ class PuregenFiltPurifier(NeedsWholeSet):
         self.weights = merge_weights(digests, self.inner.weights)
         self.strength_255 = self.inner.strength_255
 
-    def prepare(self, image_set: ImageSet, *, generator: torch.Generator) -> PuregenFiltPurifier:
+    def prepare(
+        self, image_set: ImageSet, *, generator: torch.Generator, on_step: OnStep | None = None
+    ) -> PuregenFiltPurifier:
         """Rank a set.
 
         Args:
             image_set: the set as it came.
             generator: not used; there is nothing random in energies.
+            on_step: called after each block of pictures.
 
         Returns:
             The purifier of this set.
         """
-        energies = measure_energies(image_set, self.energy, device=self.device)
+        energies = measure_energies(image_set, self.energy, device=self.device, on_step=on_step)
         highest = np.argsort(-energies, kind="stable")[: round(self.settings.fraction * len(image_set))]
         return self.restore([image_set.ids[row] for row in sorted(highest.tolist())])
 

@@ -1,0 +1,1 @@
+"""D-VAE: the only purifier that learns from the set it purifies."""
