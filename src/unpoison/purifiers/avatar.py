@@ -19,8 +19,8 @@ from unpoison.purifiers.weights import load_network
 class AvatarPurifier(Purifier):
     """DiffPure's operator, once for every picture of a training set: the published one, with any of our networks.
 
-    The papers' network has 62 million parameters and is called 100 times; what it was trained on is not what decides,
-    as AVATAR shows with one of another data set.
+    The papers call a far larger network 100 times. It need not have seen the set at hand: AVATAR's also works with one
+    of another set.
 
     References:
         Dolatabadi, Erfani, Leckie: The Devil's Advocate: Shattering the Illusion of Unexploitable Data using Diffusion

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from unpoison.core.noise import Noise
 from unpoison.core.pixels import luma
-from unpoison.dynamics.steps import OnImageStep, ShouldStop
+from unpoison.purifiers.filters.protocol import Filter
 from unpoison.purifiers.filters.settings import GrayscaleSettings
-from unpoison.purifiers.protocol import Purifier
 
 
-class GrayscalePurifier(Purifier):
+class GrayscaleFilter(Filter):
     """Removes low-frequency colour poisons and nothing else.
 
     References:
@@ -19,15 +17,6 @@ class GrayscalePurifier(Purifier):
     """
 
     Settings = GrayscaleSettings
-    is_random = False
-    halo = 0
 
-    def purify(
-        self,
-        images: Tensor,
-        *,
-        noise: Noise,
-        on_step: OnImageStep | None = None,
-        should_stop: ShouldStop | None = None,
-    ) -> Tensor:
+    def apply(self, images: Tensor) -> Tensor:
         return luma(images).expand(-1, 3, -1, -1).clone()

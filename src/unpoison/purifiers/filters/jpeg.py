@@ -8,14 +8,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float, to_uint8
-from unpoison.dynamics.steps import OnImageStep, ShouldStop
+from unpoison.purifiers.filters.protocol import Filter
 from unpoison.purifiers.filters.settings import JpegSettings
-from unpoison.purifiers.protocol import Purifier
 
 
-class JpegPurifier(Purifier):
+class JpegFilter(Filter):
     """The strongest of the simple filters: JPEG with 4:2:0 chroma, each image by itself.
 
     References:
@@ -23,17 +21,9 @@ class JpegPurifier(Purifier):
     """
 
     Settings = JpegSettings
-    is_random = False
     halo = 16  # a block of 16x16, and its neighbours through the smoothing of the chroma
 
-    def purify(
-        self,
-        images: Tensor,
-        *,
-        noise: Noise,
-        on_step: OnImageStep | None = None,
-        should_stop: ShouldStop | None = None,
-    ) -> Tensor:
+    def apply(self, images: Tensor) -> Tensor:
         pictures = np.stack([self._squeeze(picture) for picture in to_uint8(images)])
         return to_float(pictures).to(images.device)
 

@@ -14,8 +14,7 @@ from unpoison.purifiers.protocol import Purifier
 class Filter(Purifier):
     """A purifier without a network, without randomness, and without a look at the set: `apply` is all of it.
 
-    Where it computes with sums of pictures alone, and so do all but `resize`, a picture comes out the same to the last
-    bit in whatever batch it travels.
+    It costs some passes over the pixels, and a picture comes out the same to the last bit in whatever batch it travels.
     """
 
     is_random = False

@@ -12,9 +12,7 @@ from unpoison.purifiers.filters.settings import ResizeSettings
 class ResizeFilter(Filter):
     """Shrinks by `factor` with bicubic weights that cover all pixels, and enlarges again: a low-pass filter.
 
-    References:
-        Guo, Rana, Cisse, van der Maaten: Countering Adversarial Images using Input Transformations, ICLR 2018,
-        https://arxiv.org/abs/1711.00117
+    No paper's in particular: what every table should hold because it is so cheap.
     """
 
     Settings = ResizeSettings

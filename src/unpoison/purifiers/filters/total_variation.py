@@ -14,11 +14,13 @@ _STEP = 0.125  # the largest for which convergence is proved
 class TotalVariationFilter(Filter):
     """Lowers TV(u) + |u - x|^2 / (2 weight) over pictures u, channel by channel: edges stay, small waves go.
 
-    TV sums the length of the gradient over all pixels.
+    TV sums the length of the gradient over all pixels. Each iteration costs some ten passes over the pixels.
 
     References:
         Chambolle: An Algorithm for Total Variation Minimization and Applications, Journal of Mathematical Imaging and
         Vision 20, 2004, https://doi.org/10.1023/B:JMIV.0000011325.36760.1e
+        Guo, Rana, Cisse, van der Maaten: Countering Adversarial Images using Input Transformations, ICLR 2018,
+        https://arxiv.org/abs/1711.00117
     """
 
     Settings = TotalVariationSettings
