@@ -177,9 +177,9 @@ class DVaeSettings(Settings):
         epochs: of each of its two stages.
         batch_size: pictures of an update.
         learning_rate: of Adam at the start; it falls to 0.
-        first_rate: nats for each position of the half-resolution grid by which the first stage may describe a picture
-            at no cost.
-        second_rate: those of the second stage, whose description is the result.
+        first_rate: length of a picture's description that costs the first stage nothing, in nats (of 1.44 bits) for
+            each position of a grid of half its resolution.
+        second_rate: that of the second stage, whose description is the result.
         rate_weight: cost of a nat beyond.
         perturbation_floor: mean square below which a perturbation costs nothing, in [0, 1] pixel units.
         grad_clip: largest length of a gradient.

@@ -18,8 +18,8 @@ from unpoison.nets.disentangling import DisentanglingVae, Split
 from unpoison.purifiers.settings import DVaeSettings
 
 _FREE_SHARE = 11 / 60  # of the epochs, in which the perturbation may grow as it likes
-# Called after each batch with the number of pictures in it, and its loss.
-OnBatch = Callable[[int, float], None]
+# Called after each batch with the share of all batches that is done, and its loss.
+OnBatch = Callable[[float, float], None]
 
 
 @torch.inference_mode(False)  # weights that are made in inference mode let no gradient through
@@ -89,7 +89,7 @@ def learn(
         if not math.isfinite(loss.item()):
             raise RunError(f"d-vae diverged after {step} batches; lower learning_rate={settings.learning_rate}")
         if on_batch:
-            on_batch(len(x), loss.item())
+            on_batch((step + 1) / steps, loss.item())
     return net.eval().requires_grad_(False)
 
 

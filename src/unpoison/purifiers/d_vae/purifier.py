@@ -64,40 +64,30 @@ class DVaePurifier(NeedsWholeSet):
             SettingsError: labels are missing, sizes differ, or the networks are too large to be kept.
             RunError: the training left the finite numbers.
         """
-        settings = self.settings
         self._check(image_set)
+        classes, total = len(image_set.class_names), 2 * self.settings.epochs * len(image_set)
         images = torch.from_numpy(np.ascontiguousarray(image_set.array().transpose(0, 3, 1, 2))).to(self.device)
         labels = torch.from_numpy(image_set.labels).to(self.device)
-        total, done = 2 * settings.epochs * len(images), 0
-        networks = []
+
+        def learn_stage(stage: int, free_rate: float) -> DisentanglingVae:
+            def on_batch(share: float, loss: float) -> None:
+                if on_step:
+                    done = round(total * (stage - 1 + share) / 2)
+                    on_step(StepInfo(done, total, {"loss": loss}, doing=f"learning, stage {stage} of 2"))
+
+            about: dict[str, Any] = {"classes": classes, "generator": generator, "on_batch": on_batch}
+            return learn(images, labels, self.settings, free_rate=free_rate, **about)
+
         with same_bits(self.device):
-            for stage, free_rate in enumerate((settings.first_rate, settings.second_rate), start=1):
-
-                def on_batch(count: int, loss: float, stage: int = stage) -> None:
-                    nonlocal done
-                    done += count
-                    if on_step:
-                        on_step(StepInfo(done, total, {"loss": loss}, doing=f"learning, stage {stage} of 2"))
-
-                networks.append(
-                    learn(
-                        images,
-                        labels,
-                        settings,
-                        classes=len(image_set.class_names),
-                        free_rate=free_rate,
-                        generator=generator,
-                        on_batch=on_batch,
-                    )
-                )
-                if stage == 1:
-                    images = _without_perturbations(networks[0], images, labels, generator)
+            first = learn_stage(1, self.settings.first_rate)
+            images = _without_perturbations(first, images, labels, generator)
+            second = learn_stage(2, self.settings.second_rate)
         return self.restore(
             {
                 "labels": dict(zip(image_set.ids, image_set.labels.tolist(), strict=True)),
                 "size": image_set.sizes[0].tolist(),
-                "classes": len(image_set.class_names),
-                "networks": [_pack(network) for network in networks],
+                "classes": classes,
+                "networks": [_pack(network) for network in (first, second)],
             }
         )
 
