@@ -176,9 +176,9 @@ def purify(
     if preview is not None:
         with (
             bad_pictures_together(image_set, remedy=remedy),
-            telling(f"trying {preview} pictures of {image_set.name} with {run.method}"),
+            progress_bar(f"trying {preview} pictures of {image_set.name} with {run.method}", unit="img") as bar,
         ):
-            shown = write_preview(image_set, run, preview_path(dst), count=preview, device=device)
+            shown = write_preview(image_set, run, preview_path(dst), count=preview, device=device, on_step=bar)
         text = "{previewed} of {images} images tried, mean change {change_255} of 255 -> {page}".format(**shown)
         options.answer(as_json, text, shown)
         return

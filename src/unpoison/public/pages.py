@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unpoison.core.images import ImageSet
     from unpoison.core.manifest import Manifest
+    from unpoison.core.progress import OnStep
     from unpoison.runs.run import PurifyRun
 
 
-def write_preview(image_set: ImageSet, run: PurifyRun, target: Path, *, count: int, device: str) -> dict[str, Any]:
+def write_preview(
+    image_set: ImageSet, run: PurifyRun, target: Path, *, count: int, device: str, on_step: OnStep | None = None
+) -> dict[str, Any]:
     """Purify a few pictures and write the page that shows them.
 
     Returns:
@@ -23,7 +26,7 @@ def write_preview(image_set: ImageSet, run: PurifyRun, target: Path, *, count: i
     from unpoison.reporting.panels import panel
     from unpoison.runs.preview import preview
 
-    panels = [panel(example) for example in preview(image_set, run, count=count, device=device)]
+    panels = [panel(example) for example in preview(image_set, run, count=count, device=device, on_step=on_step)]
     if not panels:
         raise DataError(image_set.name, "it holds no pictures", "Name another set")
     shown = preview_page(panels, name=image_set.name, total=len(image_set), settings=run.describe(), seed=run.seed)

@@ -9,6 +9,7 @@ import numpy as np
 
 from unpoison.core.chunks import spread_rows
 from unpoison.core.images import ImageSet
+from unpoison.core.progress import OnStep
 from unpoison.runs.blocks import as_rgb
 from unpoison.runs.measuring import Change, measure_change
 from unpoison.runs.run import PurifyRun
@@ -37,7 +38,9 @@ class Example:
         return measure_change(self.before, self.after)
 
 
-def preview(image_set: ImageSet, run: PurifyRun, *, count: int = 16, device: str = "auto") -> Iterator[Example]:
+def preview(
+    image_set: ImageSet, run: PurifyRun, *, count: int = 16, device: str = "auto", on_step: OnStep | None = None
+) -> Iterator[Example]:
     """Purify a few pictures, spread over the set, exactly as the whole run would.
 
     Args:
@@ -45,6 +48,7 @@ def preview(image_set: ImageSet, run: PurifyRun, *, count: int = 16, device: str
         run: how.
         count: how many pictures.
         device: where to compute.
+        on_step: called while a purifier looks at the whole set.
 
     Yields:
         The examples, class by class; large ones come few at a time, so that memory stays bounded.
@@ -53,7 +57,7 @@ def preview(image_set: ImageSet, run: PurifyRun, *, count: int = 16, device: str
         DataError: one of the pictures is broken.
     """
     whole = Work(image_set, run, device=device)
-    whole.prepare()  # ranks are those of the whole set
+    whole.prepare(on_step=on_step)  # ranks are those of the whole set
     chosen = image_set.subset(spread_rows(image_set.labels, count))
     work = Work(chosen, run, device=device, purifier=whole.purifier)
     for rows in work.blocks:
