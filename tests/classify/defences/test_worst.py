@@ -132,7 +132,7 @@ def test_friendly_noise_grows_and_the_net_says_what_it_said(make, lesson):
 
 
 def test_friendly_noise_is_sought_once_and_other_noise_is_drawn_every_time(make, lesson):
-    friendly = make("friendly-noise", warm_up=1, steps=1, random="4/255")
+    friendly = make("friendly-noise", warm_up=1, steps=1, noise_size="4/255")
     rows = torch.tensor([3, 40])
     clean = lesson.inputs[rows] / 255
     friendly.choose(torch.arange(48), 1)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from unpoison.reporting.comparison.differences import is_same
-from unpoison.reporting.comparison.matching import compare
+from unpoison.reporting.comparison.matching import compare, is_counterpart
 from unpoison.reporting.comparison.tables import comparison_json, comparison_page, comparison_text
 from unpoison.reporting.grid import read_grid
+from unpoison.reporting.reference.published import each_figure, read_papers
 
 RESULTS = Path(__file__).parents[3] / "results"
 
@@ -92,3 +94,27 @@ def test_the_page_is_whole(eclipse):
 )
 def test_values_are_compared_by_what_they_mean(ours, theirs, same):
     assert is_same(ours, theirs) is same
+
+
+def test_defences_at_train_time_are_told_apart(eclipse):
+    """The cells of a suite, as if a defence had stood in the training of one column or another."""
+    ours = find(eclipse, "ECLIPSE", "lsp", "none")[0].ours
+    epic = {"epic": {"fraction": 0.1, "warm_up": 5, "every": 2}}
+    papers = {paper.name: paper for paper in read_papers()}
+
+    def counterparts(covers=False, **train):
+        record = ours.record.model_copy(update={"settings": {**ours.record.settings, "train": {**ours.train, **train}}})
+        cell = replace(ours, record=record, covers=covers)
+        figures = [figure for paper in papers.values() for figure in each_figure(paper)]
+        return {
+            name
+            for figure in figures
+            for name in [figure.defence]
+            if figure.of_attack.attack == "lsp" and is_counterpart(cell, figure)
+        }
+
+    assert {"none"} == counterparts()
+    assert {"cutout"} == counterparts(covers=True)
+    assert {"ueraser-max"} == counterparts(defence={"ueraser-max": {}})
+    assert "mixup" in counterparts(defence={"mixup": {}})
+    assert counterparts(defence=epic) == set()  # none of the papers has it against LSP

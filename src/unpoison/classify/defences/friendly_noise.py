@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -25,20 +25,22 @@ class FriendlyNoiseSettings(Settings):
     Args:
         warm_up: epochs before the friendly noise is sought; 5 from scratch as published, 0 for a transfer.
         steps: of the search, each a pass forwards and back over the whole set, once in the training.
-        size: where the search begins, uniform.
+        start: where the search begins, uniform.
         most: how far friendly noise moves a value at most.
         growth: what the noise gains by growing, against keeping what the net says; mu of the paper. PureGen takes 16.
         learning_rate: of the search, for the mean over 128 pictures, as published.
-        random: size of the noise that is drawn every epoch, plus or minus with equal chance; 0 for none.
+        noise: what is drawn every epoch besides: `bernoulli`, plus or minus with equal chance; `uniform`; `gaussian`.
+        noise_size: its size, the largest or the deviation; 0 for none.
     """
 
     warm_up: int = Field(5, ge=0)
     steps: int = Field(30, ge=1, le=10_000)
-    size: Bound = "8/255"
+    start: Bound = "8/255"
     most: Bound = "16/255"
     growth: float = Field(1.0, ge=0)
     learning_rate: float = Field(100.0, gt=0)
-    random: Bound = "8/255"
+    noise: Literal["bernoulli", "uniform", "gaussian"] = "bernoulli"
+    noise_size: Bound = "8/255"
 
 
 class FriendlyNoise(Defence):
@@ -68,8 +70,7 @@ class FriendlyNoise(Defence):
         pictures = as_unit(pictures)
         if self.noise is not None:
             pictures = (pictures + self.noise[rows].float()).clamp(0, 1)
-        signs = torch.randint(0, 2, pictures.shape, generator=self.draws, device=pictures.device) * 2 - 1
-        return pictures + bound_value(self.settings.random) * signs
+        return pictures + bound_value(self.settings.noise_size) * self._draw(pictures)
 
     def search(self, pictures: Tensor) -> Tensor:
         """Friendly noise of some pictures: as strong as it gets while the net in evaluation mode says what it said.
@@ -86,7 +87,7 @@ class FriendlyNoise(Defence):
         clean, most = as_unit(pictures), bound_value(chosen.most)
         with torch.no_grad():
             said = self._log_shares(net, clean)
-        noise = (2 * torch.rand(clean.shape, generator=self.draws, device=clean.device) - 1) * bound_value(chosen.size)
+        noise = (2 * torch.rand(clean.shape, generator=self.draws, device=clean.device) - 1) * bound_value(chosen.start)
         noise.requires_grad_()
         descent = torch.optim.SGD(
             [noise], lr=chosen.learning_rate / _PUBLISHED_BATCH, momentum=_MOMENTUM, nesterov=True
@@ -99,6 +100,14 @@ class FriendlyNoise(Defence):
             (noise.grad,) = torch.autograd.grad(changed - chosen.growth * grown, noise)
             descent.step()
         return noise.detach().clamp(-most, most).half()
+
+    def _draw(self, like: Tensor) -> Tensor:
+        """Noise of size 1."""
+        about: dict[str, Any] = {"generator": self.draws, "device": like.device}
+        if self.settings.noise == "gaussian":
+            return torch.randn(like.shape, **about)
+        drawn = 2 * torch.rand(like.shape, **about) - 1
+        return drawn.sign() if self.settings.noise == "bernoulli" else drawn
 
     def _log_shares(self, net: nn.Module, pictures: Tensor) -> Tensor:
         with autocast(self.training.precision, pictures.device):

@@ -29,6 +29,7 @@ class OurCell:
         cell: its figures.
         dataset: what it was measured on.
         trainings: a seed and case is one.
+        covers: whether the column covers a part of each picture, as the defence cutout; some recipes do so anyway.
     """
 
     row: str
@@ -37,6 +38,7 @@ class OurCell:
     cell: Cell
     dataset: str
     trainings: int
+    covers: bool = False
 
     @property
     def attack(self) -> str:
@@ -83,15 +85,14 @@ class OurCell:
 
     @property
     def defence(self) -> str:
-        """Name of the train-time defence; empty for none."""
-        name: str = self.defence_settings.get("defence", "")
-        return name
+        """Name of the train-time defence, several with `+`; empty for none. Compensation goes by its settings."""
+        return "+".join([*self.train.get("defence", {}), *(["cutout"] if self.covers else [])])
 
     @property
     def defence_settings(self) -> Mapping[str, Any]:
-        """Settings of the train-time defence."""
-        settings: dict[str, Any] = self.record.settings["train"]
-        return settings
+        """Settings of the train-time defence, if it is one alone that has some."""
+        found = list(self.train.get("defence", {}).values())
+        return found[0] if len(found) == 1 else {}
 
     @property
     def fit(self) -> dict[str, Any]:
@@ -131,8 +132,16 @@ def our_cells(grid: Grid) -> list[OurCell]:
     for record in grid.records:
         trials[record.settings["attack"], record.settings["defence"]].append(record)
     return [
-        OurCell(row, column, found[0], grid.cells[row, column], dataset_name(grid.suite, found[0]), len(found))
+        OurCell(
+            row,
+            column,
+            found[0],
+            grid.cells[row, column],
+            dataset_name(grid.suite, found[0]),
+            len(found),
+            covers="cutout" in [*split_chain(defence.train), *defence.train_profile],
+        )
         for row in grid.suite.attacks
-        for column in grid.suite.defences
+        for column, defence in grid.suite.defences.items()
         if (found := trials.get((row, column)))
     ]

@@ -46,6 +46,8 @@ def list_differences(ours: OurCell, figure: Figure) -> list[str]:
     found += _compared(ours.train, {**setting.train, **figure.of_defence.train})
     found += _of_poison(ours, figure)
     found += _of_purifier(ours, figure)
+    if ours.defence_settings:
+        found += _compared(ours.defence_settings, figure.of_defence.set, of=f"{ours.defence}: ")
     return [*found, *([setting.note] if setting.note else [])]
 
 
@@ -63,6 +65,8 @@ def _of_poison(ours: OurCell, figure: Figure) -> Iterator[str]:
 
 
 def _of_purifier(ours: OurCell, figure: Figure) -> Iterator[str]:
+    if not ours.purifier:
+        return
     theirs: dict[str, Any] = {}
     if ours.purifier in PURIFIERS:
         settings = purifier_settings(ours.purifier)[ours.purifier]

@@ -82,7 +82,7 @@ def _pairs(ours: OurCell, measure: Measure, figures: Sequence[Figure]) -> list[P
     metric = ours.measure(measure)
     if metric is None:
         return []
-    found = [figure for figure in figures if figure.measure == measure and _is_counterpart(ours, figure)]
+    found = [figure for figure in figures if figure.measure == measure and is_counterpart(ours, figure)]
     for distance in _DISTANCES:
         nearest = min((distance(ours, figure) for figure in found), default=0)
         found = [figure for figure in found if distance(ours, figure) == nearest]
@@ -91,7 +91,8 @@ def _pairs(ours: OurCell, measure: Measure, figures: Sequence[Figure]) -> list[P
     return [Pair(figure, ours, metric, list_differences(ours, figure)) for figure in once.values()]
 
 
-def _is_counterpart(ours: OurCell, figure: Figure) -> bool:
+def is_counterpart(ours: OurCell, figure: Figure) -> bool:
+    """Whether a figure is of the same attack, defence and way of training as a cell."""
     attack, defence = figure.of_attack, figure.of_defence
     if attack.other or defence.other or attack.attack != ours.attack or defence.purify != ours.purifier:
         return False
