@@ -130,6 +130,23 @@ def test_a_column_may_defend_while_it_trains(root):
     assert [record.id for record in again] == [record.id for record in records]
 
 
+def test_a_column_may_start_from_a_trained_body(root):
+    text = SUITE.split("[models.net]")[0] + '[classifiers.known]\nfit = "sparse"\nset = { epochs = 1, width = 4 }\n'
+    text += '[attacks.none]\n[defences.none]\n[defences.pretrained]\nbody = "known"\ntrain = "mixup"\n'
+    text += "train_set = { epochs = 1, batch_size = 8 }\n[train]" + SUITE.split("[train]")[1]
+    (root / "suite.toml").write_text(text)
+    records = run_suite(root / "suite.toml", root / "out", root=root)
+    trained = {record.settings["defence"]: record for record in records}
+    assert "mode" not in trained["none"].settings["train"]
+    moved = trained["pretrained"].settings["train"]
+    assert (moved["mode"], moved["learning_rate"], moved["body"]["epochs"]) == ("fine-tune", 0.01, 1)
+    assert list(moved["defence"]) == ["mixup"]
+    assert "body" in trained["pretrained"].inputs
+    (root / "suite.toml").write_text(text.replace('body = "known"', 'body = "other"'))
+    with pytest.raises(SettingsError, match=r"\[classifiers\] lacks 'other'"):
+        read_suite(root / "suite.toml")
+
+
 def test_names_of_a_suite_lead_nowhere(root):
     text = SUITE.split("[defences.jpeg]")[0] + "[train]" + SUITE.split("[train]")[1]
     name = "../../../../evil"

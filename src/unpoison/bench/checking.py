@@ -64,13 +64,14 @@ def check_classes(suite: Suite, names: Sequence[str]) -> None:
 
 def training_settings(suite: Suite, defence: Defence) -> LoopSettings:
     """How a classifier is trained under a defence."""
-    profiles = [*suite.train.profile, *defence.train_profile]
-    fields = {**suite.train.set, **defence.train_set}
+    asked = suite.training_of(defence)
+    profiles = [*asked.profile, *defence.train_profile]
+    fields = {**asked.set, **defence.train_set}
     if defence.train:
         fields["defence"] = defence.train
-    if suite.train.mode == "scratch":
+    if asked.mode == "scratch":
         return scratch_settings(profiles=profiles, overrides=fields)
-    return transfer_settings(suite.train.mode, profiles=profiles, overrides=fields)
+    return transfer_settings(asked.mode, profiles=profiles, overrides=fields)
 
 
 def fit_settings(model: Model) -> OptimiserSettings:

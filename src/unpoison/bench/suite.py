@@ -114,6 +114,8 @@ class Defence(_Section):
         train: defence at train time, several with `+`; empty for none.
         train_profile: profiles of `classify` on top of the suite's.
         train_set: fields of the training on top of the suite's, e.g. of its defence, `epic.fraction`.
+        body: one of the suite's classifiers, which is fine-tuned in place of a training from scratch; a suite of
+            transfers transfers it in place of its own. From scratch's profiles and fields do not apply to it.
         seeds: of this column, where they are not the suite's.
     """
 
@@ -124,6 +126,7 @@ class Defence(_Section):
     train: str = ""
     train_profile: list[str] = []
     train_set: dict[str, Any] = {}
+    body: str = ""
     seeds: list[Seed] | None = None
 
     def models(self) -> dict[str, str]:
@@ -132,7 +135,11 @@ class Defence(_Section):
 
     def is_none(self) -> bool:
         """Whether this is the undefended run."""
-        return not (self.purify or self.train or self.train_profile or self.train_set)
+        return not (self.purify or self.changes_training())
+
+    def changes_training(self) -> bool:
+        """Whether it trains otherwise than the suite."""
+        return bool(self.train or self.train_profile or self.train_set or self.body)
 
 
 class Training(_Section):
@@ -239,11 +246,19 @@ class Suite(_Section):
         classifiers = [name for attack in attacks for name in attack.surrogates]
         if self.train.mode != "scratch":
             classifiers.append(self.train.body)
+        classifiers += [defence.body for defence in self.defences.values() if defence.body]
         self._require(classifiers, self.classifiers, "classifiers")
         if all(attack.attack for attack in self.attacks.values()):
             raise SettingsError(f"suite {self.name}: [attacks] needs a clean control, an entry without `attack`")
         if not any(defence.is_none() for defence in self.defences.values()):
             raise SettingsError(f"suite {self.name}: [defences] needs an undefended run, an entry without fields")
+
+    def training_of(self, defence: Defence) -> Training:
+        """How a column is trained, but for its own profiles and fields."""
+        if not defence.body:
+            return self.train
+        transfer = Training(mode="fine-tune", profile=[]) if self.train.mode == "scratch" else self.train
+        return transfer.model_copy(update={"model": self.classifiers[defence.body].model, "body": defence.body})
 
     def _require(self, names: Iterable[str], table: Mapping[str, Any], section: str) -> None:
         for name in names:

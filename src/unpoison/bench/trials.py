@@ -10,7 +10,7 @@ from typing import Any
 from unpoison.bench.checking import training_settings
 from unpoison.bench.identity import TrialSettings
 from unpoison.bench.own import lies_in_objects, own_facts
-from unpoison.bench.suite import Suite
+from unpoison.bench.suite import Suite, Training
 from unpoison.bench.workshop import Made, Workshop
 from unpoison.classify.classifier import Classifier
 from unpoison.classify.loop import TrainedClassifier
@@ -58,6 +58,7 @@ class _Prepared:
         purified: what the defence made of that.
         models: of the purifier, by its fields.
         body: that is transferred, if one is.
+        asked: how the column is trained, in the suite's words.
     """
 
     cell: Cell
@@ -68,6 +69,7 @@ class _Prepared:
     purified: Made[ImageSet]
     models: dict[str, Made[Path]]
     body: Made[Classifier] | None
+    asked: Training
 
     @property
     def id(self) -> str:
@@ -127,7 +129,8 @@ class Trials:
         models = {field: self._model(name) for field, name in defence.models().items()}
         base = self.workshop.poison([], self.sets["train"], cell.seed)
         purified = self.workshop.purify(defence, models, poisoned, cell.seed, base=base)
-        body = None if self.suite.train.mode == "scratch" else self._classifier(self.suite.train.body)
+        asked = self.suite.training_of(defence)
+        body = None if asked.mode == "scratch" else self._classifier(asked.body)
         training = self.workshop.settle(training_settings(self.suite, defence))
         settings = TrialSettings(
             attack=cell.attack,
@@ -136,7 +139,7 @@ class Trials:
             purify=purified.settings,
             fit=models["model"].settings if "model" in models else {},
             fit_energy=models["energy"].settings if "energy" in models else None,
-            train=self._describe(training, body),
+            train=self._describe(asked, training, body),
             seed=cell.seed,
             case=case or None,
         )
@@ -147,11 +150,10 @@ class Trials:
             **({"body": body.digest} if body else {}),
             "test": self.sets["test"].content_hash,
         }
-        return _Prepared(cell, settings, inputs, training, poisoned, purified, models, body)
+        return _Prepared(cell, settings, inputs, training, poisoned, purified, models, body, asked)
 
-    def _describe(self, training: LoopSettings, body: Made[Classifier] | None) -> dict[str, Any]:
+    def _describe(self, asked: Training, training: LoopSettings, body: Made[Classifier] | None) -> dict[str, Any]:
         """The training as settings of a trial tell it."""
-        asked = self.suite.train
         described = {"model": asked.model, **training.model_dump(mode="json")}
         if body:
             return {**described, "mode": asked.mode, "body": body.settings}
@@ -167,7 +169,7 @@ class Trials:
 
     def _train(self, prepared: _Prepared) -> TrainedClassifier:
         """Train on what the defence left of the cell's set."""
-        asked = self.suite.train
+        asked = prepared.asked
         with self.workshop.bar(f"train {asked.model}", "step", is_trial=True) as on_step:
             common: dict[str, Any] = {
                 "test_set": self.sets["test"],

@@ -44,9 +44,14 @@ def eclipse_rows(grid: Grid) -> list[EclipseRow]:
     Its code writes the columns of purification also where there was none; here they are empty or 0 then.
     """
     order = [(attack, defence) for attack in grid.suite.attacks for defence in grid.suite.defences]
-    told_apart = [record for record in grid.records if record.settings["purify"].get("method", "eclipse") == "eclipse"]
+    told_apart = [record for record in grid.records if _is_theirs(record)]
     told_apart.sort(key=lambda record: order.index((record.settings["attack"], record.settings["defence"])))
     return [_row(grid, record) for record in told_apart]
+
+
+def _is_theirs(record: TrialRecord) -> bool:
+    purifier = record.settings["purify"].get("method", "eclipse")
+    return purifier == "eclipse" and not record.settings["train"].get("defence")
 
 
 def _row(grid: Grid, record: TrialRecord) -> EclipseRow:

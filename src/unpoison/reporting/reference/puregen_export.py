@@ -54,7 +54,7 @@ def puregen_tables(grid: Grid) -> dict[str, Table]:
 
 
 def _data_key(grid: Grid, record: TrialRecord) -> str | None:
-    if grid.suite.defences[record.settings["defence"]].train_profile:
+    if grid.suite.defences[record.settings["defence"]].changes_training():
         return None  # a defence of the training, which no data key names
     purify: Mapping[str, Any] = record.settings["purify"]
     key = key_of({name: purify[name] for name in filter(None, split_chain(purify.get("method", "")))})
