@@ -4,8 +4,8 @@
     python benchmarks/advice.py table results/advice
 
 The first writes a record a set: what is chosen, alone and with trusted pictures, and the accuracy on the test set of a
-ResNet-18 of width 16 that was trained for 15 epochs on the set as it is, and on what every candidate leaves of it. It
-goes on if stopped. All sets of a call have the classes of the test set.
+small classifier that was trained on the set as it is, and on what every candidate leaves of it: ten minutes of a core
+for 2,500 pictures. It goes on if stopped. All sets of a call have the classes of the test set.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from unpoison.runs.in_memory import purify_in_memory
 from unpoison.runs.run import PurifyRun
 from unpoison.scoring.accuracy import score
 
-TRAINING: dict[str, Any] = {"model": "resnet18", "width": 16, "epochs": 15, "test_every": 15}
+# The least spread between seeds for half a minute of one core on 2,500 pictures: 0.8 points on clean ones.
+TRAINING: dict[str, Any] = {"model": "hlb-s", "width": 16, "epochs": 12, "test_every": 12, "profile": "puregen-hlb-small"}
 NONE = "none"
 
 

@@ -187,7 +187,8 @@ def _meaning(unusual: Mapping[str, Any]) -> str:
         '<p class="soft">A place in front may come from a fine perturbation, and comes as well from film grain, JPEG '
         "lines, lettering or JPEG blocks among smooth pictures: look at the fine change. A place behind says nothing: "
         "smooth perturbations, most triggers and wrong labels do not show here, and what most pictures of the set have "
-        "counts as usual. The set was not judged by it, and nothing was left out.</p>"
+        "counts as usual. The set was not judged by it, and nothing was left out; "
+        "whether it looks poisoned is what <code>unpoison audit</code> says.</p>"
     )
 
 
