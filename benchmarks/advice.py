@@ -29,7 +29,13 @@ from unpoison.runs.run import PurifyRun
 from unpoison.scoring.accuracy import score
 
 # The least spread between seeds for half a minute of one core on 2,500 pictures: 0.8 points on clean ones.
-TRAINING: dict[str, Any] = {"model": "hlb-s", "width": 16, "epochs": 12, "test_every": 12, "profile": "puregen-hlb-small"}
+TRAINING: dict[str, Any] = {
+    "model": "hlb-s",
+    "width": 16,
+    "epochs": 12,
+    "test_every": 12,
+    "profile": "puregen-hlb-small",
+}
 NONE = "none"
 
 
