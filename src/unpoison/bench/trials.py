@@ -97,9 +97,11 @@ class Trials:
         Raises:
             Busy: another process is at it, or at something that it needs.
         """
+        prepared = self.prepare(cell)
+        if found := self.records.find(prepared.id):
+            return found
         with self.workshop.claim(f"{cell.attack}-{cell.defence}-{cell.seed}-{cell.case}"):
-            prepared = self.prepare(cell)
-            found = self.records.find(prepared.id)
+            found = self.records.find(prepared.id)  # from a process that was at it until just now
             if found is None:
                 found = self._measure(prepared)
                 self.records.add(found)
@@ -119,13 +121,13 @@ class Trials:
         attack, defence = self.suite.attacks[cell.attack], self.suite.defences[cell.defence]
         case = attack.each_case()[cell.case]
         resources = Resources(
-            surrogates=[self._classifier(name).value for name in attack.surrogates],
             auxiliary=self.sets.get(attack.auxiliary),
             target_set=self.sets.get(attack.target_set),
             device=self.workshop.device,
         )
         parts = attack.parts(case) if attack.attack else []
-        poisoned = self.workshop.poison(parts, self.sets["train"], cell.seed, resources)
+        surrogates = [self._classifier(name) for name in attack.surrogates]
+        poisoned = self.workshop.poison(parts, self.sets["train"], cell.seed, resources, surrogates)
         models = {field: self._model(name) for field, name in defence.models().items()}
         base = self.workshop.poison([], self.sets["train"], cell.seed)
         purified = self.workshop.purify(defence, models, poisoned, cell.seed, base=base)

@@ -107,7 +107,8 @@ class Workshop:
     ):
         self.folder, self.device, self.bar = folder, device, bar
         self._place, self._asked, self._begun, self._int8 = choose_device(device), precision, begun, int8
-        self._digests: dict[Path, str] = {}  # of what this run has made, or found whole, once
+        self._digests: dict[Path, str] = {}  # of what this run has made, or found, once
+        self._weights: dict[str, str] = {}  # hashes of weight files that purifiers name
         self._held: dict[Path, ImageSet] = {}  # the sets that were read last
 
     @property
@@ -169,9 +170,22 @@ class Workshop:
         return Made(partial(load_classifier, path), self._digests[path], settings_and_size, seconds)
 
     def poison(
-        self, parts: Sequence[Ingredient], clean: ImageSet, seed: int, resources: Resources | None = None
+        self,
+        parts: Sequence[Ingredient],
+        clean: ImageSet,
+        seed: int,
+        resources: Resources | None = None,
+        surrogates: Sequence[Made[Classifier]] = (),
     ) -> Made[ImageSet]:
-        """Poison the training set, or give the clean one back if there are no parts."""
+        """Poison a set, or give it back.
+
+        Args:
+            parts: how; the set is given back if there are none.
+            clean: the set.
+            seed: of the poison.
+            resources: what attackers have besides.
+            surrogates: their classifiers, loaded only if something is made with them.
+        """
         if not parts:
             return Made(lambda: clean, clean.content_hash, {}, 0.0)
         resources = resources or Resources(device=self.device)
@@ -179,14 +193,15 @@ class Workshop:
         name = "+".join(part.attack for part in parts)
         described = {part.attack: part.describe() for part in parts}
         asked = {"attack": name, "seed": seed, **(described if len(parts) > 1 else described[name])}
-        asked.update(own_facts(attack=described, classifier=[net.architecture for net in resources.surrogates]))
+        asked.update(own_facts(attack=described, classifier=[made.settings["model"] for made in surrogates]))
         asked.update({f"{used} of": found["hash"] for used, found in sets_used(resources).items()})
-        if resources.surrogates:
-            asked["surrogates"] = [hash_classifier(net) for net in resources.surrogates]
+        if surrogates:
+            asked["surrogates"] = [made.digest for made in surrogates]
 
         def make(path: Path) -> None:
             with self.bar(f"poison {name}", "step") as on_step:
-                result = poison_mixture(clean, parts, seed=seed, resources=replace(resources, on_step=on_step))
+                about = replace(resources, surrogates=[made.value for made in surrogates], on_step=on_step)
+                result = poison_mixture(clean, parts, seed=seed, resources=about)
             write_poisoned(result, clean, path)
 
         return self._set(asked, clean.content_hash, make)
@@ -216,7 +231,7 @@ class Workshop:
         settings = purifier_settings(defence.purify, overrides={**defence.set, **fitted})
         run = PurifyRun({name: self.settle(link) for name, link in settings.items()}, seed=seed)
         asked = {"method": run.method, "seed": seed, **run.describe(), **own_facts(purifier=run.settings)}
-        if found := _weights_not_from(models, run):  # other weights may come under the same name
+        if found := self._weights_not_from(models, run):  # other weights may come under the same name
             asked["weights"] = found
 
         def make(path: Path) -> None:
@@ -233,31 +248,41 @@ class Workshop:
 
     def _set(self, asked: dict[str, Any], source: str, make: Callable[[Path], None]) -> Made[ImageSet]:
         path = self.folder / "sets" / f"{hash_json([source, asked])[:16]}.npz"
-        seconds = self._ensure(path, partial(self._find_set, path), partial(make, path))
-        return Made(partial(self._read, path), self._digests[path], asked, seconds, manifest_path(path))
 
-    def _find_set(self, path: Path) -> str | None:
-        """Content hash of a set that was made before; None if there is none, or not the one of its manifest."""
-        if not path.exists():
-            return None
-        try:
-            found = self._read(path).content_hash
-            if found == read_manifest(manifest_path(path)).steps[-1].result:
-                return found
-        except DataError:
-            pass
-        write_line(f"unpoison: {path} is damaged or was changed, and is made again")
-        self._held.pop(path, None)
-        path.unlink()
-        return None
+        def make_anew() -> None:
+            if path.exists():
+                write_line(f"unpoison: {path} is damaged or was changed, and is made again")
+                path.unlink()
+            make(path)
 
-    def _read(self, path: Path) -> ImageSet:
-        """A set of the folder; several cells in a row need the same ones."""
+        seconds = self._ensure(path, partial(_told_hash, path), make_anew)
+        return Made(partial(self._read, path, make_anew), self._digests[path], asked, seconds, manifest_path(path))
+
+    def _read(self, path: Path, make_anew: Callable[[], None]) -> ImageSet:
+        """A set of the folder, made again if it is not the one that its manifest tells of.
+
+        Its pixels are looked at here, once they are needed: a trial that has its record needs the manifest alone.
+        """
         if path not in self._held:
-            self._held[path] = read(path)
-            if len(self._held) > _HELD_SETS:
+            found = self._whole(path)
+            if found is None:
+                with self.claim(_claim_of(path)):
+                    make_anew()
+                found = self._whole(path)
+            if found is None:
+                raise RunError(f"{path} came out other than before; delete {self.folder} and run the suite again")
+            self._held[path] = found
+            if len(self._held) > _HELD_SETS:  # several cells in a row need the same ones
                 del self._held[next(iter(self._held))]
         return self._held[path]
+
+    def _whole(self, path: Path) -> ImageSet | None:
+        """A set with the content that this run takes it to have; None if it is another, or damaged."""
+        try:
+            found = read(path)
+            return found if found.content_hash == self._digests[path] else None
+        except DataError:
+            return None
 
     def _ensure(self, path: Path, find: Callable[[], str | None], make: Callable[[], None]) -> float:
         """Make a thing unless it is there; the seconds that took. Looked for once in a run, and trusted from then on.
@@ -267,11 +292,13 @@ class Workshop:
             find: gives its digest, None if it is not there whole.
             make: puts it there.
         """
+        if path not in self._digests and (digest := find()) is not None:
+            self._digests[path] = digest
         if path in self._digests:
             return 0.0
         seconds = 0.0
-        with self.claim(f"{path.parent.name}-{path.stem}"):
-            digest = find()
+        with self.claim(_claim_of(path)):
+            digest = find()  # another process may have made it meanwhile
             if digest is None:
                 started = time.perf_counter()
                 make()
@@ -281,6 +308,17 @@ class Workshop:
                 raise RunError(f"{path} is gone as soon as it was made; is another program clearing {self.folder}?")
             self._digests[path] = digest
         return seconds
+
+    def _weights_not_from(self, models: Mapping[str, Made[Path]], run: PurifyRun) -> str:
+        """Hashes of the weight files of a run that the suite has not fitted itself, in order."""
+        own = {str(model.value) for model in models.values()}
+        # `model` before `energy`, as in the trials on record, whose names are hashed from this
+        files = [sorted(settings.named_files().items(), reverse=True) for settings in run.settings.values()]
+        named = [name for fields in files for _, name in fields if name not in own]
+        for name in named:
+            if name not in self._weights:
+                self._weights[name] = hash_file(weights_path(name))
+        return ",".join(self._weights[name] for name in named)
 
     @contextmanager
     def claim(self, name: str) -> Iterator[None]:
@@ -303,10 +341,13 @@ class Workshop:
             lock.release()
 
 
-def _weights_not_from(models: Mapping[str, Made[Path]], run: PurifyRun) -> str:
-    """Hashes of the weight files of a run that the suite has not fitted itself, in order."""
-    own = {str(model.value) for model in models.values()}
-    # `model` before `energy`, as in the trials on record, whose names are hashed from this
-    files = [sorted(settings.named_files().items(), reverse=True) for settings in run.settings.values()]
-    named = [name for fields in files for _, name in fields]
-    return ",".join(hash_file(weights_path(name)) for name in named if name not in own)
+def _told_hash(path: Path) -> str | None:
+    """Content hash of a set by its manifest; None if one of the two is missing."""
+    try:
+        return read_manifest(manifest_path(path)).steps[-1].result if path.exists() else None
+    except DataError:
+        return None
+
+
+def _claim_of(path: Path) -> str:
+    return f"{path.parent.name}-{path.stem}"
