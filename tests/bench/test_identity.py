@@ -10,8 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from unpoison.bench import workshop
+from unpoison.bench.cells import list_cells
 from unpoison.bench.identity import TrialSettings
-from unpoison.bench.running import begun_precision, list_cells
+from unpoison.bench.running import begun_precision
 from unpoison.bench.shipped import list_suites
 from unpoison.bench.suite import read_suite
 from unpoison.bench.trials import Trials

@@ -6,8 +6,6 @@ import multiprocessing
 import random
 import time
 
-
-
 from unpoison.bench.running import run_suite
 from unpoison.core.records import read_records
 
@@ -21,7 +19,7 @@ sparse = "digits#sparse[:16]"
 [models.net]
 fit = "sparse"
 profile = ["digits"]
-set = { iterations = 12, batch_size = 4, arguments = { channels = 8, blocks = [1, 1, 1] }, plots = false, checkpoint_every = 4 }
+set = { iterations = 12, batch_size = 4, arguments = { channels = 8, blocks = [1, 1, 1] }, checkpoint_every = 4 }
 [classifiers.surrogate]
 fit = "train"
 set = { epochs = 1, width = 4, batch_size = 8 }
@@ -84,5 +82,3 @@ def test_killed_at_random_and_resumed_it_gives_the_same_records(tmp_path):
     alone, killed = (what_counts(tmp_path / name / "killed") for name in ("alone", "killed"))
     assert len(alone) == 3 * 3
     assert killed == alone
-
-

@@ -21,11 +21,19 @@ class SuiteProgress:
     Args:
         on_step: takes shares of the whole.
         trials: how many there are.
+        expected_s: seconds that a training is expected to take, until one has been timed.
         clock: tells the seconds.
     """
 
-    def __init__(self, on_step: OnStep | None, trials: int, *, clock: Callable[[], float] = time.monotonic):
-        self._on_step, self._trials, self._clock = on_step, trials, clock
+    def __init__(
+        self,
+        on_step: OnStep | None,
+        trials: int,
+        *,
+        expected_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._on_step, self._trials, self._expected_s, self._clock = on_step, trials, expected_s, clock
         self._made = self._found = 0
         self._name, self._share, self._is_made = "", 0.0, False
         self._trained_s = self._trained = 0.0  # seconds of trainings so far, and how many these were
@@ -71,10 +79,12 @@ class SuiteProgress:
             self._trained += 1
 
     def _left(self, seconds: float, share: float) -> float | None:
-        """Seconds that the trainings still take, by those so far and that at work; None before there was one."""
+        """Seconds that the trainings still take, by those so far and that at work, or as expected; None if unknown."""
         trained = self._trained + share
         rest = self._trials - self._found - self._made - self._share
-        return rest * (self._trained_s + seconds) / trained if trained else None
+        if not trained:
+            return None if self._expected_s is None else rest * self._expected_s
+        return rest * (self._trained_s + seconds) / trained
 
     def _tell(self, what: str, left: float | None) -> None:
         if self._on_step:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unpoison.bench.cells import Cell, list_cells
 from unpoison.bench.checking import check_classes, check_parts
+from unpoison.bench.estimate import Estimate, estimate
 from unpoison.bench.own import lending
 from unpoison.bench.progress import SuiteProgress
 from unpoison.bench.suite import Suite, read_suite
-from unpoison.bench.trials import Cell, Trials
+from unpoison.bench.trials import Trials
 from unpoison.bench.workshop import Busy, Workshop
-from unpoison.core.errors import SettingsError
 from unpoison.core.files import write_text
 from unpoison.core.precision import Resolved
 from unpoison.core.progress import OnStep, bar_in_notebook, write_line
@@ -32,9 +33,11 @@ def run_suite(
     device: str = "auto",
     precision: PrecisionOrInt8 | None = None,
     targets: Collection[int] | None = None,
+    dry_run: bool = False,
     purifiers: Mapping[str, Any] | None = None,
     attacks: Mapping[str, Any] | None = None,
     classifiers: Mapping[str, Any] | None = None,
+    on_estimate: Callable[[Estimate], None] | None = None,
     on_step: OnStep | None = None,
 ) -> list[TrialRecord]:
     """Run all trials of a suite that have no record yet.
@@ -56,12 +59,14 @@ def run_suite(
         precision: of every network, whatever the suite's profiles say. If left out, theirs; and what `auto` stands for
             is what it stood for in the records that are there, else the faster one of the device.
         targets: of attacks with several cases, run only those with these numbers, counted from 0; all if left out.
+        dry_run: check the suite and say what is expected, but run nothing and give no records.
         purifiers: name in the suite -> a purifier of your own: an object with `purify(images, *, noise)`, or its class,
             which is then called with `(settings, device=)` and has its settings model as `Settings`. On a CPU several
             threads call it at once.
         attacks: name -> an attack of your own: an object or class with `craft(image_set, settings, *, generator,
             resources)` and `Settings`; with `chooses = True` it picks its victims itself.
         classifiers: name -> a builder of your own, `(classes, width) -> nn.Module`.
+        on_estimate: called before the first trial, with what is expected.
         on_step: called as the work goes on, with the share that is done of all trials and what is being made. In a
             notebook a bar shows if it is left out.
 
@@ -80,12 +85,17 @@ def run_suite(
         check_parts(suite)
         cells = list_cells(suite, targets)
         folder = Path(out) / suite.name
-        write_text(folder / "suite.toml", suite.text())
         sets = {name: suite.read_set(name, root) for name in suite.sets}
         check_classes(suite, sets["train"].class_names)
         known = Records(folder)
         begun = known.all()
-        progress = SuiteProgress(on_step, len(cells))
+        expected = estimate(suite, cells, folder, sets, device=device) if on_estimate or on_step else None
+        if expected and on_estimate:
+            on_estimate(expected)
+        if dry_run:
+            return []
+        write_text(folder / "suite.toml", suite.text())
+        progress = SuiteProgress(on_step, len(cells), expected_s=expected.a_training if expected else None)
         workshop = Workshop(
             folder / "cache",
             device=device,
@@ -128,38 +138,3 @@ def begun_precision(records: Sequence[TrialRecord]) -> Resolved | None:
     """What `auto` stood for in the records of a suite; None if there are none, or both kinds."""
     found: set[Resolved] = {record.precision or "bf16" for record in records}
     return found.pop() if len(found) == 1 else None
-
-
-def list_cells(suite: Suite, targets: Collection[int] | None = None) -> list[Cell]:
-    """The trials of a suite, in the order in which they are run.
-
-    Args:
-        suite: the grid.
-        targets: as for `run_suite`.
-
-    Raises:
-        SettingsError: none of its attacks has a case with one of the numbers.
-    """
-    numbers = {name: _case_numbers(suite, name, targets) for name in suite.attacks}
-    if unknown := set(targets or ()).difference(*numbers.values()):
-        raise SettingsError(
-            f"suite {suite.name} has no case number {min(unknown)}; "
-            f"its attacks have {max(len(attack.each_case()) for attack in suite.attacks.values())} at most, from 0"
-        )
-    seeds = sorted({*suite.seeds, *(seed for defence in suite.defences.values() for seed in defence.seeds or ())})
-    return [
-        Cell(attack, name, seed, number)
-        for seed in seeds
-        for attack in suite.attacks
-        for number in numbers[attack]
-        for name, defence in suite.defences.items()
-        if seed in (suite.seeds if defence.seeds is None else defence.seeds)
-    ]
-
-
-def _case_numbers(suite: Suite, attack: str, targets: Collection[int] | None) -> list[int]:
-    """Which cases of an attack are run; one without cases, the control among them, always is."""
-    numbers = range(len(suite.attacks[attack].each_case()))
-    if targets is None or not suite.attacks[attack].cases:
-        return list(numbers)
-    return [number for number in numbers if number in targets]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unpoison.bench.cells import Cell
 from unpoison.bench.checking import training_settings
 from unpoison.bench.identity import TrialSettings
 from unpoison.bench.own import lies_in_objects, own_facts
@@ -26,23 +27,6 @@ from unpoison.poisons.protocol import Resources
 from unpoison.poisons.reading_back import read_attack
 from unpoison.scoring.accuracy import score
 from unpoison.scoring.success import attack_success, success_rate, targeted_success
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One trial of the grid.
-
-    Args:
-        attack: name of the row.
-        defence: name of the column.
-        seed: of poison, purification and training.
-        case: which of the attack's cases.
-    """
-
-    attack: str
-    defence: str
-    seed: int
-    case: int = 0
 
 
 @dataclass(frozen=True)

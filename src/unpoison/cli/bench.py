@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from unpoison.cli import completing, options
 from unpoison.cli.checks import check_paths
 
 if TYPE_CHECKING:
+    from unpoison.bench.estimate import Estimate
     from unpoison.core.settings import PrecisionOrInt8
     from unpoison.reporting.grid import Grid
 
@@ -78,6 +80,9 @@ def bench() -> None:
     metavar="N[,N-M...]",
     help="Of attacks with several cases (targets, target classes), run only these, counted from 0: 0,3-7.",
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Check the suite, say how much of it is done and how long the rest takes, and stop."
+)
 @options.trust
 @options.together(options.device, options.precision, options.threads, options.as_json)
 def run(
@@ -85,6 +90,7 @@ def run(
     out: Path,
     root: Path | None,
     targets: frozenset[int] | None,
+    dry_run: bool,
     trust: tuple[str, ...],
     device: str,
     precision: PrecisionOrInt8 | None,
@@ -93,16 +99,24 @@ def run(
     """Run the grid of trials that SUITE describes, or go on with it, and write its table.md.
 
     SUITE is a .toml file, of the form in docs/suites.md, or the name of one that comes with unpoison. A trial that has
-    a record is not run again.
+    a record is not run again. How long it will take is said before the first trial, from records of this kind of
+    machine or a few steps of training.
     """
     from unpoison.bench.shipped import suite_path
     from unpoison.core.methods import trusting
-    from unpoison.core.progress import progress_bar
+    from unpoison.core.progress import progress_bar, write_line
     from unpoison.core.targets import check_place
 
     path = suite_path(suite)
     check_paths(path, root)
     check_place(out / "records")
+    expected: list[Estimate] = []
+
+    def tell(estimate: Estimate) -> None:
+        expected.append(estimate)
+        if not dry_run:
+            write_line(f"unpoison: {estimate}")
+
     with trusting(trust), progress_bar(f"bench {path.stem}", unit="%") as on_step:
         from unpoison.bench.running import run_suite
         from unpoison.bench.suite import read_suite
@@ -110,8 +124,11 @@ def run(
         from unpoison.reporting.tables import grid_tables
 
         grid_of = read_suite(path)
-        about: dict[str, Any] = {"device": device, "precision": precision, "targets": targets}
-        records = run_suite(grid_of, out, root=root, on_step=on_step, **about)
+        about: dict[str, Any] = {"device": device, "precision": precision, "targets": targets, "dry_run": dry_run}
+        records = run_suite(grid_of, out, root=root, on_step=on_step, on_estimate=tell, **about)
+    if dry_run:
+        options.answer(as_json, str(expected[0]), asdict(expected[0]))
+        return
     grid = make_grid(grid_of, records)
     table = _write_table(out / grid_of.name, grid, is_whole=targets is None)
     options.answer(

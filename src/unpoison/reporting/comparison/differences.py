@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from unpoison.classify.defences.methods import METHODS as DEFENCES
+from unpoison.classify.defences.methods import load_defence
 from unpoison.core.settings import bound_value
 from unpoison.poisons.methods import METHODS as ATTACKS
 from unpoison.poisons.mixture import attack_settings
@@ -46,8 +48,7 @@ def list_differences(ours: OurCell, figure: Figure) -> list[str]:
     found += _compared(ours.train, {**setting.train, **figure.of_defence.train})
     found += _of_poison(ours, figure)
     found += _of_purifier(ours, figure)
-    if ours.defence_settings:
-        found += _compared(ours.defence_settings, figure.of_defence.set, of=f"{ours.defence}: ")
+    found += _of_defence(ours, figure)
     return [*found, *([setting.note] if setting.note else [])]
 
 
@@ -77,6 +78,13 @@ def _of_purifier(ours: OurCell, figure: Figure) -> Iterator[str]:
     if figure.purifier.network:
         fitted = "one that the suite fitted" if ours.fit else ours.purify.get("model", "its own")
         yield f"network: {fitted}, not {figure.purifier.network}"
+
+
+def _of_defence(ours: OurCell, figure: Figure) -> Iterator[str]:
+    """A train-time defence's settings against its defaults, and what the figure's paper says."""
+    if ours.defence_settings and ours.defence in DEFENCES:
+        theirs = load_defence(ours.defence).Settings().model_dump(mode="json")
+        yield from _compared(ours.defence_settings, {**theirs, **figure.of_defence.set}, of=f"{ours.defence}: ")
 
 
 def _compared(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, of: str = "") -> Iterator[str]:
