@@ -89,7 +89,7 @@ def _of_defence(ours: OurCell, figure: Figure) -> Iterator[str]:
 
 def _compared(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, of: str = "") -> Iterator[str]:
     for field, value in theirs.items():
-        if field in _SKIPPED - {"model" if not of else ""}:
+        if field in (_SKIPPED if of else _SKIPPED - {"model"}):
             continue
         if value == NOT_STATED:
             yield f"{of}{field} {_show(ours.get(field))}, theirs is not stated"
