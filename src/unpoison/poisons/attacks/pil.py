@@ -42,6 +42,8 @@ class PilSettings(StepSettings):
 class PilPoison(Attack):
     """Noise in which a linear classifier of the clean set sees the class, taken off a picture in which it sees none.
 
+    It is the stronger, the more pictures the classifier has learned from.
+
     What is stored is x - delta, where delta lowers w CE(W delta, y) + (1 - w) KL(uniform || softmax(W (x - delta)))
     within its bound and, at every step, within the range of pixels. W has no bias, so that noise alone has a class.
 
