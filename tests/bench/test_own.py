@@ -247,3 +247,44 @@ def test_nothing_stays_behind(make_set, tmp_path):
 def test_names_need_no_torch():
     code = "import sys, unpoison.bench, unpoison.bench.shipped; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Named(Blur):
+    def __init__(self, size):
+        super().__init__(size)
+        self.name = f"blur {size}"
+
+
+def test_objects_stand_where_names_do(make_set, tmp_path):
+    net = tiny(3, 4)
+    grid = Suite(
+        name="mine",
+        sets={"train": make_set(24), "test": make_set(24, seed=1)},
+        attacks={"none": Attack(), "invert": Attack(attack=Invert())},
+        defences={
+            "none": Defence(),
+            "blur 3": Defence(purify=Named(3)),
+            "blur 5": Defence(purify=Named(5)),
+            "network": Defence(purify=nn.Sequential(nn.Conv2d(3, 3, 1))),
+        },
+        train=Training(model=net, set=TRAIN),
+    )
+    records = run_suite(grid, tmp_path)
+    cells = {(record.settings["attack"], record.settings["defence"]): record for record in records}
+    assert len({record.inputs["purified"] for record in records}) == 8
+    settings = cells["invert", "blur 3"].settings
+    assert settings["poison"]["attack"] == "own-Invert"
+    assert settings["purify"]["method"] == "own-blur-3"
+    assert settings["train"]["model"] == "own-Sequential"
+    assert len(settings["train"]["own methods"]["own-Sequential"]["weights"]) == 64
+    assert cells["none", "network"].details["remakeable_from_record"] is False
+    assert [record.id for record in run_suite(grid, tmp_path)] == [record.id for record in records]
+    with torch.no_grad():
+        net[2].bias += 1
+    assert records[0].id not in {record.id for record in run_suite(grid, tmp_path)}, "other weights are another trial"
+
+
+def test_two_objects_of_one_name_are_refused(make_set, tmp_path):
+    defences = {"none": Defence(), "a": Defence(purify=Blur(3)), "b": Defence(purify=Blur(5))}
+    with pytest.raises(SettingsError, match="two objects named 'own-Blur'; give each an attribute `name`"):
+        run_suite(suite(make_set, defences=defences), tmp_path, **OWN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 
+from unpoison.bench.objects import as_purifier, hash_weights
 from unpoison.classify.methods import METHODS as CLASSIFIERS
 from unpoison.core.errors import SettingsError
 from unpoison.core.methods import lend, lent, load_method
@@ -49,7 +51,7 @@ def lending(
                 raise SettingsError(f"the name '{name}' is unpoison's own; give your {kind} another one")
     with lend(
         {
-            "purifier": {name: OwnPurifier(name, given) for name, given in purifiers.items()},
+            "purifier": {name: OwnPurifier(name, as_purifier(given)) for name, given in purifiers.items()},
             "attack": {name: OwnAttack(name, given) for name, given in attacks.items()},
             "classifier": {name: OwnClassifier(name, given) for name, given in classifiers.items()},
         }
@@ -58,19 +60,26 @@ def lending(
 
 
 class OwnClassifier(Own):
-    """A researcher's builder `(classes, width) -> nn.Module`.
+    """A researcher's builder `(classes, width) -> nn.Module`, or a network, which is taken as it is.
 
     Args:
         name: in the suite.
-        given: the builder.
+        given: the builder, or the network.
     """
 
     def __init__(self, name: str, given: Any):
         super().__init__(name, given, needs="__call__")
 
     def __call__(self, classes: int, width: int) -> torch.nn.Module:
+        if isinstance(self.given, torch.nn.Module):
+            return copy.deepcopy(self.given)
         built: torch.nn.Module = self.given(classes, width)
         return built
+
+    def facts(self) -> dict[str, Any]:
+        """Besides what `Own` says, the hash of the weights that a network comes with."""
+        is_net = isinstance(self.given, torch.nn.Module)
+        return {**super().facts(), **({"weights": hash_weights(self.given)} if is_net else {})}
 
 
 def own_facts(**methods: Iterable[str]) -> dict[str, Any]:

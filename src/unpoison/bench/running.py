@@ -77,9 +77,14 @@ def run_suite(
         SettingsError: the suite is bad, or none of its attacks has a case with one of the numbers.
     """
     suite = suite if isinstance(suite, Suite) else read_suite(Path(suite))
+    objects = suite.objects()
     with (
         bar_in_notebook(f"bench {suite.name}", on_step, unit="%") as on_step,
-        lending(purifiers=purifiers or {}, attacks=attacks or {}, classifiers=classifiers or {}),
+        lending(
+            purifiers={**objects["purifiers"], **(purifiers or {})},
+            attacks={**objects["attacks"], **(attacks or {})},
+            classifiers={**objects["classifiers"], **(classifiers or {})},
+        ),
     ):
         suite.check()
         check_parts(suite)

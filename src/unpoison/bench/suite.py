@@ -18,6 +18,7 @@ from pydantic import (
     ValidationError,
 )
 
+from unpoison.bench.objects import Method, gather
 from unpoison.core.documents import format_toml, parse_toml, read_text
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
@@ -39,7 +40,8 @@ class Attack(_Section):
     """One attack of the grid, or none.
 
     Args:
-        attack: name of the attack, or a mixture like `lsp+tap`; empty leaves the set clean.
+        attack: name of the attack, or a mixture like `lsp+tap`; empty leaves the set clean. In Python also an attack as
+            an object or class.
         profile: profiles of `poisons`, in order.
         set: fields of its settings; in a mixture `attack.field`.
         fraction: share of every class that is poisoned; for a mixture set `attack.fraction`.
@@ -51,7 +53,7 @@ class Attack(_Section):
         target_set: name of the set that holds the pictures to be misread.
     """
 
-    attack: str = ""
+    attack: Method = ""
     profile: list[str] = []
     set: dict[str, Any] = {}
     fraction: float = 1.0
@@ -107,7 +109,8 @@ class Defence(_Section):
     """One defence of the grid, or none.
 
     Args:
-        purify: purifier applied to the training set, chains with `+`; empty for none.
+        purify: purifier applied to the training set, chains with `+`; empty for none. In Python also a purifier as an
+            object or class, or a network that makes purified pictures of pictures.
         model: name of one of the suite's models, for purifiers that need one.
         energy: name of the energy model, for purifiers that need one besides.
         set: fields of the purifier's settings.
@@ -119,7 +122,7 @@ class Defence(_Section):
         seeds: of this column, where they are not the suite's.
     """
 
-    purify: str = ""
+    purify: Method = ""
     model: str = ""
     energy: str = ""
     set: dict[str, Any] = {}
@@ -146,14 +149,15 @@ class Training(_Section):
     """How every classifier of the suite is trained.
 
     Args:
-        model: architecture.
+        model: architecture. In Python also a builder `(classes, width) -> nn.Module`, or a network, of which each
+            training takes a copy as it is.
         profile: profiles of `classify`, in order.
         set: fields of its settings.
         mode: `scratch`; or `linear` or `fine-tune`, which put a new head on a trained body.
         body: one of the suite's classifiers, for these two.
     """
 
-    model: str = "resnet18"
+    model: Method = "resnet18"
     profile: list[str] = ["fast"]
     set: dict[str, Any] = {}
     mode: Literal["scratch", "linear", "fine-tune"] = "scratch"
@@ -174,7 +178,7 @@ class ClassifierFit(_Section):
 
     fit: str
     test: str = "test"
-    model: str = "resnet18"
+    model: Method = "resnet18"
     profile: list[str] = ["fast"]
     set: dict[str, Any] = {}
     seed: Seed = 0
@@ -229,6 +233,19 @@ class Suite(_Section):
         if self._read_from and Suite.model_validate(parse_toml(self._read_from)) == self:
             return self._read_from
         return format_toml(self.model_dump(mode="json", exclude_defaults=True))
+
+    def objects(self) -> dict[str, dict[str, Any]]:
+        """Methods that were given as objects: `purifiers`, `attacks` and `classifiers`, by name.
+
+        Raises:
+            SettingsError: two have one name.
+        """
+        nets = [self.train.model, *(fitted.model for fitted in self.classifiers.values())]
+        return {
+            "purifiers": gather(defence.purify for defence in self.defences.values()),
+            "attacks": gather(attack.attack for attack in self.attacks.values()),
+            "classifiers": gather(nets),
+        }
 
     def check(self) -> None:
         """Refuse a suite whose parts do not fit together.
