@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from unpoison.bench.cells import Cell
 from unpoison.bench.checking import training_settings
-from unpoison.bench.suite import Defence, Suite
+from unpoison.bench.suite import Suite
 from unpoison.classify.settings import LoopSettings, TrainSettings
 from unpoison.classify.training import train
 from unpoison.core.device import choose_device, describe_device
@@ -22,7 +23,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.progress import duration
 from unpoison.core.records import TrialRecord, read_records
 
-_STEPS = 3  # of the short training
+_STEPS = 2  # of the short training
 _STAGES = {"poison": "attack", "purify": "defence"}  # and what names one
 
 
@@ -73,7 +74,7 @@ def estimate(
         return Estimate(len(cells), len(cells), 0.0, None, ())
     here = describe_device(choose_device(device))
     known = [record for record in [*own, *_beside(folder)] if record.device == here]
-    columns = {name: _training_seconds(suite, suite.defences[name], known, sets, device) for name in _columns(left)}
+    columns = _trainings(suite, _columns(left), known, sets["train"], device)
     plain = next((seconds for seconds in columns.values() if seconds), None)
     if plain is None:
         return Estimate(len(cells), len(cells) - len(left), None, None, ())
@@ -107,19 +108,26 @@ def _made_for(suite: Suite, cell: Cell) -> list[tuple[str, str, tuple[Any, ...]]
     return made
 
 
-def _training_seconds(
-    suite: Suite, defence: Defence, known: Sequence[TrialRecord], sets: Mapping[str, ImageSet], device: str
-) -> float | None:
-    """Seconds of a training: as in records of the same network, else from a few steps; None if that cannot be."""
-    settings = training_settings(suite, defence)
-    asked = _network({"model": suite.train.model, "mode": suite.train.mode, **settings.model_dump(mode="json")})
-    rates = [
-        record.seconds["train"] / (record.details["train_images"] * record.settings["train"]["epochs"])
-        for record in known
-        if record.seconds.get("train") and _network(record.settings["train"]) == asked
-    ]
-    rate = median(rates) if rates else _time_steps(suite, settings, sets["train"], device)
-    return None if rate is None else rate * len(sets["train"]) * settings.epochs
+def _trainings(
+    suite: Suite, columns: Sequence[str], known: Sequence[TrialRecord], train_set: ImageSet, device: str
+) -> dict[str, float | None]:
+    """Seconds of a training in each column: as in records of the same network, else from a few steps; None if neither
+    can be had."""
+    told: dict[str, list[float]] = defaultdict(list)
+    for record in known:
+        if record.seconds.get("train"):
+            seen = record.details["train_images"] * record.settings["train"]["epochs"]
+            told[_network(record.settings["train"])].append(record.seconds["train"] / seen)
+    rates: dict[str, float | None] = {network: median(found) for network, found in told.items()}
+    seconds: dict[str, float | None] = {}
+    for name in columns:
+        settings = training_settings(suite, suite.defences[name])
+        asked = _network({"model": suite.train.model, "mode": suite.train.mode, **settings.model_dump(mode="json")})
+        if asked not in rates:
+            rates[asked] = _time_steps(suite, settings, train_set, device)
+        rate = rates[asked]
+        seconds[name] = None if rate is None else rate * len(train_set) * settings.epochs
+    return seconds
 
 
 def _network(train: Mapping[str, Any]) -> str:
@@ -131,17 +139,18 @@ def _time_steps(suite: Suite, settings: LoopSettings, train_set: ImageSet, devic
     """Seconds a picture and epoch."""
     if not isinstance(settings, TrainSettings):
         return None
-    rows = np.linspace(0, len(train_set) - 1, min(len(train_set), _STEPS * settings.batch_size)).astype(int)
-    few = train_set.subset(rows)
+    short = settings.model_copy(update={"epochs": 1, "test_every": 1})
     seconds = None
-    for epochs in (1, 2):  # the first meets what is loaded on first use
+    for steps in (1, _STEPS):  # the first meets what is loaded on first use
+        count = min(len(train_set), steps * settings.batch_size)
+        few = train_set.subset(np.linspace(0, len(train_set) - 1, count).astype(int))
+        one = few.subset(np.arange(1))
         try:
-            short = settings.model_copy(update={"epochs": epochs, "test_every": epochs})
-            told = train(few, test_set=few.subset(np.arange(1)), model=suite.train.model, settings=short, device=device)
+            told = train(few, test_set=one, model=suite.train.model, settings=short, device=device)
         except UnpoisonError:  # a class has none of the few pictures, or a defence waits for a later epoch
             return None
-        seconds = told.seconds / epochs
-    return seconds and seconds / len(few)
+        seconds = told.seconds / count
+    return seconds
 
 
 def _place(settings: Mapping[str, Any], suite: Suite) -> tuple[str, str, int, int]:

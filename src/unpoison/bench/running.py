@@ -17,7 +17,7 @@ from unpoison.bench.trials import Trials
 from unpoison.bench.workshop import Busy, Workshop
 from unpoison.core.files import write_text
 from unpoison.core.precision import Resolved
-from unpoison.core.progress import OnStep, bar_in_notebook, write_line
+from unpoison.core.progress import OnStep, StepInfo, bar_in_notebook, write_line
 from unpoison.core.records import Records, TrialRecord
 from unpoison.core.settings import PrecisionOrInt8
 
@@ -94,6 +94,8 @@ def run_suite(
         check_classes(suite, sets["train"].class_names)
         known = Records(folder)
         begun = known.all()
+        if on_step:
+            on_step(StepInfo(0, len(cells), doing="how long it will take"))
         expected = estimate(suite, cells, folder, sets, device=device) if on_estimate or on_step else None
         if expected and on_estimate:
             on_estimate(expected)
