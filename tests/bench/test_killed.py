@@ -11,7 +11,6 @@ from unpoison.core.records import read_records
 
 SUITE = """
 name = "killed"
-seeds = [0]
 [sets]
 train = "digits#train[:48]"
 test = "digits#test[:40]"
@@ -19,13 +18,16 @@ sparse = "digits#sparse[:16]"
 [models.net]
 fit = "sparse"
 profile = ["digits"]
-set = { iterations = 12, batch_size = 4, arguments = { channels = 8, blocks = [1, 1, 1] }, checkpoint_every = 4 }
+[models.net.set]
+arguments = { channels = 8, blocks = [1, 1, 1] }
+iterations = 8
+batch_size = 4
+plots = false
+checkpoint_every = 4
 [classifiers.surrogate]
 fit = "train"
 set = { epochs = 1, width = 4, batch_size = 8 }
 [attacks.none]
-[attacks.lsp]
-attack = "lsp"
 [attacks.bullseye]
 attack = "bullseye"
 surrogates = ["surrogate"]
@@ -39,9 +41,9 @@ purify = "fast"
 model = "net"
 set = { sigma = "20/255" }
 [train]
-set = { epochs = 2, width = 4, batch_size = 8, precision = "fp32" }
+set = { epochs = 1, width = 4, batch_size = 8, precision = "fp32" }
 """
-KILLS = 8
+KILLS = 6
 
 
 def run(path, out):
@@ -78,7 +80,7 @@ def test_killed_at_random_and_resumed_it_gives_the_same_records(tmp_path):
         child.join()
         kills += 1
     assert child.exitcode == 0
-    assert kills >= 3
+    assert kills >= 3, f"killed {kills} times in {takes:.1f} s"
     alone, killed = (what_counts(tmp_path / name / "killed") for name in ("alone", "killed"))
-    assert len(alone) == 3 * 3
+    assert len(alone) == 2 * 3
     assert killed == alone
