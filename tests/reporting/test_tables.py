@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from unpoison.bench.suite import Attack, Defence, Suite
-from unpoison.core.records import Metric
+from unpoison.core.records import Metric, TrialRecord
 from unpoison.reporting.grid import Cell, Grid
-from unpoison.reporting.tables import accuracy_table
+from unpoison.reporting.tables import accuracy_table, grid_tables, speed_table
 
 
 def make_grid(defences: int) -> Grid:
@@ -34,3 +34,26 @@ def test_many_defences_stand_down():
     assert len(lines) == 14
     assert lines[-1].startswith("| d11 | ")
     assert lines[-1].endswith("50.0 ± 10.0 |")
+
+
+def timed(defence: str, seconds: float) -> TrialRecord:
+    return TrialRecord(
+        id="0" * 16,
+        suite="s",
+        settings={"attack": "lsp", "defence": defence},
+        inputs={},
+        metrics={"accuracy": Metric(value=0.5, n=100, low=0.4, high=0.6)},
+        details={"train_images": 1000},
+        versions={},
+        device="cpu",
+        seconds={"purify": seconds},
+    )
+
+
+def test_the_speed_of_each_column_where_the_suite_asks_for_it():
+    grid = make_grid(3)
+    records = [timed("d1", 2.0), timed("d1", 4.0), timed("d1", 1.0), timed("d1", 0.0), timed("d2", 0.0)]
+    grid = Grid(grid.suite.model_copy(update={"speed": True}), grid.cells, records)
+    assert speed_table(grid).splitlines()[2:4] == ["| d1 | 500 | 3 |", ""]
+    assert "pictures a second" in grid_tables(grid)
+    assert "pictures a second" not in grid_tables(Grid(make_grid(3).suite, grid.cells, records))

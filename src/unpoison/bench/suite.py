@@ -202,6 +202,7 @@ class Suite(_Section):
     Args:
         name: folder of its records.
         title: what it shows, in a sentence.
+        speed: let its table say how fast each column purifies.
         seeds: every cell is run once for each.
         sets: `train`, `test` and whatever the models are fitted on: name -> source as `read` takes it, or a table of
             source and size; paths are relative to the root given when the suite is run. In Python also an ImageSet, or
@@ -215,6 +216,7 @@ class Suite(_Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)
     title: str = ""
+    speed: bool = False
     seeds: list[Seed] = Field(default=[0], min_length=1, max_length=1000)
     sets: dict[str, Annotated[str | Source | Given, BeforeValidator(_given)]]
     models: dict[str, Model] = {}

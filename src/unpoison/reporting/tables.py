@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
+from statistics import median
 
 from unpoison.core.files import write_text
 from unpoison.reporting.grid import Cell, Grid
@@ -18,7 +20,20 @@ def grid_tables(grid: Grid) -> str:
     text = f"{accuracy_table(grid)}\n{describe_grid(grid)}\n"
     if table:
         text += f"\n{table}\n{describe_success([success for success in found.values() if success])}\n"
-    return text
+    return text + (f"\n{speed_table(grid)}" if grid.suite.speed else "")
+
+
+def speed_table(grid: Grid) -> str:
+    """Pictures a second of each column's purifier, by the median of the trials whose set was purified for them."""
+    rates: dict[str, list[float]] = defaultdict(list)
+    for record in grid.records:
+        if seconds := record.seconds.get("purify"):  # 0 where the set was there already
+            rates[record.settings["defence"]].append(record.details["train_images"] / seconds)
+    lines = ["| defence | pictures a second | timed |", "|---|---|---|"]
+    lines += [
+        f"| {name} | {median(rates[name]):,.4g} | {len(rates[name])} |" for name in grid.suite.defences if rates[name]
+    ]
+    return "\n".join(lines) + "\n\nPurification alone, on the device above; fitting of models is not counted.\n"
 
 
 def write_grid_tables(folder: Path, grid: Grid) -> Path:
