@@ -82,7 +82,8 @@ def test_only_profiles_of_the_method_are_suggested():
     with pytest.raises(SettingsError) as caught:
         read_profile("stong", "unpoison.purifiers", section="fast")
     assert str(caught.value) == (
-        "fast has no profile 'stong'; did you mean 'strong'? Choose from light, normal, strong, or name a .toml file"
+        "fast has no profile 'stong'; did you mean 'strong'? "
+        "Choose from light, normal, one-shot, strong, or name a .toml file"
     )
     with pytest.raises(SettingsError, match="fit ebm has no profile 'pocket'; choose from digits-ebm, ebm, ebm-small"):
         build_settings(EnergySettings, profiles=["pocket"], room="unpoison.fitting", of="fit ebm")
