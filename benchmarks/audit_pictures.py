@@ -38,7 +38,7 @@ from clean_sets import clean_sets
 WHOLE = ("lsp", "em", "tap")  # poison every picture; a share of them is put among clean ones
 SHARE = 0.25
 AIMED = ("gradient-matching", "bullseye")
-HELD_OUT = 10  # every tenth picture is none to train on: one of them is to be misread
+HELD_OUT = 10  # every tenth picture of a class is none to train on: one of them is to be misread
 PASSES = 8
 NEIGHBOURS = 10
 BATCH = 50
@@ -99,7 +99,8 @@ def poisoned_sets(cifar: str, tiny: str, folder: Path) -> Iterator[tuple[str, st
     made = clean_sets(cifar, tiny)
     for base in ("cifar", "tiny"):
         clean = made[base]()
-        held = np.arange(len(clean)) % HELD_OUT == HELD_OUT - 1
+        rank = np.argsort(np.argsort(clean.labels, kind="stable"))  # every class has its share of both
+        held = rank % HELD_OUT == HELD_OUT - 1
         known, targets = clean.subset(np.flatnonzero(~held)), clean.subset(np.flatnonzero(held))
         for attack in AIMED:
             path = folder / f"{base} {attack}.npz"
