@@ -164,7 +164,7 @@ def table(records: Path, out: Path) -> None:
     for one, row in zip(about, surprises, strict=True):
         if row.max() > clean.get(one["name"], -np.inf):
             clean[one["name"]], strongest[one["name"]] = float(row.max()), list(SIGNS)[int(row.argmax())]
-    judged = [_judged(read_json(path)) for path in sorted(records.glob("*.json")) if "attack" in read_json(path)]
+    judged = [_judged(record) for record in map(read_json, sorted(records.glob("*.json"))) if "attack" in record]
     write_text(out / "table.md", _tables(clean, strongest, judged))
     _plot(judged, out / "shares.svg")
     click.echo((out / "table.md").read_text())

@@ -9,7 +9,7 @@ import numpy as np
 
 from unpoison.auditing.evidence.methods import METHODS
 from unpoison.auditing.evidence.protocol import Evidence
-from unpoison.auditing.expectations import Measured
+from unpoison.auditing.expectations import JUDGED, Measured
 from unpoison.auditing.reference import common_classes, compare
 from unpoison.auditing.verdict import FEWEST, Verdict, judge, too_few
 from unpoison.auditing.views import View, load_views, make_view
@@ -79,7 +79,7 @@ def audit_set(
     views = _views(image_set, about, device, told) if len(about.labels) >= FEWEST else {}
     evidence = {name: gather(view, on_share=told.evidence) for name, view in views.items()}
     shown = {name: measured(evidence[name], view) for name, view in views.items()}
-    usual = {name: measured(gather(trusted[name]), trusted[name]) for name in views if name in trusted}
+    usual = {name: measured(gather(trusted[name], JUDGED), trusted[name]) for name in views if name in trusted}
     compared = [finding for name in usual for finding in compare(name, views[name], trusted[name])]
     size = {"images": len(about.labels), "classes": len(about.class_names)}
     verdict = judge(shown, **size, trusted=usual, compared=compared)

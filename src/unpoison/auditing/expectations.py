@@ -30,6 +30,8 @@ SIGNS = {
 }
 # Measured on what the denoiser leaves of a set, so that little of a poison is in them.
 _NATURE = ("denoised.left", "denoised.left_texture", "denoised.again_texture")
+# The kinds of evidence without which nothing can be judged.
+JUDGED = tuple(dict.fromkeys(name.partition(".")[0] for name in (*SIGNS, *_NATURE)))
 _LINEAR = 4.0  # variance of what is linear over that of what is only smooth
 _AMPLITUDE = 1.0  # wide: of a kind of sets that is not known nothing is presumed
 _LENGTH = 0.2  # distance at which sets are no longer alike

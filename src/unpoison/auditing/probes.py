@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,10 +69,30 @@ def read_classes(features: Tensor, labels: np.ndarray, fitted: np.ndarray) -> Re
     known = known - centre
     scale = known.pow(2).sum(dim=1).mean().sqrt().clamp(min=1e-12)
     known = known / scale
+    weights, left_out = fit_ridge(known, targets, _RIDGES)
+    scores = torch.empty(len(labels), targets.shape[1])
+    for start in range(0, len(labels), 4096):
+        rows = slice(start, start + 4096)
+        scores[rows] = (features[rows] - centre) / scale @ weights
+    scores[torch.from_numpy(fitted)] = left_out
+    return Reading((scores + mean_target).numpy(), labels)
+
+
+def fit_ridge(known: Tensor, targets: Tensor, ridges: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Ridge regression, with the ridge of a few that has the least error when each row is left out in turn.
+
+    Args:
+        known: [n, D] float32, centred.
+        targets: [n, K] float32, centred.
+        ridges: added to the squares of all directions.
+
+    Returns:
+        The weights [D, K], and what is foretold of each row when it is left out, [n, K].
+    """
     wide = known.shape[1] > known.shape[0]
     gram = known @ known.T if wide else known.T @ known
     best: tuple[float, Tensor, Tensor] | None = None
-    for ridge in _RIDGES:
+    for ridge in ridges:
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram + ridge * torch.eye(len(gram))))
         if wide:  # residuals left out: (inverse Y) / diagonal(inverse)
             solved = inverse @ targets
@@ -83,12 +104,6 @@ def read_classes(features: Tensor, labels: np.ndarray, fitted: np.ndarray) -> Re
             left_out = targets - (targets - known @ weights) / (1 - leverage).clamp(min=1e-6)
         error = float((targets - left_out).pow(2).mean())
         if best is None or error < best[0]:
-            best = error, left_out, weights
+            best = error, weights, left_out
     assert best is not None
-    _, left_out, weights = best
-    scores = torch.empty(len(labels), targets.shape[1])
-    for start in range(0, len(labels), 4096):
-        rows = slice(start, start + 4096)
-        scores[rows] = (features[rows] - centre) / scale @ weights
-    scores[torch.from_numpy(fitted)] = left_out
-    return Reading((scores + mean_target).numpy(), labels)
+    return best[1], best[2]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from unpoison.auditing.evidence.protocol import Evidence
+from unpoison.auditing.probes import fit_ridge
 from unpoison.auditing.textures import texture_features
 from unpoison.auditing.views import View
 from unpoison.core.images import ArrayImageSet
@@ -14,7 +15,7 @@ from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.weights import load_energy
 
 _MODEL = "ebm-small"
-_RIDGE = 0.1  # times the mean squared length of the features
+_RIDGES = (0.1,)  # times the mean squared length of the features
 
 
 def measure(view: View) -> Evidence:
@@ -67,8 +68,6 @@ def explained(features: Tensor, values: np.ndarray) -> float:
     """Share of the variance that ridge regression foretells, each picture left out in turn; 0 if none."""
     known = features - features.mean(dim=0)
     known = known / known.pow(2).sum(dim=1).mean().sqrt().clamp(min=1e-12)
-    target = torch.from_numpy(values - values.mean())
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(known.T @ known + _RIDGE * torch.eye(known.shape[1])))
-    leverage = ((known @ inverse) * known).sum(dim=1)
-    left_out = (target - known @ (inverse @ (known.T @ target))) / (1 - leverage).clamp(min=1e-6)
-    return float((1 - left_out.pow(2).mean() / target.pow(2).mean().clamp(min=1e-12)).clamp(min=0))
+    target = torch.from_numpy(values - values.mean())[:, None]
+    _, foretold = fit_ridge(known, target, _RIDGES)
+    return float((1 - (target - foretold).pow(2).mean() / target.pow(2).mean().clamp(min=1e-12)).clamp(min=0))
