@@ -6,11 +6,11 @@ import os
 
 import pytest
 
+from unpoison.bench.cache import Busy
 from unpoison.bench.running import run_suite
 from unpoison.bench.shipped import list_suites
 from unpoison.bench.suite import read_suite
 from unpoison.bench.trials import Trials
-from unpoison.bench.workshop import Busy
 from unpoison.core.errors import SettingsError
 from unpoison.core.manifest import manifest_path
 from unpoison.core.records import read_records

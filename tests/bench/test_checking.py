@@ -9,8 +9,9 @@ import pytest
 
 from unpoison.bench import running
 from unpoison.bench.checking import check_parts
+from unpoison.bench.sections import Attack, ClassifierFit, Defence, Model, Training
 from unpoison.bench.shipped import list_suites, suite_path
-from unpoison.bench.suite import Attack, ClassifierFit, Defence, Model, Suite, Training, read_suite
+from unpoison.bench.suite import Suite, read_suite
 from unpoison.core.errors import SettingsError
 from unpoison.data import write
 

@@ -7,7 +7,8 @@ import pytest
 from unpoison.bench.cells import list_cells
 from unpoison.bench.estimate import estimate
 from unpoison.bench.running import run_suite
-from unpoison.bench.suite import Attack, Defence, Suite, Training
+from unpoison.bench.sections import Attack, Defence, Training
+from unpoison.bench.suite import Suite
 from unpoison.core.records import read_records, write_record
 
 

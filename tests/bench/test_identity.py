@@ -10,13 +10,14 @@ import pytest
 from pydantic import ValidationError
 
 from unpoison.bench import workshop
+from unpoison.bench.arithmetic import Arithmetic
+from unpoison.bench.cache import Cache, Made
 from unpoison.bench.cells import list_cells
 from unpoison.bench.identity import TrialSettings
-from unpoison.bench.running import begun_precision
 from unpoison.bench.shipped import list_suites
 from unpoison.bench.suite import read_suite
 from unpoison.bench.trials import Trials
-from unpoison.bench.workshop import Made, Workshop
+from unpoison.bench.workshop import Workshop
 from unpoison.core.records import Records, read_records
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -25,13 +26,21 @@ SUITES = [name for name in list_suites() if (RESULTS / name).is_dir()]
 BEFORE_PRECISION = {"bullseye": 63, "fast-test": 5, "fast-tuning": 27, "gradient-matching": 8}
 
 
-class Recorded(Workshop):
-    """Makes nothing: every set and network is the one that a record tells of."""
+class RecordedSets(Cache):
+    """Makes no set: each is the one that a record tells of."""
 
     record = None
 
-    def _set(self, asked, source, make):
+    def make_set(self, asked, source, make):
         return Made(lambda: None, self.record.inputs["purified" if "method" in asked else "poisoned"], asked, 0.0)
+
+
+class Recorded(Workshop):
+    """Makes no network: each is the one that a record tells of."""
+
+    @property
+    def record(self):
+        return self.cache.record
 
     def fit(self, model, clean):
         field = next(field for field in ("energy", "model") if field in self.record.inputs)
@@ -47,8 +56,8 @@ class Recorded(Workshop):
 @pytest.mark.parametrize("name", SUITES)
 def test_records_have_the_ids_that_the_suites_ask_for(name, tmp_path, monkeypatch):
     suite, records = read_suite(list_suites()[name]), read_records(RESULTS / name)
-    about = {"begun": begun_precision(records), "int8": all(record.precision for record in records)}
-    shop = Recorded(tmp_path, device="cpu", bar=None, **about)
+    cache = RecordedSets(tmp_path)
+    shop = Recorded(cache, device="cpu", bar=None, arithmetic=Arithmetic("cpu", begun=records))
     by_cell = defaultdict(list)
     for record in records:
         asked = record.settings
@@ -57,7 +66,7 @@ def test_records_have_the_ids_that_the_suites_ask_for(name, tmp_path, monkeypatc
     for cell in list_cells(suite):
         case = suite.attacks[cell.attack].each_case()[cell.case]
         for record in by_cell[cell.attack, cell.defence, cell.seed, str(case)]:
-            shop.record, poison = record, record.settings["poison"]
+            cache.record, poison = record, record.settings["poison"]
             further = {key.removesuffix(" of"): {"hash": poison[key]} for key in poison if key.endswith(" of")}
             monkeypatch.setattr(workshop, "sets_used", lambda _, found=further: found)
             sets = defaultdict(lambda: SimpleNamespace(content_hash=""))

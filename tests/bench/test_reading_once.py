@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from unpoison.bench import trials, workshop
+from unpoison.bench import cache, trials
 from unpoison.bench.running import run_suite
 from unpoison.bench.trials import Trials
 from unpoison.core import records
@@ -45,7 +45,7 @@ def run(make_set, tmp_path):
 
 def test_sets_and_records_are_read_once(run, monkeypatch):
     asked, read_record = Counter(), records._read_record
-    monkeypatch.setattr(workshop, "read", lambda path: asked.update([path.name]) or read(path))
+    monkeypatch.setattr(cache, "read", lambda path: asked.update([path.name]) or read(path))
     monkeypatch.setattr(records, "_read_record", lambda path: asked.update([path.name]) or read_record(path))
     first = run()
     assert len(first) == 6

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from unpoison.bench.arithmetic import Arithmetic
+from unpoison.bench.cache import Cache
 from unpoison.bench.suite import read_suite
 from unpoison.bench.workshop import Workshop
 from unpoison.cli.demo import demo
@@ -47,7 +49,8 @@ def test_pictures_show_the_way(method, tmp_path):
     fewer = defence.model_copy(update={"set": {**defence.set, **_FEWER[method]}})
     sets = {**suite.sets, "train": "digits#train[:60]"}
     update = {"sets": sets, "models": models, "defences": {**suite.defences, "purified": fewer}}
-    workshop = Workshop(tmp_path, device="cpu", bar=lambda label, unit: nullcontext())
+    about = {"device": "cpu", "arithmetic": Arithmetic("cpu")}
+    workshop = Workshop(Cache(tmp_path), bar=lambda label, unit: nullcontext(), **about)
     strips = draw_pictures(suite.model_copy(update=update), workshop)
     assert [strip.image.shape for strip in strips] == [(64, 4 * (10 * 16 + 9), 3)] * 6
     poisoned, way, purified = (strips[number].image.astype(float) for number in (1, 3, 4))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from unpoison.bench.suite import Attack, Defence, Suite
+from unpoison.bench.sections import Attack, Defence
+from unpoison.bench.suite import Suite
 from unpoison.core.records import Metric, TrialRecord
 from unpoison.reporting.grid import Cell, Grid
 from unpoison.reporting.tables import accuracy_table, grid_tables, speed_table

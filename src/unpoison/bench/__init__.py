@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 # Loaded on first use, so that the names of the suites that come with unpoison need no torch.
 _PUBLIC = {
     **dict.fromkeys(
-        ("Attack", "ClassifierFit", "Defence", "Model", "Source", "Suite", "Training", "read_suite"),
-        "unpoison.bench.suite",
+        ("Attack", "ClassifierFit", "Defence", "Model", "Source", "Training"),
+        "unpoison.bench.sections",
     ),
+    **dict.fromkeys(("Suite", "read_suite"), "unpoison.bench.suite"),
     "run_suite": "unpoison.bench.running",
 }
 
@@ -28,7 +29,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from unpoison.bench.running import run_suite
-    from unpoison.bench.suite import Attack, ClassifierFit, Defence, Model, Source, Suite, Training, read_suite
+    from unpoison.bench.sections import Attack, ClassifierFit, Defence, Model, Source, Training
+    from unpoison.bench.suite import Suite, read_suite
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from unpoison.bench.suite import Defence, Model, Suite
+from unpoison.bench.sections import Defence, Model
+from unpoison.bench.suite import Suite
 from unpoison.classify.methods import METHODS as CLASSIFIERS
 from unpoison.classify.settings import LoopSettings, scratch_settings, transfer_settings
 from unpoison.core.chains import split_chain

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unpoison.bench.arithmetic import Arithmetic
+from unpoison.bench.cache import Busy, Cache
 from unpoison.bench.cells import Cell, list_cells
 from unpoison.bench.checking import check_classes, check_parts
 from unpoison.bench.estimate import Estimate, estimate
@@ -14,9 +16,8 @@ from unpoison.bench.own import lending
 from unpoison.bench.progress import SuiteProgress
 from unpoison.bench.suite import Suite, read_suite
 from unpoison.bench.trials import Trials
-from unpoison.bench.workshop import Busy, Workshop
+from unpoison.bench.workshop import Workshop
 from unpoison.core.files import write_text
-from unpoison.core.precision import Resolved
 from unpoison.core.progress import OnStep, StepInfo, bar_in_notebook, write_line
 from unpoison.core.records import Records, TrialRecord
 from unpoison.core.settings import PrecisionOrInt8
@@ -93,7 +94,6 @@ def run_suite(
         sets = {name: suite.read_set(name, root) for name in suite.sets}
         check_classes(suite, sets["train"].class_names)
         known = Records(folder)
-        begun = known.all()
         if on_step:
             on_step(StepInfo(0, len(cells), doing="how long it will take"))
         expected = estimate(suite, cells, folder, sets, device=device) if on_estimate or on_step else None
@@ -104,12 +104,10 @@ def run_suite(
         write_text(folder / "suite.toml", suite.text())
         progress = SuiteProgress(on_step, len(cells), expected_s=expected.a_training if expected else None)
         workshop = Workshop(
-            folder / "cache",
+            Cache(folder / "cache"),
             device=device,
             bar=progress.bar,
-            precision=precision,
-            begun=begun_precision(begun),
-            int8=all(record.precision for record in begun),
+            arithmetic=Arithmetic(device, asked=precision, begun=known.all()),
         )
         return _run_cells(cells, Trials(suite, sets, known, workshop), progress)
 
@@ -139,9 +137,3 @@ def _run_cells(cells: Sequence[Cell], trials: Trials, progress: SuiteProgress) -
         in_vain += 1
         time.sleep(_WAIT_SECONDS)
     return [records[cell] for cell in cells]
-
-
-def begun_precision(records: Sequence[TrialRecord]) -> Resolved | None:
-    """What `auto` stood for in the records of a suite; None if there are none, or both kinds."""
-    found: set[Resolved] = {record.precision or "bf16" for record in records}
-    return found.pop() if len(found) == 1 else None

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unpoison.bench.cache import Made
 from unpoison.bench.cells import Cell
 from unpoison.bench.checking import training_settings
 from unpoison.bench.identity import TrialSettings
 from unpoison.bench.own import lies_in_objects, own_facts
-from unpoison.bench.suite import Suite, Training
-from unpoison.bench.workshop import Made, Workshop
+from unpoison.bench.sections import Training
+from unpoison.bench.suite import Suite
+from unpoison.bench.workshop import Workshop
 from unpoison.classify.classifier import Classifier
 from unpoison.classify.loop import TrainedClassifier
 from unpoison.classify.saving import WEIGHTS, load_classifier, save_classifier
@@ -84,7 +86,7 @@ class Trials:
         prepared = self.prepare(cell)
         if found := self.records.find(prepared.id):
             return found
-        with self.workshop.claim(f"{cell.attack}-{cell.defence}-{cell.seed}-{cell.case}"):
+        with self.workshop.cache.claim(f"{cell.attack}-{cell.defence}-{cell.seed}-{cell.case}"):
             found = self.records.find(prepared.id)  # from a process that was at it until just now
             if found is None:
                 found = self._measure(prepared)
@@ -117,7 +119,7 @@ class Trials:
         purified = self.workshop.purify(defence, models, poisoned, cell.seed, base=base)
         asked = self.suite.training_of(defence)
         body = None if asked.mode == "scratch" else self._classifier(asked.body)
-        training = self.workshop.settle(training_settings(self.suite, defence))
+        training = self.workshop.arithmetic.settle(training_settings(self.suite, defence))
         settings = TrialSettings(
             attack=cell.attack,
             defence=cell.defence,
@@ -197,7 +199,7 @@ class Trials:
             },
             versions=versions(),
             device=describe_device(choose_device(self.workshop.device)),
-            precision=self.workshop.precision,
+            precision=self.workshop.arithmetic.precision,
             seconds={name: round(value, 2) for name, value in seconds.items()},
         )
 
@@ -228,11 +230,11 @@ class Trials:
         name = next(name for name, attack in self.suite.attacks.items() if not attack.attack)
         prepared = self.prepare(Cell(name, cell.defence, cell.seed))
         folder = self._control_folder(prepared)
-        with self.workshop.claim(f"control-{folder.name}"):
+        with self.workshop.cache.claim(f"control-{folder.name}"):
             if not (folder / WEIGHTS).exists():
                 save_classifier(folder, self._train(prepared))
             return load_classifier(folder).to(choose_device(self.workshop.device))
 
     def _control_folder(self, prepared: _Prepared) -> Path:
         """Where the classifier of a clean cell is kept for those that are compared with it."""
-        return self.workshop.folder / "controls" / prepared.id
+        return self.workshop.cache.folder / "controls" / prepared.id

@@ -8,7 +8,9 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
-from unpoison.bench.running import begun_precision, run_suite
+from unpoison.bench.arithmetic import Arithmetic
+from unpoison.bench.cache import Cache
+from unpoison.bench.running import run_suite
 from unpoison.bench.suite import read_suite
 from unpoison.bench.workshop import Workshop
 from unpoison.core.files import write_text
@@ -67,8 +69,8 @@ def run_demo(
         check_names(suite.name, suite.attacks, suite.defences)
         records = run_suite(suite, out, device=device, precision=precision, on_step=on_step)
     grid, folder = make_grid(suite, records), out / suite.name
-    begun = begun_precision(records)
-    workshop = Workshop(folder / "cache", device=device, bar=_no_bar, precision=precision, begun=begun)
+    arithmetic = Arithmetic(device, asked=precision, begun=records)
+    workshop = Workshop(Cache(folder / "cache"), device=device, bar=_no_bar, arithmetic=arithmetic)
     pictures = draw_pictures(suite, workshop)
     target = folder / "page.html"
     write_text(target, _page(grid, demo.how, pictures))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unpoison.bench.suite import Defence, Suite
-from unpoison.bench.workshop import Made, Workshop
+from unpoison.bench.cache import Made
+from unpoison.bench.sections import Defence
+from unpoison.bench.suite import Suite
+from unpoison.bench.workshop import Workshop
 from unpoison.core.device import choose_device
 from unpoison.core.images import ImageSet
 from unpoison.demo.methods import POISONED, PURIFIED

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from unpoison.bench.suite import Attack, Defence, Suite
+from unpoison.bench.sections import Attack, Defence
+from unpoison.bench.suite import Suite
 from unpoison.core.errors import DataError
 from unpoison.core.records import Metric, TrialRecord, read_records, write_record
 from unpoison.data.class_names import CIFAR10
