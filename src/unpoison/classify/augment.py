@@ -19,12 +19,16 @@ class Augmentation:
     Args:
         settings: which of it.
         fill: colour of what is covered, broadcast to [N, C, 1, 1], on the device of the pictures.
-        seed: of all draws.
+        seed: of all draws. Crops and mirrors, compensation and cutout each have a stream of their own: with and without
+            a defence, trainings crop and mirror in the same way.
     """
 
     def __init__(self, settings: LoopSettings, *, fill: Tensor, seed: int):
         self._settings, self._fill = settings, fill
-        self._generator = seeded(seed, "classify.augment", device=fill.device)
+        self._places = seeded(seed, "classify.augment", device=fill.device)
+        self._compensation, self._covers = (
+            seeded(seed, f"classify.defence.{name}", device=fill.device) for name in ("compensation", "cutout")
+        )
 
     @property
     def changes(self) -> bool:
@@ -37,7 +41,7 @@ class Augmentation:
         """All pictures [N, C, H, W] as they go into the first epoch: half mirrored, where epochs take turns."""
         if not self._settings.alternating_flip:
             return images
-        mirrored = torch.rand(len(images), 1, 1, 1, generator=self._generator, device=images.device) < 0.5
+        mirrored = torch.rand(len(images), 1, 1, 1, generator=self._places, device=images.device) < 0.5
         return torch.where(mirrored, images.flip(3), images)
 
     def __call__(self, images: Tensor, epoch: int) -> Tensor:
@@ -50,19 +54,21 @@ class Augmentation:
         Returns:
             [N, C, H, W] float32 in [0, 1].
         """
-        chosen, source = self._settings, self._generator
+        chosen = self._settings
         cropped = crop_and_flip(
             images.flip(3) if chosen.alternating_flip and epoch % 2 == 0 else images,
             padding=chosen.crop_padding,
             flip=chosen.flip and not chosen.alternating_flip,
-            generator=source,
+            generator=self._places,
             reflect=chosen.reflect,
         )
         batch = as_unit(cropped)
         if chosen.grayscale_probability or chosen.noise_sigma:
             grey, sigma = chosen.grayscale_probability, chosen.noise_sigma
-            batch = compensate(batch, grayscale_probability=grey, noise_sigma=sigma, generator=source)
-        return cut_out(batch, side=chosen.cutout, fill=self._fill, generator=source) if chosen.cutout else batch
+            batch = compensate(batch, grayscale_probability=grey, noise_sigma=sigma, generator=self._compensation)
+        if chosen.cutout:
+            batch = cut_out(batch, side=chosen.cutout, fill=self._fill, generator=self._covers)
+        return batch
 
 
 def crop_and_flip(

@@ -102,7 +102,9 @@ def fit(
     history = []
     for epoch in range(1, settings.epochs + 1):
         chosen = defence.choose(torch.arange(count, device=device), epoch)
-        shuffled = chosen[torch.randperm(len(chosen), generator=order).to(device)]
+        # All are shuffled, so that the others keep their order where a defence leaves some out.
+        shuffled = torch.randperm(count, generator=order).to(device)
+        shuffled = shuffled[torch.isin(shuffled, chosen)]
         batches = _batches(shuffled, settings.batch_size)
         losses = []
         for number, rows in enumerate(batches, 1):
