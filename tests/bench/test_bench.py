@@ -277,6 +277,20 @@ def test_a_suite_goes_on_in_the_precision_it_was_begun_in(processor, root):
     assert not {record.id for record in asked} & {record.id for record in first}
 
 
+def test_a_suite_that_fixes_its_precision_is_the_same_on_another_processor(processor, root):
+    (root / "suite.toml").write_text(SUITE.replace('title = "A small suite"', 'precision = "fp32"'))
+    processor({"avx512_bf16": True})
+    first = run_suite(root / "suite.toml", root / "out", root=root)
+    assert {record.precision for record in first} == {"fp32"}
+    settings = next(record.settings for record in first if record.settings["defence"] == "fast")
+    assert [settings["train"]["precision"], settings["purify"]["fast"]["precision"], settings["fit"]["precision"]] == (
+        ["fp32"] * 3
+    )
+    processor({"avx2": True})
+    again = run_suite(root / "suite.toml", root / "out", root=root)
+    assert [record.id for record in again] == [record.id for record in first]
+
+
 def test_the_copy_beside_the_records_is_the_suite(root):
     suite = read_suite(root / "suite.toml")
     assert suite.text() == SUITE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from unpoison.bench.arithmetic import Arithmetic
 from unpoison.bench.cells import list_cells
 from unpoison.bench.estimate import estimate
 from unpoison.bench.running import run_suite
@@ -37,10 +38,11 @@ def test_records_tell_how_long_the_rest_takes(suite, tmp_path):
         write_record(folder, record.model_copy(update={"seconds": seconds}))
     later = suite.model_copy(update={"seeds": [0, 1]})
     sets = {name: later.read_set(name, None) for name in later.sets}
-    then = estimate(later, list_cells(later), folder, sets, device="cpu")
+    about = {"device": "cpu", "arithmetic": Arithmetic("cpu")}
+    then = estimate(later, list_cells(later), folder, sets, **about)
     assert (then.trials, then.on_record, then.not_counted) == (8, 4, ("urp",))
     assert then.seconds == pytest.approx(4 * 10 + 2 * 12)
     assert str(then) == "8 trials, 4 on record; about 64 s to go, 10 s a training, and the making of urp besides"
     beside = later.model_copy(update={"name": "other"})
-    assert estimate(beside, list_cells(beside), tmp_path / "other", sets, device="cpu").a_training == 10
-    assert str(estimate(suite, list_cells(suite), folder, sets, device="cpu")) == "4 trials, 4 on record"
+    assert estimate(beside, list_cells(beside), tmp_path / "other", sets, **about).a_training == 10
+    assert str(estimate(suite, list_cells(suite), folder, sets, **about)) == "4 trials, 4 on record"

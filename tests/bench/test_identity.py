@@ -57,7 +57,7 @@ class Recorded(Workshop):
 def test_records_have_the_ids_that_the_suites_ask_for(name, tmp_path, monkeypatch):
     suite, records = read_suite(list_suites()[name]), read_records(RESULTS / name)
     cache = RecordedSets(tmp_path)
-    shop = Recorded(cache, device="cpu", bar=None, arithmetic=Arithmetic("cpu", begun=records))
+    shop = Recorded(cache, device="cpu", bar=None, arithmetic=Arithmetic("cpu", fixed=suite.precision, begun=records))
     by_cell = defaultdict(list)
     for record in records:
         asked = record.settings

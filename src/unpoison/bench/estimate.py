@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from unpoison.bench.arithmetic import Arithmetic
 from unpoison.bench.cells import Cell
 from unpoison.bench.checking import training_settings
 from unpoison.bench.suite import Suite
@@ -56,7 +57,13 @@ class Estimate:
 
 
 def estimate(
-    suite: Suite, cells: Sequence[Cell], folder: Path, sets: Mapping[str, ImageSet], *, device: str
+    suite: Suite,
+    cells: Sequence[Cell],
+    folder: Path,
+    sets: Mapping[str, ImageSet],
+    *,
+    device: str,
+    arithmetic: Arithmetic,
 ) -> Estimate:
     """What the cells of a suite will take on this machine.
 
@@ -66,6 +73,7 @@ def estimate(
         folder: of the suite; records of other suites beside it tell times as well.
         sets: of the suite.
         device: where it is computed.
+        arithmetic: of its networks.
     """
     own = read_records(folder)
     done = {_place(record.settings, suite) for record in own}
@@ -74,7 +82,8 @@ def estimate(
         return Estimate(len(cells), len(cells), 0.0, None, ())
     here = describe_device(choose_device(device))
     known = [record for record in [*own, *_beside(folder)] if record.device == here]
-    columns = _trainings(suite, _columns(left), known, sets["train"], device)
+    trained = {name: arithmetic.settle(training_settings(suite, suite.defences[name])) for name in _columns(left)}
+    columns = _trainings(suite, trained, known, sets["train"], device)
     plain = next((seconds for seconds in columns.values() if seconds), None)
     if plain is None:
         return Estimate(len(cells), len(cells) - len(left), None, None, ())
@@ -109,7 +118,11 @@ def _made_for(suite: Suite, cell: Cell) -> list[tuple[str, str, tuple[Any, ...]]
 
 
 def _trainings(
-    suite: Suite, columns: Sequence[str], known: Sequence[TrialRecord], train_set: ImageSet, device: str
+    suite: Suite,
+    columns: Mapping[str, LoopSettings],
+    known: Sequence[TrialRecord],
+    train_set: ImageSet,
+    device: str,
 ) -> dict[str, float | None]:
     """Seconds of a training in each column: as in records of the same network, else from a few steps; None if neither
     can be had."""
@@ -120,8 +133,7 @@ def _trainings(
             told[_network(record.settings["train"])].append(record.seconds["train"] / seen)
     rates: dict[str, float | None] = {network: median(found) for network, found in told.items()}
     seconds: dict[str, float | None] = {}
-    for name in columns:
-        settings = training_settings(suite, suite.defences[name])
+    for name, settings in columns.items():
         asked = _network({"model": suite.train.model, "mode": suite.train.mode, **settings.model_dump(mode="json")})
         if asked not in rates:
             rates[asked] = _time_steps(suite, settings, train_set, device)
@@ -132,7 +144,8 @@ def _trainings(
 
 def _network(train: Mapping[str, Any]) -> str:
     """The part of a training's settings that its time hangs on."""
-    return canonical_json([train["model"], train.get("width"), train.get("mode", "scratch"), train.get("defence", {})])
+    mode, defence = train.get("mode", "scratch"), train.get("defence", {})
+    return canonical_json([train["model"], train.get("width"), mode, defence, train.get("precision")])
 
 
 def _time_steps(suite: Suite, settings: LoopSettings, train_set: ImageSet, device: str) -> float | None:

@@ -57,8 +57,9 @@ def run_suite(
         out: folder that holds a folder per suite.
         root: folder that the paths of the suite's sets are relative to.
         device: where to compute.
-        precision: of every network, whatever the suite's profiles say. If left out, theirs; and what `auto` stands for
-            is what it stood for in the records that are there, else the faster one of the device.
+        precision: of every network, whatever the suite and its profiles say. If left out, theirs; `auto` then stands
+            for what the suite says, else for what it stood for in the records that are there, else for the faster one
+            of the device.
         targets: of attacks with several cases, run only those with these numbers, counted from 0; all if left out.
         dry_run: check the suite and say what is expected, but run nothing and give no records.
         purifiers: name in the suite -> a purifier of your own: an object with `purify(images, *, noise)`, or its class,
@@ -94,21 +95,19 @@ def run_suite(
         sets = {name: suite.read_set(name, root) for name in suite.sets}
         check_classes(suite, sets["train"].class_names)
         known = Records(folder)
+        arithmetic = Arithmetic(device, asked=precision, fixed=suite.precision, begun=known.all())
         if on_step:
             on_step(StepInfo(0, len(cells), doing="how long it will take"))
-        expected = estimate(suite, cells, folder, sets, device=device) if on_estimate or on_step else None
+        expected = None
+        if on_estimate or on_step:
+            expected = estimate(suite, cells, folder, sets, device=device, arithmetic=arithmetic)
         if expected and on_estimate:
             on_estimate(expected)
         if dry_run:
             return []
         write_text(folder / "suite.toml", suite.text())
         progress = SuiteProgress(on_step, len(cells), expected_s=expected.a_training if expected else None)
-        workshop = Workshop(
-            Cache(folder / "cache"),
-            device=device,
-            bar=progress.bar,
-            arithmetic=Arithmetic(device, asked=precision, begun=known.all()),
-        )
+        workshop = Workshop(Cache(folder / "cache"), device=device, bar=progress.bar, arithmetic=arithmetic)
         return _run_cells(cells, Trials(suite, sets, known, workshop), progress)
 
 

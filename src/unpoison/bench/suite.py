@@ -14,6 +14,7 @@ from unpoison.bench.sections import Attack, ClassifierFit, Defence, Model, Secti
 from unpoison.core.documents import format_toml, parse_toml, read_text
 from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
+from unpoison.core.precision import Resolved
 from unpoison.core.validation import explain
 from unpoison.data import read
 from unpoison.data.pictures.resizing import resize
@@ -38,6 +39,8 @@ class Suite(Section):
         name: folder of its records.
         title: what it shows, in a sentence.
         speed: let its table say how fast each column purifies.
+        precision: what `auto` stands for in all that it trains, purifies, fits and poisons, so that records of several
+            machines are of one kind; if left out, the machine on which it is begun decides.
         seeds: every cell is run once for each.
         sets: `train`, `test` and whatever the models are fitted on: name -> source as `read` takes it, or a table of
             source and size; paths are relative to the root given when the suite is run. In Python also an ImageSet, or
@@ -52,6 +55,7 @@ class Suite(Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)
     title: str = ""
     speed: bool = False
+    precision: Resolved | None = None
     seeds: list[Seed] = Field(default=[0], min_length=1, max_length=1000)
     sets: dict[str, Annotated[str | Source | Given, BeforeValidator(_given)]]
     models: dict[str, Model] = Field(default={})

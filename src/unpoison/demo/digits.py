@@ -69,7 +69,7 @@ def run_demo(
         check_names(suite.name, suite.attacks, suite.defences)
         records = run_suite(suite, out, device=device, precision=precision, on_step=on_step)
     grid, folder = make_grid(suite, records), out / suite.name
-    arithmetic = Arithmetic(device, asked=precision, begun=records)
+    arithmetic = Arithmetic(device, asked=precision, fixed=suite.precision, begun=records)
     workshop = Workshop(Cache(folder / "cache"), device=device, bar=_no_bar, arithmetic=arithmetic)
     pictures = draw_pictures(suite, workshop)
     target = folder / "page.html"
