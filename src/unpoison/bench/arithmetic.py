@@ -1,4 +1,4 @@
-"""In which arithmetic the networks of a suite compute."""
+"""The arithmetic in which the networks of a suite compute."""
 
 from __future__ import annotations
 
