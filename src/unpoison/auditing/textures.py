@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unpoison.scoring.patches import patch_filters
+
 _FILTERS = 128
-_SIDE = 5
-_PATCHES = 20_000
 _PICTURES = 400  # that patches are taken from
 _CALL = 16  # what is in between stays in the cache of the processor: nine times as fast as 256
 
@@ -26,20 +26,10 @@ def texture_features(batch: Callable[[np.ndarray], Tensor], count: int, *, seed:
 
     Returns:
         [N, 1024] float32.
-
-    References:
-        Coates and Ng, Learning feature representations with k-means, 2012.
     """
     generator = torch.Generator().manual_seed(seed)
     shown = batch(torch.randperm(count, generator=generator)[:_PICTURES].numpy())
-    patches = F.unfold(shown, _SIDE).permute(0, 2, 1).reshape(-1, shown.shape[1] * _SIDE**2)
-    patches = patches[torch.randperm(len(patches), generator=generator)[:_PATCHES]]
-    centre = patches.mean(dim=0)
-    values, vectors = torch.linalg.eigh((patches - centre).T @ (patches - centre) / len(patches))
-    whiten = vectors @ torch.diag((values + 0.05 * values.mean()).rsqrt()) @ vectors.T
-    chosen = (patches[torch.randperm(len(patches), generator=generator)[:_FILTERS]] - centre) @ whiten
-    filters = (F.normalize(chosen) @ whiten).reshape(-1, shown.shape[1], _SIDE, _SIDE)
-    filters = filters.contiguous(memory_format=torch.channels_last)
+    filters, _ = patch_filters(shown, _FILTERS, generator=generator)
     features = []
     for start in range(0, count, _CALL):
         shown = batch(np.arange(start, min(start + _CALL, count))).contiguous(memory_format=torch.channels_last)

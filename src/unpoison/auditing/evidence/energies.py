@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from unpoison.auditing.evidence.protocol import Evidence
-from unpoison.auditing.probes import fit_ridge
 from unpoison.auditing.textures import texture_features
 from unpoison.auditing.views import View
 from unpoison.core.images import ArrayImageSet
 from unpoison.purifiers.energies import measure_energies
 from unpoison.purifiers.weights import load_energy
+from unpoison.scoring.ridge import fit_ridge
 
 _MODEL = "ebm-small"
 _RIDGES = (0.1,)  # times the mean squared length of the features
