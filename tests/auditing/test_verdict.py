@@ -36,13 +36,15 @@ def loud(clean):
 
 def test_clean_digits_are_not_called_poisoned(quiet):
     assert quiet.verdict.answer != "poisoned"
+    assert quiet.verdict.as_surprising.value > 0
     assert quiet.verdict.speaking == ()
     assert set(quiet.views) == {"detail"}
 
 
 def test_a_poison_of_every_class_is_called_so_and_by_what(loud):
     assert loud.verdict.answer == "poisoned"
-    assert loud.verdict.probability > 0.9
+    assert loud.verdict.as_surprising.value == 0
+    assert loud.verdict.as_surprising.n > 90
     assert {one.kind for one in loud.verdict.speaking} >= {"residuals", "repeats"}
     first = loud.verdict.findings[0]
     assert first.measured > first.expected

@@ -32,9 +32,8 @@ SIGNS = {
 _NATURE = ("denoised.left", "denoised.left_texture", "denoised.again_texture")
 # The kinds of evidence without which nothing can be judged.
 JUDGED = tuple(dict.fromkeys(name.partition(".")[0] for name in (*SIGNS, *_NATURE)))
-_LINEAR = 4.0  # variance of what is linear over that of what is only smooth
-_AMPLITUDE = 1.0  # wide: of a kind of sets that is not known nothing is presumed
-_LENGTH = 0.2  # distance at which sets are no longer alike
+_LINEAR = 4.0  # variance of what is linear over that of what is only smooth, which is that of all clean sets
+_LENGTH = 0.4  # distance at which sets are no longer alike; clean sets of other sources are expected best so
 _NEAR = 0.1  # sets within this distance say how much others like them scatter
 _FAR = 1.0  # weight, in sets, of the scatter of all sets, which counts where none is near
 _FAINTEST = {"share": 0.015, "as is": 0.35, "logarithm": 0.1}  # scatter below which no values are told apart
@@ -93,7 +92,7 @@ class Expectation:
         between = self._alike(natures)
         solved = np.linalg.solve(self.among(), between.T)
         mean = self.values.mean() + (self.values - self.values.mean()) @ solved
-        own = _AMPLITUDE**2 * (1 + _LINEAR * (1 + (natures**2).sum(axis=1)))
+        own = self.values.var() * (1 + _LINEAR * (1 + (natures**2).sum(axis=1)))
         scatter = _near_by(natures, self.natures, self.scatter)
         return mean, np.sqrt(own - (between * solved.T).sum(axis=1) + scatter)
 
@@ -104,7 +103,7 @@ class Expectation:
 
     def _alike(self, natures: np.ndarray) -> np.ndarray:
         smooth = np.exp(-_distances(natures, self.natures) / (2 * _LENGTH**2))
-        alike: np.ndarray = _AMPLITUDE**2 * (_LINEAR * (1 + natures @ self.natures.T) + smooth)
+        alike: np.ndarray = self.values.var() * (_LINEAR * (1 + natures @ self.natures.T) + smooth)
         return alike
 
 
@@ -160,7 +159,7 @@ def _scattered(natures: np.ndarray, values: np.ndarray, faintest: float) -> Expe
 @cache
 def expectations() -> dict[str, Expectation]:
     """Those that come with the package."""
-    stored = json.loads(resources.files("unpoison.auditing").joinpath(_FITTED).read_text())
+    stored = _stored()
     natures = np.array(stored["natures"])
     return {
         sign: Expectation(natures, np.array(one["values"]), np.array(one["scatter"]))
@@ -168,9 +167,26 @@ def expectations() -> dict[str, Expectation]:
     }
 
 
-def to_store(fitted: Mapping[str, Expectation]) -> dict[str, Any]:
-    """What the file of the package holds."""
+@cache
+def clean_surprises() -> np.ndarray:
+    """[n] float64, ascending: the most that surprises in each clean set, judged by other sources than its own."""
+    return np.array(_stored()["clean"])
+
+
+def _stored() -> dict[str, Any]:
+    stored: dict[str, Any] = json.loads(resources.files("unpoison.auditing").joinpath(_FITTED).read_text())
+    return stored
+
+
+def to_store(fitted: Mapping[str, Expectation], clean: Sequence[float]) -> dict[str, Any]:
+    """What the file of the package holds.
+
+    Args:
+        fitted: what clean sets show.
+        clean: the most that surprises in each of them, judged by other sources than its own.
+    """
     return {
+        "clean": sorted(round(value, 3) for value in clean),
         "natures": next(iter(fitted.values())).natures.round(4).tolist(),
         "signs": {
             sign: {"values": one.values.round(4).tolist(), "scatter": one.scatter.round(6).tolist()}

@@ -8,7 +8,7 @@ import numpy as np
 
 from unpoison.auditing.audit import Audit
 from unpoison.auditing.evidence.words import WORDS, missed
-from unpoison.auditing.verdict import Finding
+from unpoison.auditing.verdict import Finding, Verdict
 
 STANDS_OUT = 4.0  # standard deviations of its set from which a picture is named
 _SHOWN = 5
@@ -23,7 +23,7 @@ def tell(audit: Audit) -> str:
     if verdict.answer == "nothing found":
         hidden = "\n".join(f"  - {sentence}" for sentence in missed(len(audit.ids), len(audit.class_names)))
         return f"{pictures}: nothing found\nmay be missed in a set of this size:\n{hidden}"
-    lines = [f"{pictures}: LOOKS POISONED, {100 * verdict.probability:.1f} % sure"]
+    lines = [f"{pictures}: LOOKS POISONED: {as_surprising(verdict)}"]
     lines += [f"  - {_tell(one)}" for one in first_of_each_kind(verdict.speaking)]
     order = np.argsort(-audit.by_class, kind="stable")[:_SHOWN]
     lines.append("most suspicious classes: " + ", ".join(audit.class_names[label] for label in order))
@@ -34,6 +34,14 @@ def tell(audit: Audit) -> str:
     else:
         lines.append("no picture stands out from its set: what was done was done to all or to none")
     return "\n".join(lines)
+
+
+def as_surprising(verdict: Verdict) -> str:
+    """How usual so much surprise is among clean sets."""
+    clean = verdict.as_surprising
+    many = round(clean.value * clean.n)
+    are = "are" if many > 1 else "is"
+    return f"{many or 'none'} of {clean.n} clean sets, each judged by others alone, {are} as surprising"
 
 
 def first_of_each_kind(findings: tuple[Finding, ...]) -> list[Finding]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
-from unpoison.auditing.expectations import SIGNS, Measured, expectations, from_scale, on_scale
+from unpoison.auditing.expectations import SIGNS, Measured, clean_surprises, expectations, from_scale, on_scale
+from unpoison.core.records import Metric
+from unpoison.scoring.intervals import share
 
 Answer = Literal["poisoned", "nothing found", "cannot tell"]
 
@@ -49,13 +49,13 @@ class Verdict:
 
     Args:
         answer: `poisoned`, `nothing found` or `cannot tell`.
-        probability: that the set is poisoned, if half of all sets were.
+        as_surprising: share of the clean sets known that surprise as much, each judged by others alone.
         findings: every sign, the most surprising first.
         reason: why it cannot tell; empty otherwise.
     """
 
     answer: Answer
-    probability: float
+    as_surprising: Metric
     findings: tuple[Finding, ...]
     reason: str = ""
 
@@ -90,12 +90,13 @@ def judge(
     findings = [*compared, *(one for one in findings if (one.view, one.sign) not in better)]
     findings.sort(key=lambda one: -one.surprise)
     most = findings[0].surprise if findings else 0.0
-    probability = float(1 / (1 + np.exp(THRESHOLD - most)))
+    clean = clean_surprises()
+    as_surprising = share(int((clean >= most).sum()), len(clean))
     if most > THRESHOLD:
-        return Verdict("poisoned", probability, tuple(findings))
+        return Verdict("poisoned", as_surprising, tuple(findings))
     if reason := too_few(images, classes) or _blind(views):
-        return Verdict("cannot tell", probability, tuple(findings), reason)
-    return Verdict("nothing found", probability, tuple(findings))
+        return Verdict("cannot tell", as_surprising, tuple(findings), reason)
+    return Verdict("nothing found", as_surprising, tuple(findings))
 
 
 def findings_of(view: str, measured: Measured) -> list[Finding]:

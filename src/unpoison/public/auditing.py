@@ -48,7 +48,7 @@ class AuditResult:
 
     @property
     def verdict(self) -> Verdict:
-        """`answer`, `probability`, and the findings behind them."""
+        """`answer`, `as_surprising`, and the findings behind them."""
         return self.audit.verdict
 
     @property
@@ -93,7 +93,7 @@ class AuditResult:
             "images": len(audit.ids),
             "classes": len(audit.class_names),
             "answer": verdict.answer,
-            "probability": round(verdict.probability, 4),
+            "as_surprising": verdict.as_surprising.model_dump(),
             "reason": verdict.reason,
             "findings": [asdict(one) for one in verdict.findings],
             "by_class": dict(zip(audit.class_names, audit.by_class.tolist(), strict=True)),

@@ -185,7 +185,7 @@ def _audited(
     return {
         "purifier": candidate.describe(),
         "verdict": audit.verdict.answer,
-        "probability": round(audit.verdict.probability, 4),
+        "as_surprising": audit.verdict.as_surprising.model_dump(),
         "reason": advice.reason,
         "reference": reference and reference.content_hash,
         "tried": [_facts(one) for one in advice.tried],

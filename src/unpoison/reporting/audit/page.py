@@ -10,8 +10,9 @@ import numpy as np
 
 from unpoison.auditing.audit import Audit
 from unpoison.auditing.evidence.words import WORDS, missed
+from unpoison.auditing.telling import as_surprising
 from unpoison.auditing.theory import Diagnostics
-from unpoison.auditing.verdict import THRESHOLD, Answer
+from unpoison.auditing.verdict import THRESHOLD, Answer, Verdict
 from unpoison.core.images import ImageSet
 from unpoison.core.showing import describe
 from unpoison.reporting.audit.cards import cards, scale_legend, show_card, show_number
@@ -66,7 +67,7 @@ def _verdict(audit: Audit, image_set: ImageSet, advice: str) -> str:
     without = f", of which {left_out:,} without a class were left out" if left_out else ""
     shown = [f'<p class="soft">{escape(describe(image_set))}{without}</p><h1>{answer}</h1>']
     if audit.views:
-        shown.append(f"<p>{_sure(verdict.probability)}</p>")
+        shown.append(f"<p>{_sure(verdict)}</p>")
     if verdict.answer == "cannot tell":
         shown.append(f"<p><b>Why:</b> {escape(verdict.reason)}.</p>")
     if verdict.answer == "poisoned":
@@ -92,13 +93,9 @@ def _facts(audit: Audit) -> str:
     return f'<ul class="facts">{"".join(f"<li><b>{number}</b> {what}</li>" for number, what in facts)}</ul>'
 
 
-def _sure(probability: float) -> str:
-    times = f"about {100 * probability:.0f}"
-    if probability > 0.99:
-        times = "more than 99"
-    elif probability < 0.01:
-        times = "fewer than 1"
-    return f"If every second set were poisoned, {times} of 100 sets that measure like this one would be."
+def _sure(verdict: Verdict) -> str:
+    said = as_surprising(verdict)
+    return f"{said[0].upper()}{said[1:]}; in truth it may be up to {100 * verdict.as_surprising.high:.0f} % of them."
 
 
 def _evidence(audit: Audit) -> str:
