@@ -1,11 +1,12 @@
 """Whether what `--method auto` chooses is as good as the best of what it chooses from, and free on clean sets.
 
-    python benchmarks/advice.py measure SETS... --test CLEAN --out results/advice [--reference TRUSTED] [--seeds 3]
+    python benchmarks/advice.py measure SETS... --test CLEAN --out results/advice [--seeds 3]
+    python benchmarks/advice.py choose SETS... --out results/advice [--reference TRUSTED]
     python benchmarks/advice.py table results/advice
 
-The first writes a record a set: what is chosen, alone and with trusted pictures, and the accuracy on the test set of a
-small classifier that was trained on the set as it is, and on what every candidate leaves of it: ten minutes of a core
-for 2,500 pictures. It goes on if stopped. All sets of a call have the classes of the test set.
+The first writes a record a set: the accuracy on the test set of a small classifier that was trained on the set as it
+is, and on what every candidate leaves of it: ten minutes of a core for 2,500 pictures. It goes on if stopped. The
+second adds what is chosen, alone and with trusted pictures. All sets of a call have the classes of the test set.
 """
 
 from __future__ import annotations
@@ -44,25 +45,48 @@ def main() -> None:
     """Measure the advice."""
 
 
+OUT = click.option("--out", type=click.Path(path_type=Path), required=True)
+
+
 @main.command()
 @click.argument("sets", nargs=-1, required=True)
 @click.option("--test", required=True, help="Clean pictures of the same classes; no candidate is chosen by them.")
-@click.option("--reference", help="Trusted pictures of the same classes, by which to choose as well.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings a cell.")
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-def measure(sets: tuple[str, ...], test: str, reference: str | None, seeds: int, out: Path) -> None:
+@OUT
+def measure(sets: tuple[str, ...], test: str, seeds: int, out: Path) -> None:
     """Write a record for each set."""
-    test_set, trusted = read(test), read(reference) if reference else None
+    test_set = read(test)
     for source in sets:
-        image_set = read(source)
-        record = out / f"{Path(source).stem.replace(' ', '-')}.json"
+        record = _record(source, out)
         if record.exists():
             continue
+        image_set = read(source)
         click.echo(image_set.name)
         about = {"name": Path(source).stem, "data": image_set.content_hash, "test": test_set.content_hash}
-        measured = {"chosen": choices(image_set, trusted), "accuracy": accuracies(image_set, test_set, seeds)}
+        accuracy = accuracies(image_set, test_set, seeds)
         where = describe_device(choose_device())
-        write_json(record, {**about, **measured, "training": TRAINING, "versions": versions(), "device": where})
+        write_json(
+            record, {**about, "accuracy": accuracy, "training": TRAINING, "versions": versions(), "device": where}
+        )
+
+
+@main.command()
+@click.argument("sets", nargs=-1, required=True)
+@click.option("--reference", help="Trusted pictures of the same classes, by which to choose as well.")
+@OUT
+def choose(sets: tuple[str, ...], reference: str | None, out: Path) -> None:
+    """Put what is chosen now into the record of each set."""
+    trusted = read(reference) if reference else None
+    for source in sets:
+        image_set, record = read(source), read_json(_record(source, out))
+        if record["data"] != image_set.content_hash:
+            raise click.ClickException(f"{source}: the record is of other pictures; remove it")
+        click.echo(image_set.name)
+        write_json(_record(source, out), {**record, "chosen": choices(image_set, trusted)})
+
+
+def _record(source: str, out: Path) -> Path:
+    return out / f"{Path(source).stem.replace(' ', '-')}.json"
 
 
 def choices(image_set: ImageSet, trusted: ImageSet | None) -> dict[str, Any]:

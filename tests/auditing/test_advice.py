@@ -33,10 +33,10 @@ def audit(poisoned):
 
 
 def test_a_silent_set_gets_little_and_one_that_says_nothing_the_default(audit):
-    silent = advise(replace(audit, verdict=Verdict("nothing found", 0.01, ())))
+    silent = advise(replace(audit, verdict=Verdict("nothing found", share(50, 101), ())))
     assert (silent.method, silent.profiles, silent.tried) == (LIGHT.method, LIGHT.profiles, ())
     assert "may escape" in silent.reason
-    unsure = advise(replace(audit, verdict=Verdict("cannot tell", 0.01, (), "24 pictures")))
+    unsure = advise(replace(audit, verdict=Verdict("cannot tell", share(50, 101), (), "24 pictures")))
     assert (unsure.method, unsure.profiles) == (NORMAL.method, NORMAL.profiles)
     assert "24 pictures" in unsure.reason
 

@@ -13,6 +13,7 @@ from unpoison.auditing.expectations import SIGNS
 from unpoison.auditing.verdict import Answer, Finding, Verdict
 from unpoison.auditing.views import View
 from unpoison.core.images import ArrayImageSet, ImageSet
+from unpoison.scoring.intervals import share
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def make_audit() -> Callable[..., tuple[Audit, ImageSet]]:
             image_set.ids,
             image_set.labels,
             names,
-            Verdict(answer, 0.9, tuple(findings) if views else (), reason),
+            Verdict(answer, share(0, 101), tuple(findings) if views else (), reason),
             dict.fromkeys(views, view),
             dict.fromkeys(views, kinds),
             scores.copy(),
