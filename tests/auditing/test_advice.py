@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unpoison.auditing import advice, views
-from unpoison.auditing.advice import Tried, advise, check_reference
+from unpoison.auditing.advice import advise, check_reference
 from unpoison.auditing.audit import audit_set
 from unpoison.auditing.candidates import CANDIDATES, LIGHT, NORMAL, find_candidate
 from unpoison.auditing.verdict import THRESHOLD, Finding, Verdict
@@ -41,14 +41,19 @@ def test_a_silent_set_gets_little_and_one_that_says_nothing_the_default(audit):
     assert "24 pictures" in unsure.reason
 
 
-def test_a_sample_is_purified_and_measured_again(audit, poisoned, monkeypatch):
-    assert audit.verdict.answer == "poisoned"
+@pytest.fixture
+def trigger(audit):
+    """The same, of which only repeats speak."""
+    findings = tuple(one for one in audit.verdict.findings if one.kind == "repeats" or one.surprise < THRESHOLD)
+    assert {one.kind for one in findings if one.surprise > THRESHOLD} == {"repeats"}
+    return replace(audit, verdict=replace(audit.verdict, findings=findings))
+
+
+def test_for_a_trigger_a_sample_is_purified_and_measured_again(trigger, monkeypatch):
     monkeypatch.setattr(advice, "CANDIDATES", (LIGHT, CANDIDATES[3]))
     steps = []
-    found = advise(audit, on_step=steps.append)
-    before = audit.verdict.findings[0].surprise
-    assert found.tried[0].surprise < before
-    assert {one.sign.partition(".")[0] for one in found.tried} <= {one.kind for one in audit.verdict.speaking}
+    found = advise(trigger, on_step=steps.append)
+    assert all(one.surprise > 0 and one.accuracy is None for one in found.tried)
     assert [step.step for step in steps] == list(range(len(found.tried)))
     assert steps[0].doing == "trying fast --profile light"
 
@@ -64,36 +69,52 @@ def test_a_sample_of_a_large_set_has_the_pictures_that_stand_out(audit, monkeypa
     assert np.array_equal(sample.labels, [audit.labels[audit.ids.index(name)] for name in sample.ids])
 
 
-def _scripted(monkeypatch, surprises, accuracies=None, n=400):
-    def attempt(candidate, *_):
-        place = CANDIDATES.index(candidate)
-        accuracy = share(round(accuracies[place] * n), n) if accuracies else None
-        one = Tried(
-            candidate.method, candidate.profiles, candidate.settings, surprises[place], "pixels.pixel", accuracy
-        )
-        asked.append(place)
-        return one
+def _surprising(monkeypatch, surprises):
+    def left(_audit, _name, _sample, candidate, _device):
+        asked.append(CANDIDATES.index(candidate))
+        return [Finding("detail", "repeats.repeat", 0, 0, surprises[asked[-1]])]
 
     asked: list[int] = []
-    monkeypatch.setattr(advice, "_try", attempt)
+    monkeypatch.setattr(advice, "_left", left)
     return asked
 
 
-def test_the_first_that_silences_the_evidence_is_taken(audit, monkeypatch):
-    asked = _scripted(monkeypatch, [9, THRESHOLD + 0.1, THRESHOLD, 0, 0, 0])
-    found = advise(audit)
+def test_the_first_that_silences_a_trigger_is_taken(trigger, monkeypatch):
+    asked = _surprising(monkeypatch, [9, THRESHOLD + 0.1, THRESHOLD, 0, 0, 0])
+    found = advise(trigger)
     assert asked == [0, 1, 2]
     assert (found.method, found.settings) == (CANDIDATES[2].method, CANDIDATES[2].settings)
     assert "2 weaker ones were not enough" in found.reason
     assert len(found.tried) == 3
 
 
-def test_where_none_silences_it_the_one_that_leaves_least_is_taken_and_said_so(audit, monkeypatch):
-    _scripted(monkeypatch, [9, 8, 7, 5.5, 6, 7])
-    found = advise(audit)
+def test_where_none_silences_it_the_one_that_leaves_least_is_taken_and_said_so(trigger, monkeypatch):
+    _surprising(monkeypatch, [9, 8, 7, 5.5, 6, 7])
+    found = advise(trigger)
     assert (found.method, found.settings) == (CANDIDATES[3].method, CANDIDATES[3].settings)
     assert "none of 6" in found.reason
-    assert "one pixel has one colour in a whole class, 5.5 standard deviations" in found.reason
+    assert "5.5 standard deviations" in found.reason
+
+
+def _accurate(monkeypatch, accuracies, n=400):
+    def accuracy(sample, judges, _device):
+        judged.append((sample, judges))
+        return share(round(accuracies[len(judged) - 1] * n), n)
+
+    judged: list[tuple[ArrayImageSet, ArrayImageSet]] = []
+    monkeypatch.setattr(advice, "_accuracy", accuracy)
+    return judged
+
+
+def test_without_trusted_pictures_those_kept_back_decide_as_the_strongest_leave_them(audit, monkeypatch):
+    judged = _accurate(monkeypatch, [0.2, 0.3, 0.5, 0.4, 0.5, 0.3])
+    found = advise(audit)
+    assert (found.method, found.settings) == (CANDIDATES[2].method, CANDIDATES[2].settings)
+    assert "50.0% of 400 pictures that were kept back" in found.reason
+    assert [one.accuracy.value for one in found.tried] == [0.2, 0.3, 0.5, 0.4, 0.5, 0.3]
+    learned, judges = judged[0]
+    assert len(learned) == 133
+    assert np.array_equal(np.bincount(judges.labels), [3 * 34, 3 * 33])
 
 
 @pytest.fixture
@@ -107,9 +128,10 @@ def trusted(poisoned) -> ArrayImageSet:
     ids=["a tie goes to the weaker", "clearly better wins", "all alike"],
 )
 def test_trusted_pictures_decide(audit, trusted, monkeypatch, accuracies, best):
-    asked = _scripted(monkeypatch, [0] * 6, accuracies)
+    judged = _accurate(monkeypatch, accuracies)
     found = advise(audit, reference=trusted)
-    assert asked == list(range(6))
+    assert [len(learned) for learned, _ in judged] == [200] * 6
+    assert np.array_equal(judged[0][1].images, trusted.images)
     assert (found.method, found.profiles) == (CANDIDATES[best].method, CANDIDATES[best].profiles)
     assert f"{accuracies[best]:.1%} of 400 trusted pictures" in found.reason
 
@@ -117,14 +139,13 @@ def test_trusted_pictures_decide(audit, trusted, monkeypatch, accuracies, best):
 def test_a_classifier_is_trained_on_what_is_left_and_scored_on_trusted_pictures(audit, trusted, monkeypatch):
     monkeypatch.setattr(advice, "CANDIDATES", (LIGHT,))
     monkeypatch.setattr(advice, "_QUICK", {"model": "hlb-s", "width": 4, "epochs": 1})
-    monkeypatch.setattr(advice, "_findings", lambda *_: [Finding("detail", "pixels.pixel", 0, 0, 1.0)])
     (one,) = advise(audit, reference=trusted).tried
     assert one.accuracy.n == 200
     assert 0 <= one.accuracy.low <= one.accuracy.value <= 1
 
 
 def test_too_few_trusted_pictures_are_not_learned_from(audit, trusted, monkeypatch):
-    _scripted(monkeypatch, [0] * 6)
+    _accurate(monkeypatch, [0.5] * 6)
     found = advise(audit, reference=trusted.subset(range(30)))
     assert found.method == CANDIDATES[0].method
     assert "not learned from, as it is too small (30 pictures of 2 classes" in found.reason

@@ -193,6 +193,7 @@ def _audited(
 
 
 def _facts(tried: Tried) -> dict[str, Any]:
-    accuracy = {} if tried.accuracy is None else {"accuracy": tried.accuracy.model_dump()}
     candidate = Candidate(tried.method, tried.profiles, tried.settings)
-    return {**candidate.describe(), "surprise": round(tried.surprise, 3), "sign": tried.sign, **accuracy}
+    surprise = {} if tried.surprise is None else {"surprise": round(tried.surprise, 3)}
+    accuracy = {} if tried.accuracy is None else {"accuracy": tried.accuracy.model_dump()}
+    return {**candidate.describe(), **surprise, **accuracy}
