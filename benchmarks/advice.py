@@ -82,7 +82,8 @@ def choose(sets: tuple[str, ...], reference: str | None, out: Path) -> None:
         if record["data"] != image_set.content_hash:
             raise click.ClickException(f"{source}: the record is of other pictures; remove it")
         click.echo(image_set.name)
-        write_json(_record(source, out), {**record, "chosen": choices(image_set, trusted)})
+        chosen = {**record.get("chosen", {}), **choices(image_set, trusted)}
+        write_json(_record(source, out), {**record, "chosen": chosen})
 
 
 def _record(source: str, out: Path) -> Path:

@@ -18,7 +18,7 @@ from unpoison.data import read, write
 from unpoison.public import choosing, files
 from unpoison.scoring.intervals import share
 
-TRIED = Tried("fast", ("light",), {}, 7.25, "pixels.pixel", share(30, 60))
+TRIED = Tried("fast", ("light",), {}, 7.25, share(30, 60))
 ADVICE = Advice("jpeg", (), {"quality": 25}, "it is enough", (TRIED,))
 
 

@@ -13,6 +13,7 @@ from unpoison.auditing.candidates import CANDIDATES, LIGHT, NORMAL, Candidate
 from unpoison.auditing.evidence.words import WORDS
 from unpoison.auditing.verdict import THRESHOLD, Finding, findings_of, too_few
 from unpoison.auditing.views import load_views, make_view
+from unpoison.classify.classifier import predict
 from unpoison.classify.training import train
 from unpoison.core.classes import match_classes
 from unpoison.core.errors import SettingsError
@@ -21,12 +22,12 @@ from unpoison.core.progress import OnStep, StepInfo
 from unpoison.core.records import Metric
 from unpoison.runs.in_memory import purify_in_memory
 from unpoison.runs.run import PurifyRun
-from unpoison.scoring.accuracy import score
+from unpoison.scoring.intervals import share
 
 _STANDING_OUT = 200  # pictures
 _NATURE = "denoised"  # the kind of evidence that says how hard a set is by nature
+_ERRORS = 3  # the lowest of six counts lies more than one too low, and a purification takes natural detail along
 _ON_FEW = "repeats"  # the kind that speaks of one perturbation on few pictures
-_STRONGEST = 3  # candidates, of different kinds, as which pictures that stand in for trusted ones are seen
 # The most accuracy for half a minute of one core on 4,000 pictures of CIFAR-10.
 _QUICK: dict[str, Any] = {"model": "hlb-s", "width": 16, "epochs": 10, "test_every": 10, "profile": "puregen-hlb-small"}
 
@@ -42,6 +43,8 @@ class Tried:
         surprise: by how many standard deviations of clean sets the strongest of the evidence still lies above them;
             None where accuracy decides.
         accuracy: of a quick classifier trained on the purified sample, on pictures that it has not seen.
+        lowest: its accuracy on the same pictures as that candidate leaves them where it is lowest; None with trusted
+            ones.
     """
 
     method: str
@@ -49,6 +52,17 @@ class Tried:
     settings: Mapping[str, Any]
     surprise: float | None = None
     accuracy: Metric | None = None
+    lowest: Metric | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """It as manifests keep it."""
+        facts: dict[str, Any] = Candidate(self.method, self.profiles, self.settings).describe()
+        if self.surprise is not None:
+            facts["surprise"] = round(self.surprise, 3)
+        for name, accuracy in {"accuracy": self.accuracy, "lowest": self.lowest}.items():
+            if accuracy is not None:
+                facts[name] = accuracy.model_dump()
+        return facts
 
 
 @dataclass(frozen=True)
@@ -75,10 +89,11 @@ def advise(
 ) -> Advice:
     """Choose a purification that is as strong as a set needs.
 
-    A set that looks poisoned is purified in part by every candidate. A quick classifier is trained on what each leaves,
-    and the candidate is taken from which it learns to name most trusted pictures, or the weakest that is as good within
-    the error of that count. Without trusted pictures, some of the sample that are not learned from stand in for them,
-    as the strongest candidates leave them: what a shortcut teaches is of no use there.
+    A set that looks poisoned is purified in part by every candidate, and a quick classifier is trained on what each
+    leaves. With trusted pictures, the candidate is taken from which it learns to name most of those, or the weakest
+    that is as good within the error of that count. Without them it names pictures of the sample that were kept back, as
+    every candidate leaves them: where it leans on a shortcut that survives one and not another, it names far fewer
+    after the other. The weakest candidate is taken after which nothing is lost so, within some standard errors.
 
     A trigger on few pictures costs no accuracy. Where nothing but such a one speaks, the first candidate is taken after
     which nothing does, against clean sets as hard as the sample then is.
@@ -109,7 +124,9 @@ def advise(
     if {one.kind for one in audit.verdict.speaking} == {_ON_FEW}:
         best, reason, tried = _until_silent(audit, samples, device, on_step)
     else:
-        best, reason, tried = _most_learned(list(samples.values())[-1], trusted, device, on_step)
+        sample = list(samples.values())[-1]
+        tried = _learned(sample, trusted, device, on_step)
+        best, reason = _least_lost(tried) if trusted is None else _most_accurate(tried)
     if unfit:
         reason += f"; the reference was not learned from, as it is too small ({unfit})"
     return _advice(CANDIDATES[best], reason, tried)
@@ -189,63 +206,69 @@ def _left(audit: Audit, name: str, sample: ArrayImageSet, candidate: Candidate, 
     kinds = {one.kind for one in audit.verdict.speaking if one.view == name}
     if not kinds:
         return []
-    view = make_view(_purified(sample, candidate, device), device=device)
+    purified, _ = purify_in_memory(sample, PurifyRun(candidate.build()), device=device)
+    view = make_view(purified, device=device)
     found = findings_of(name, measured(gather(view, {*kinds, _NATURE}), view))
     return [finding for finding in found if finding.kind in kinds]
 
 
-def _most_learned(
-    sample: ArrayImageSet, trusted: ArrayImageSet | None, device: str, on_step: OnStep | None
-) -> tuple[int, str, list[Tried]]:
-    """The weakest candidate of those from which most is learned, within the standard error; why; and what was tried."""
-    total = 2 * len(CANDIDATES)
+def _learned(sample: ArrayImageSet, trusted: ArrayImageSet | None, device: str, on_step: OnStep | None) -> list[Tried]:
+    """What a quick classifier names that was trained on what each candidate leaves of a sample."""
     left: list[ImageSet] = []
+    tried, total = [], 2 * len(CANDIDATES)
+    for candidate in CANDIDATES:
+        _say(on_step, len(left), total, f"trying {candidate}")
+        left.append(purify_in_memory(sample, PurifyRun(candidate.build()), device=device)[0])
+    kept_back = np.argsort(sample.labels, kind="stable")[::3]  # a third of each class
+    others = np.setdiff1d(np.arange(len(sample)), kept_back)
     for place, candidate in enumerate(CANDIDATES):
-        _say(on_step, place, total, f"trying {candidate}")
-        left.append(_purified(sample, candidate, device))
-    judges = "trusted pictures"
-    if trusted is None:
-        kept_back = _every_third(sample.labels)
-        trusted = _joined([one.subset(np.flatnonzero(kept_back)) for one in left[-_STRONGEST:]])
-        left = [one.subset(np.flatnonzero(~kept_back)) for one in left]
-        judges = "pictures that were kept back, as the strongest leave them"
-    tried = []
-    for place, candidate in enumerate(CANDIDATES):
-        _say(on_step, len(CANDIDATES) + place, total, f"learning from {candidate}")
-        tried.append(_tried(candidate, accuracy=_accuracy(left[place], trusted, device)))
+        _say(on_step, len(CANDIDATES) + place, total, f"learning from what {candidate} leaves")
+        if trusted is not None:
+            (accuracy,), lowest = _accuracies(left[place], [trusted], device), None
+        else:
+            named = _accuracies(left[place].subset(others), [one.subset(kept_back) for one in left], device)
+            accuracy, lowest = named[place], min(named, key=lambda one: one.value)
+        tried.append(_tried(candidate, accuracy=accuracy, lowest=lowest))
+    return tried
+
+
+def _most_accurate(tried: Sequence[Tried]) -> tuple[int, str]:
+    """The weakest that is as accurate as the most accurate one, within the standard error; and why."""
     accuracies = [one.accuracy for one in tried if one.accuracy is not None]
     most = max(accuracies, key=lambda one: one.value)
-    error = float(np.sqrt(most.value * (1 - most.value) / most.n))
-    best = next(place for place, one in enumerate(accuracies) if one.value >= most.value - error)
-    named = f"{accuracies[best].value:.1%} of {most.n:,} {judges}"
-    return best, f"a quick classifier learns from a sample after it to name {named}, and from none clearly more", tried
+    best = next(place for place, one in enumerate(accuracies) if one.value >= most.value - _error(most))
+    named = f"{accuracies[best].value:.1%} of {most.n:,} trusted pictures"
+    return best, f"a quick classifier learns from a sample after it to name {named}, and from none clearly more"
 
 
-def _tried(candidate: Candidate, *, surprise: float | None = None, accuracy: Metric | None = None) -> Tried:
-    return Tried(candidate.method, candidate.profiles, candidate.settings, surprise, accuracy)
-
-
-def _purified(sample: ArrayImageSet, candidate: Candidate, device: str) -> ArrayImageSet:
-    return purify_in_memory(sample, PurifyRun(candidate.build()), device=device)[0]
-
-
-def _every_third(labels: np.ndarray) -> np.ndarray:
-    """[N] bool: a third of each class."""
-    chosen = np.zeros(len(labels), bool)
-    chosen[np.argsort(labels, kind="stable")[::3]] = True
-    return chosen
-
-
-def _joined(parts: Sequence[ImageSet]) -> ArrayImageSet:
-    images, labels = (
-        np.concatenate(arrays) for arrays in zip(*((one.array(), one.labels) for one in parts), strict=True)
+def _least_lost(tried: Sequence[Tried]) -> tuple[int, str]:
+    """The weakest after which no other makes a classifier name fewer, or the one where that is least; and why."""
+    pairs = [(one.accuracy, one.lowest) for one in tried if one.accuracy is not None and one.lowest is not None]
+    lost = [accuracy.value - lowest.value for accuracy, lowest in pairs]
+    unhurt = [place for place, (accuracy, _) in enumerate(pairs) if lost[place] <= _ERRORS * _error(accuracy)]
+    best = unhurt[0] if unhurt else int(np.argmin(lost))
+    accuracy, lowest = pairs[best]
+    named = f"{accuracy.value:.1%} of {accuracy.n:,} pictures that were kept back"
+    weaker = f"; after weaker ones it loses up to {100 * max(lost[:best]):.0f} points so" if best else ""
+    return best, (
+        f"a quick classifier learns from a sample after it to name {named}, and {lowest.value:.1%} of them purified in "
+        f"the way that costs it most, so that it hardly leans on what a purification takes{weaker}"
     )
-    return ArrayImageSet(images, labels, class_names=parts[0].class_names)
 
 
-def _accuracy(sample: ImageSet, trusted: ArrayImageSet, device: str) -> Metric:
-    """Share of trusted pictures that a quick classifier names which was trained on a sample."""
-    return score(train(sample, test_set=trusted, device=device, precision="auto", **_QUICK), trusted).accuracy
+def _error(accuracy: Metric) -> float:
+    return float(np.sqrt(accuracy.value * (1 - accuracy.value) / accuracy.n))
+
+
+def _tried(candidate: Candidate, **found: Any) -> Tried:
+    return Tried(candidate.method, candidate.profiles, candidate.settings, **found)
+
+
+def _accuracies(learned: ImageSet, judged: Sequence[ImageSet], device: str) -> list[Metric]:
+    """Shares of pictures that a quick classifier names which was trained on others."""
+    trained = train(learned, test_set=judged[0], device=device, precision="auto", **_QUICK)
+    named = [predict(trained.net, one.array()) == one.labels for one in judged]
+    return [share(int(right.sum()), len(right)) for right in named]
 
 
 def _say(on_step: OnStep | None, done: int, total: int, doing: str) -> None:

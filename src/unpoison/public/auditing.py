@@ -98,7 +98,7 @@ class AuditResult:
             "findings": [asdict(one) for one in verdict.findings],
             "by_class": dict(zip(audit.class_names, audit.by_class.tolist(), strict=True)),
             "standing_out": int((audit.suspicion > STANDS_OUT).sum()),
-            "advice": asdict(self.advice),
+            "advice": {**asdict(self.advice), "tried": [one.describe() for one in self.advice.tried]},
             **({} if self.theory is None else {"theory": asdict(self.theory)}),
         }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unpoison.auditing.advice import Tried, advise, check_reference
+from unpoison.auditing.advice import advise, check_reference
 from unpoison.auditing.audit import audit_set
 from unpoison.auditing.candidates import Candidate, find_candidate
 from unpoison.auditing.telling import tell
@@ -188,12 +188,5 @@ def _audited(
         "as_surprising": audit.verdict.as_surprising.model_dump(),
         "reason": advice.reason,
         "reference": reference and reference.content_hash,
-        "tried": [_facts(one) for one in advice.tried],
+        "tried": [one.describe() for one in advice.tried],
     }
-
-
-def _facts(tried: Tried) -> dict[str, Any]:
-    candidate = Candidate(tried.method, tried.profiles, tried.settings)
-    surprise = {} if tried.surprise is None else {"surprise": round(tried.surprise, 3)}
-    accuracy = {} if tried.accuracy is None else {"accuracy": tried.accuracy.model_dump()}
-    return {**candidate.describe(), **surprise, **accuracy}
