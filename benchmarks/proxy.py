@@ -183,8 +183,8 @@ def describe_cells(cells: Cells) -> str:
         "error or a cost counts as minus itself, so 1 is the same order. Cost: points lost for a unit of feature error "
         f"and of shortcut, {FEATURE_COST} and {SHORTCUT_COST} in the package ({fitted} fitted here); left out: both "
         "fitted on the other sets. One training: accuracy of the first seed with the mean of the others, the most that "
-        "can be asked for. What the probe sees was chosen among some sixty variants by these very cells, which no set "
-        "left out makes up for.",
+        "can be asked for. What the probe sees was chosen among well over a hundred variants by these very cells, "
+        "which no set left out makes up for.",
     ]
     others = [name for name in cells.sets if name not in CHOSEN_BY]
     if others:
