@@ -27,6 +27,7 @@ from unpoison.scoring.intervals import share
 _STANDING_OUT = 200  # pictures
 _NATURE = "denoised"  # the kind of evidence that says how hard a set is by nature
 _ERRORS = 3  # the lowest of six counts lies more than one too low, and a purification takes natural detail along
+_SEEDS = 2  # trainings on what is left of a sample: a shortcut that survives in part is learned by some of them only
 _ON_FEW = "repeats"  # the kind that speaks of one perturbation on few pictures
 # The most accuracy for half a minute of one core on 4,000 pictures of CIFAR-10.
 _QUICK: dict[str, Any] = {"model": "hlb-s", "width": 16, "epochs": 10, "test_every": 10, "profile": "puregen-hlb-small"}
@@ -224,10 +225,12 @@ def _learned(sample: ArrayImageSet, trusted: ArrayImageSet | None, device: str, 
     for place, candidate in enumerate(CANDIDATES):
         _say(on_step, len(CANDIDATES) + place, total, f"learning from what {candidate} leaves")
         if trusted is not None:
-            (accuracy,), lowest = _accuracies(left[place], [trusted], device), None
-        else:
-            named = _accuracies(left[place].subset(others), [one.subset(kept_back) for one in left], device)
-            accuracy, lowest = named[place], min(named, key=lambda one: one.value)
+            tried.append(_tried(candidate, accuracy=_accuracies(left[place], [trusted], device)[0]))
+            continue
+        judged = [one.subset(kept_back) for one in left]
+        named = [_accuracies(left[place].subset(others), judged, device, seed=seed) for seed in range(_SEEDS)]
+        pairs = [(own[place], min(own, key=lambda one: one.value)) for own in named]
+        accuracy, lowest = max(pairs, key=lambda pair: pair[0].value - pair[1].value)
         tried.append(_tried(candidate, accuracy=accuracy, lowest=lowest))
     return tried
 
@@ -264,9 +267,9 @@ def _tried(candidate: Candidate, **found: Any) -> Tried:
     return Tried(candidate.method, candidate.profiles, candidate.settings, **found)
 
 
-def _accuracies(learned: ImageSet, judged: Sequence[ImageSet], device: str) -> list[Metric]:
+def _accuracies(learned: ImageSet, judged: Sequence[ImageSet], device: str, *, seed: int = 0) -> list[Metric]:
     """Shares of pictures that a quick classifier names which was trained on others."""
-    trained = train(learned, test_set=judged[0], device=device, precision="auto", **_QUICK)
+    trained = train(learned, test_set=judged[0], device=device, precision="auto", seed=seed, **_QUICK)
     named = [predict(trained.net, one.array()) == one.labels for one in judged]
     return [share(int(right.sum()), len(right)) for right in named]
 
