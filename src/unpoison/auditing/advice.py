@@ -251,12 +251,12 @@ def _least_lost(tried: Sequence[Tried]) -> tuple[int, str]:
     unhurt = [place for place, (accuracy, _) in enumerate(pairs) if lost[place] <= _ERRORS * _error(accuracy)]
     best = unhurt[0] if unhurt else int(np.argmin(lost))
     accuracy, lowest = pairs[best]
-    named = f"{accuracy.value:.1%} of {accuracy.n:,} pictures that were kept back"
-    weaker = f"; after weaker ones it loses up to {100 * max(lost[:best]):.0f} points so" if best else ""
-    return best, (
-        f"a quick classifier learns from a sample after it to name {named}, and {lowest.value:.1%} of them purified in "
-        f"the way that costs it most, so that it hardly leans on what a purification takes{weaker}"
+    named = (
+        f"a quick classifier learns from a sample after it to name {accuracy.value:.1%} of {accuracy.n:,} pictures that "
+        f"were kept back, and {lowest.value:.1%} of them purified in the way that costs it most"
     )
+    weaker = f"; after weaker ones up to {100 * max(lost[:best]):.0f} points are lost so" if best else ""
+    return best, f"{named}{weaker}" if unhurt else f"{named}; after none is less lost so, and more than by chance"
 
 
 def _error(accuracy: Metric) -> float:
