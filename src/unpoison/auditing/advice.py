@@ -252,8 +252,8 @@ def _least_lost(tried: Sequence[Tried]) -> tuple[int, str]:
     best = unhurt[0] if unhurt else int(np.argmin(lost))
     accuracy, lowest = pairs[best]
     named = (
-        f"a quick classifier learns from a sample after it to name {accuracy.value:.1%} of {accuracy.n:,} pictures that "
-        f"were kept back, and {lowest.value:.1%} of them purified in the way that costs it most"
+        f"a quick classifier learns from a sample after it to name {accuracy.value:.1%} of {accuracy.n:,} pictures "
+        f"that were kept back, and {lowest.value:.1%} of them purified in the way that costs it most"
     )
     weaker = f"; after weaker ones up to {100 * max(lost[:best]):.0f} points are lost so" if best else ""
     return best, f"{named}{weaker}" if unhurt else f"{named}; after none is less lost so, and more than by chance"
