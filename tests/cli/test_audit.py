@@ -8,6 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 import unpoison
+from unpoison.auditing import advice
+from unpoison.auditing.candidates import CANDIDATES
 from unpoison.cli.main import cli
 from unpoison.core.images import ArrayImageSet
 
@@ -22,6 +24,13 @@ def poisoned(tmp_path_factory):
     unpoison.write(originals, folder / "originals.npz")
     unpoison.write(unpoison.poison(originals, "urp").image_set, folder / "poisoned.npz")
     return folder / "poisoned.npz"
+
+
+@pytest.fixture(autouse=True)
+def _few_candidates(monkeypatch):
+    """Two, and short trainings, for time."""
+    monkeypatch.setattr(advice, "CANDIDATES", CANDIDATES[:2])
+    monkeypatch.setattr(advice, "_QUICK", {"model": "hlb-s", "width": 4, "epochs": 1})
 
 
 def _run(*words):
