@@ -33,8 +33,8 @@ from PIL import Image
 
 import unpoison
 from unpoison.auditing.audit import audit_set, gather, measured, suspicion
-from unpoison.auditing.expectations import Expectation, Measured, expectations, fit_expectations, to_store
-from unpoison.auditing.verdict import THRESHOLD, judge
+from unpoison.auditing.expectations import Expectation, Measured, fit_expectations, to_store
+from unpoison.auditing.verdict import THRESHOLD, Finding, findings_of, judge
 from unpoison.auditing.views import load_views, make_view
 from unpoison.core.device import describe_device, same_bits, versions
 from unpoison.core.documents import read_json
@@ -143,7 +143,7 @@ def fit(records: Path) -> None:
     clean = [record for record in _read_records(records) if "attack" not in record]
     sets = [view for record in clean for view in _views(record)]
     others = _without(clean)
-    surprises = [_strongest(record, others[_source(record)])[0] for record in clean]
+    surprises = [_strongest(record, others[_source(record)]).surprise for record in clean]
     target = Path(unpoison.__file__).parent / "auditing" / "expectations.json"
     write_json(target, to_store(fit_expectations(sets), surprises))
     click.echo(f"{len(sets)} views of {len(others)} sources -> {target}")
@@ -158,9 +158,9 @@ def table(records: Path, out: Path) -> None:
     others = _without(found)
     judged = []
     for record in found:
-        surprise, sign = _strongest(record, others[_source(record)])
-        known = _strongest(record, expectations())[0] > THRESHOLD
-        judged.append({**record, "surprise": surprise, "sign": sign, "seen": surprise > THRESHOLD, "known": known})
+        first = _strongest(record, others[_source(record)])
+        seen, known = (one.surprise > THRESHOLD for one in (first, _strongest(record)))
+        judged.append({**record, "surprise": first.surprise, "sign": first.sign, "seen": seen, "known": known})
     poisoned = [one for one in judged if "attack" in one]
     write_text(out / "table.md", _tables([one for one in judged if "attack" not in one], poisoned))
     _plot(poisoned, out / "shares.svg")
@@ -230,14 +230,10 @@ def _without(records: list[dict[str, Any]]) -> dict[str, dict[str, Expectation]]
     }
 
 
-def _strongest(record: dict[str, Any], known: Mapping[str, Expectation]) -> tuple[float, str]:
-    """The most surprise of a set in any view, and by which sign."""
-    found = []
-    for view in _views(record):
-        for sign, expectation in known.items():
-            (mean,), (spread,) = expectation.expect(view.nature()[None])
-            found.append((float((view.on_scale(sign) - mean) / spread), sign))
-    return max(found)
+def _strongest(record: dict[str, Any], known: Mapping[str, Expectation] | None = None) -> Finding:
+    """The most surprising finding of a set in any view."""
+    found = [finding for view in _views(record) for finding in findings_of("", view, known)]
+    return max(found, key=lambda finding: finding.surprise)
 
 
 def _tables(clean: list[dict[str, Any]], poisoned: list[dict[str, Any]]) -> str:

@@ -11,6 +11,7 @@ import pytest
 import unpoison
 from unpoison.auditing.advice import Advice, Tried
 from unpoison.auditing.audit import audit_set
+from unpoison.auditing.candidates import LIGHT
 from unpoison.core.errors import RunError, SettingsError, UnpoisonError
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import read_manifest
@@ -18,7 +19,7 @@ from unpoison.data import read, write
 from unpoison.public import choosing, files
 from unpoison.scoring.intervals import share
 
-TRIED = Tried("fast", ("light",), {}, 7.25, share(30, 60))
+TRIED = Tried(LIGHT, 7.25, share(30, 60))
 ADVICE = Advice("jpeg", (), {"quality": 25}, "it is enough", (TRIED,))
 
 

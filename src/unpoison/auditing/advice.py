@@ -38,9 +38,7 @@ class Tried:
     """A purification that was tried on a sample.
 
     Args:
-        method: a purifier, or several joined by `+`.
-        profiles: names of its profiles.
-        settings: further settings.
+        candidate: which.
         surprise: by how many standard deviations of clean sets the strongest of the evidence still lies above them;
             None where accuracy decides.
         accuracy: of a quick classifier trained on the purified sample, on pictures that it has not seen.
@@ -48,16 +46,14 @@ class Tried:
             ones.
     """
 
-    method: str
-    profiles: tuple[str, ...]
-    settings: Mapping[str, Any]
+    candidate: Candidate
     surprise: float | None = None
     accuracy: Metric | None = None
     lowest: Metric | None = None
 
     def describe(self) -> dict[str, Any]:
         """It as manifests keep it."""
-        facts: dict[str, Any] = Candidate(self.method, self.profiles, self.settings).describe()
+        facts = self.candidate.describe()
         if self.surprise is not None:
             facts["surprise"] = round(self.surprise, 3)
         for name, accuracy in {"accuracy": self.accuracy, "lowest": self.lowest}.items():
@@ -189,7 +185,7 @@ def _until_silent(
         _say(on_step, place, len(CANDIDATES), f"trying {candidate}")
         findings = [one for name, sample in samples.items() for one in _left(audit, name, sample, candidate, device)]
         surprises.append(max(finding.surprise for finding in findings))
-        tried.append(_tried(candidate, surprise=surprises[-1]))
+        tried.append(Tried(candidate, surprise=surprises[-1]))
         if surprises[-1] <= THRESHOLD:
             weaker = f"; {place} weaker ones were not enough" if place else ""
             return place, f"after it nothing speaks against a sample of the set any more{weaker}", tried
@@ -222,16 +218,16 @@ def _learned(sample: ArrayImageSet, trusted: ArrayImageSet | None, device: str, 
         left.append(purify_in_memory(sample, PurifyRun(candidate.build()), device=device)[0])
     kept_back = np.argsort(sample.labels, kind="stable")[::3]  # a third of each class
     others = np.setdiff1d(np.arange(len(sample)), kept_back)
+    judged = [one.subset(kept_back) for one in left]
     for place, candidate in enumerate(CANDIDATES):
         _say(on_step, len(CANDIDATES) + place, total, f"learning from what {candidate} leaves")
         if trusted is not None:
-            tried.append(_tried(candidate, accuracy=_accuracies(left[place], [trusted], device)[0]))
+            tried.append(Tried(candidate, accuracy=_accuracies(left[place], [trusted], device)[0]))
             continue
-        judged = [one.subset(kept_back) for one in left]
         named = [_accuracies(left[place].subset(others), judged, device, seed=seed) for seed in range(_SEEDS)]
         pairs = [(own[place], min(own, key=lambda one: one.value)) for own in named]
         accuracy, lowest = max(pairs, key=lambda pair: pair[0].value - pair[1].value)
-        tried.append(_tried(candidate, accuracy=accuracy, lowest=lowest))
+        tried.append(Tried(candidate, accuracy=accuracy, lowest=lowest))
     return tried
 
 
@@ -261,10 +257,6 @@ def _least_lost(tried: Sequence[Tried]) -> tuple[int, str]:
 
 def _error(accuracy: Metric) -> float:
     return float(np.sqrt(accuracy.value * (1 - accuracy.value) / accuracy.n))
-
-
-def _tried(candidate: Candidate, **found: Any) -> Tried:
-    return Tried(candidate.method, candidate.profiles, candidate.settings, **found)
 
 
 def _accuracies(learned: ImageSet, judged: Sequence[ImageSet], device: str, *, seed: int = 0) -> list[Metric]:

@@ -167,12 +167,12 @@ def expectations() -> dict[str, Expectation]:
     }
 
 
-@cache
 def clean_surprises() -> np.ndarray:
     """[n] float64, ascending: the most that surprises in each clean set, judged by other sources than its own."""
     return np.array(_stored()["clean"])
 
 
+@cache
 def _stored() -> dict[str, Any]:
     stored: dict[str, Any] = json.loads(resources.files("unpoison.auditing").joinpath(_FITTED).read_text())
     return stored

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from unpoison.auditing.expectations import SIGNS, Measured, clean_surprises, expectations, from_scale, on_scale
+from unpoison.auditing.expectations import (
+    SIGNS,
+    Expectation,
+    Measured,
+    clean_surprises,
+    expectations,
+    from_scale,
+    on_scale,
+)
 from unpoison.core.records import Metric
 from unpoison.scoring.intervals import share
 
@@ -99,11 +107,18 @@ def judge(
     return Verdict("nothing found", as_surprising, tuple(findings))
 
 
-def findings_of(view: str, measured: Measured) -> list[Finding]:
-    """Every sign whose value was measured."""
+def findings_of(view: str, measured: Measured, known: Mapping[str, Expectation] | None = None) -> list[Finding]:
+    """Every sign whose value was measured.
+
+    Args:
+        view: in which view of the pictures.
+        measured: what it shows.
+        known: what clean sets show, by sign; what comes with the package if left out.
+    """
+    known = known or expectations()
     nature, findings = measured.nature()[None], []
-    for sign in SIGNS.keys() & measured.values.keys():
-        (mean,), (spread,) = expectations()[sign].expect(nature)
+    for sign in known.keys() & measured.values.keys():
+        (mean,), (spread,) = known[sign].expect(nature)
         surprise = float((measured.on_scale(sign) - mean) / spread)
         findings.append(Finding(view, sign, measured.values[sign], from_scale(SIGNS[sign], float(mean)), surprise))
     return findings
