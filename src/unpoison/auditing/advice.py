@@ -249,10 +249,12 @@ def _least_lost(tried: Sequence[Tried]) -> tuple[int, str]:
     accuracy, lowest = pairs[best]
     named = (
         f"a quick classifier learns from a sample after it to name {accuracy.value:.1%} of {accuracy.n:,} pictures "
-        f"that were kept back, and {lowest.value:.1%} of them purified in the way that costs it most"
+        f"that were kept back, and {lowest.value:.1%} of them at the least when they are purified in another way"
     )
-    weaker = f"; after weaker ones up to {100 * max(lost[:best]):.0f} points are lost so" if best else ""
-    return best, f"{named}{weaker}" if unhurt else f"{named}; after none is less lost so, and more than by chance"
+    if not unhurt:
+        return best, f"{named}; it leans on something that is left, but after no method less"
+    weaker = f"; after weaker methods it loses up to {100 * max(lost[:best]):.0f} points by that" if best else ""
+    return best, named + weaker
 
 
 def _error(accuracy: Metric) -> float:
