@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from unpoison.auditing.views import View, planes
 
 _QUANTILES = (0.9, 0.99, 0.999)
 _ALL = slice(None)
+_DENSE = 10_000  # pictures of which texture is looked at everywhere: half a minute saved in 50,000
 
 
 def measure_residuals(view: View) -> Evidence:
@@ -24,7 +27,7 @@ def measure_residuals(view: View) -> Evidence:
 
 def measure_residual_textures(view: View) -> Evidence:
     """The same for fine structure wherever in the picture it is."""
-    return _evidence(read_classes(texture_features(view.removed, len(view)), view.labels, view.fitted))
+    return _residual_textures(view, view.removed)
 
 
 def measure_images(view: View) -> Evidence:
@@ -41,9 +44,7 @@ def measure_textures(view: View) -> Evidence:
 
 def measure_colour_residuals(view: View) -> Evidence:
     """What is removed of the colours: grey structure of nature is nearly all gone, colours put in are not."""
-    return _evidence(
-        read_classes(texture_features(lambda rows: _colours(view.removed(rows)), len(view)), view.labels, view.fitted)
-    )
+    return _residual_textures(view, lambda rows: _colours(view.removed(rows)))
 
 
 def measure_denoised(view: View) -> Evidence:
@@ -77,6 +78,16 @@ def _half(planes: Tensor) -> Tensor:
 
 def _colours(planes: Tensor) -> Tensor:
     return planes - planes.mean(dim=1, keepdim=True)
+
+
+def _residual_textures(view: View, batch: Callable[[np.ndarray], Tensor]) -> Evidence:
+    """Of large sets only some pictures are looked at everywhere; they speak for the set."""
+    rest = np.delete(np.arange(len(view)), view.fitted)
+    more = rest[np.linspace(0, len(rest) - 1, min(len(rest), _DENSE - len(view.fitted))).astype(np.int64)]
+    dense = np.sort(np.concatenate([view.fitted, more]))
+    reading = read_classes(texture_features(batch, len(view), dense=dense), view.labels, view.fitted)
+    spoken = _evidence(Reading(reading.scores[dense], reading.labels[dense]))
+    return Evidence(spoken.values, reading.margins.astype(np.float32), spoken.classes)
 
 
 def _textures(planes: Tensor) -> Tensor:
