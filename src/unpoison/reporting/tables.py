@@ -8,6 +8,7 @@ from statistics import median
 
 from unpoison.core.files import write_text
 from unpoison.reporting.grid import Cell, Grid
+from unpoison.reporting.paired import detectable_differences, paired_table
 from unpoison.reporting.success import describe_success, success_table
 
 _MOST_COLUMNS = 8  # a wider table is turned: defences down, attacks across
@@ -17,7 +18,8 @@ def grid_tables(grid: Grid) -> str:
     """All that a suite's table.md says: accuracies, attack success where there is any, and what the figures are."""
     found = {key: cell.success for key, cell in grid.cells.items()}
     table = success_table(grid.suite, found)
-    text = f"{accuracy_table(grid)}\n{describe_grid(grid)}\n"
+    parts = [detectable_differences(grid), accuracy_table(grid), f"{describe_grid(grid)}\n", paired_table(grid)]
+    text = "\n".join(part for part in parts if part)
     if table:
         text += f"\n{table}\n{describe_success([success for success in found.values() if success])}\n"
     return text + (f"\n{speed_table(grid)}" if grid.suite.speed else "")

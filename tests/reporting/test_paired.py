@@ -1,0 +1,85 @@
+"""Paired comparison of columns: what a seed does to all of them does not count."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from unpoison.bench.sections import Attack, Defence
+from unpoison.bench.suite import Suite
+from unpoison.core.records import Metric, TrialRecord
+from unpoison.reporting.grid import make_grid
+from unpoison.reporting.paired import Row, detectable_differences, paired_table
+
+SEEDS = [0.0, 0.03, -0.02]  # moves all columns alike
+MEANS = {
+    "none": {"none": 0.75, "weak": 0.74, "strong": 0.70},
+    "lsp": {"none": 0.20, "weak": 0.60, "strong": 0.66},
+    "tap": {"none": 0.30, "weak": 0.40, "strong": 0.68},
+}
+
+
+def record(attack: str, defence: str, seed: int, value: float) -> TrialRecord:
+    return TrialRecord(
+        id="0" * 16,
+        suite="s",
+        settings={"attack": attack, "defence": defence, "seed": seed},
+        inputs={},
+        metrics={"accuracy": Metric(value=value, n=1000, low=value, high=value)},
+        details={"train_images": 1000, "peak_accuracy": value},
+        versions={},
+        device="cpu",
+        seconds={},
+    )
+
+
+def grid(without=(), seeds=3):
+    suite = Suite(
+        name="s",
+        sets={"train": "a", "test": "b"},
+        attacks={"none": Attack(), "lsp": Attack(attack="lsp"), "tap": Attack(attack="lsp")},
+        defences={"none": Defence(), "weak": Defence(purify="jpeg"), "strong": Defence(purify="fast")},
+    )
+    return make_grid(
+        suite,
+        [
+            record(attack, defence, seed, mean + SEEDS[seed] + (0.001 if (seed, defence) == (1, "weak") else 0))
+            for attack, columns in MEANS.items()
+            for defence, mean in columns.items()
+            for seed in range(seeds)
+            if (attack, defence, seed) not in without
+        ],
+    )
+
+
+def test_the_least_significant_difference_of_randomised_blocks():
+    values = np.array([[1.0, 2, 4], [3, 5, 5], [2, 2, 6]])
+    # by hand: the squares that neither columns nor lines explain add up to 8/3, with 4 degrees of freedom
+    left = values - values.mean(0) - values.mean(1)[:, None] + values.mean()
+    assert Row(("a", "b", "c"), values).detectable == pytest.approx(2.776 * sqrt(2 * (left**2).sum() / 4 / 3), rel=1e-3)
+    shifted = values + np.array([[10.0], [-20], [0]])
+    assert Row(("a", "b", "c"), shifted).detectable == pytest.approx(Row(("a", "b", "c"), values).detectable)
+    assert Row(("a",), values[:, :1]).detectable is None
+
+
+def test_columns_are_told_apart_though_seeds_differ_by_points():
+    text = detectable_differences(grid())
+    assert text.endswith("none 0.1, lsp 0.1, tap 0.1.\n")
+    assert detectable_differences(grid(seeds=1)) == ""
+
+
+def test_the_best_column_over_all_attacks_stands_first_with_its_cost_and_its_worst():
+    lines = paired_table(grid()).splitlines()
+    assert lines[2:5] == [
+        "| strong | 70.3 (-5.0) | 67.3 (+42.0) | 66.3 (lsp) |",
+        "| weak | 74.4 (-1.0) | 50.4 (+25.0) | 40.4 (tap) |",
+        "| none | 75.3 (+0.0) | 25.3 (+0.0) | 20.3 (lsp) |",
+    ]
+    assert lines[5].startswith("| told apart from | 0.1 | 0.1 |")
+
+
+def test_a_column_without_all_trainings_is_not_ranked():
+    assert "weak" not in paired_table(grid(without={("tap", "weak", 2)}))
+    assert paired_table(grid(without={("tap", "none", 2)})) == ""
