@@ -1,7 +1,7 @@
 """Columns of a suite compared pair by pair: which differences its trainings can tell, and who wins over all attacks.
 
-Under one seed all columns start from the same weights and see the pictures in the same order, so what a seed does to all
-of them is taken out before their spread is measured.
+Under one seed all columns start from the same weights and see the pictures in the same order, so what a seed does to
+all of them is taken out before their spread is measured.
 
 References:
     Fisher, The design of experiments, 1935: randomised blocks, and the least significant difference.
@@ -79,11 +79,8 @@ def paired_table(grid: Grid) -> str:
         figures = (f"{row.of(name):.1f} ({row.of(name) - row.of(none):+.1f})" for row in (control, overall))
         lines.append(f"| {name} | {' | '.join(figures)} | {rows[worst].of(name):.1f} ({worst}) |")
     lines.append(f"| told apart from | {control.detectable:.1f} | {overall.detectable:.1f} | |")
-    return (
-        "\n".join(lines)
-        + f"\n\nAccuracy in %, mean over trainings; in brackets the difference to `{none}`, and the attack. The worst is "
-        "picked among means, so that chance makes it look a little worse.\n"
-    )
+    lines += ["", f"Accuracy in %, mean over trainings; in brackets the difference to `{none}`, and the attack."]
+    return "\n".join(lines) + " The worst is picked among means, so chance makes it look a little worse.\n"
 
 
 def _rows(grid: Grid) -> dict[str, Row]:
