@@ -19,7 +19,7 @@ _PUBLIC = {
     "Purify": "unpoison.public.transform:Purify",
     "fit": "unpoison.fitting.diffusion:fit",
     "fit_energy": "unpoison.fitting.energy:fit_energy",
-    "train": "unpoison.classify.training:train",
+    "train": "unpoison.public.training:train",
     "score": "unpoison.scoring.accuracy:score",
 }
 
@@ -40,7 +40,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from unpoison.classify.training import train
     from unpoison.core.errors import UnpoisonError
     from unpoison.core.images import ImageSet
     from unpoison.data import read, write
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from unpoison.poisons.crafting import poison
     from unpoison.public.auditing import audit
     from unpoison.public.purifying import purify
+    from unpoison.public.training import train
     from unpoison.public.transform import Purify
     from unpoison.scoring.accuracy import score
 

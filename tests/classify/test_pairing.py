@@ -12,6 +12,7 @@ from classify.toy import toy_set
 from unpoison.classify import augment, training, transfer
 from unpoison.classify.defences.chain import Chain
 from unpoison.classify.defences.methods import METHODS
+from unpoison.classify.lesson import Redraw
 from unpoison.classify.settings import scratch_settings, transfer_settings
 
 SMALL = {"epochs": 2, "batch_size": 16, "precision": "fp32", "learning_rate": 0.05}
@@ -58,11 +59,11 @@ def fields(defence: str) -> dict[str, object]:
     return {**SMALL, "defence": defence, **dict(item for own in quick for item in own.items())}
 
 
-def train(defence: str = "", *, pictures: int = 0):
+def train(defence: str = "", *, pictures: int = 0, redraw: Redraw | None = None):
     sets = {"test_set": toy_set(9, side=16, seed=9)}
     settings = scratch_settings(overrides={**fields(defence), "width": 4})
     return training.train(
-        toy_set(COUNT, side=16, seed=pictures), model="hlb-s", settings=settings, device="cpu", **sets
+        toy_set(COUNT, side=16, seed=pictures), model="hlb-s", settings=settings, device="cpu", redraw=redraw, **sets
     )
 
 
@@ -84,6 +85,29 @@ def test_a_defence_moves_no_crop_and_no_picture(seen, name):
 def test_other_pictures_are_taken_in_the_same_way(seen):
     plain, purified = what(seen, train), what(seen, lambda: train(pictures=1))
     assert all(torch.equal(plain[noted], purified[noted]) for noted in seen)
+
+
+def drawn_anew(epoch: int, on_step: object) -> Tensor:
+    return torch.from_numpy(toy_set(COUNT, side=16, seed=epoch).images.transpose(0, 3, 1, 2).copy())
+
+
+@pytest.mark.parametrize("defence", ["", "mixup", "friendly-noise"])
+def test_pictures_drawn_anew_in_every_epoch_are_taken_in_the_same_way(seen, defence):
+    plain, fresh = what(seen, train), what(seen, lambda: train(defence, redraw=drawn_anew))
+    assert all(torch.equal(plain[noted], fresh[noted]) for noted in seen)
+
+
+def test_each_epoch_learns_from_its_own_pictures(monkeypatch):
+    right: list[list[bool]] = []
+
+    def noting_prepare(chain, pictures, rows):
+        right.append([torch.equal(pictures, drawn_anew(epoch, None)[rows]) for epoch in (1, 2)])
+        return pictures
+
+    monkeypatch.setattr(Chain, "prepare", noting_prepare)
+    train(redraw=drawn_anew)
+    batches = len(right) // 2
+    assert right == [[True, False]] * batches + [[False, True]] * batches
 
 
 def test_what_epic_leaves_takes_the_order_that_it_had(seen):

@@ -26,6 +26,7 @@ class Augmentation:
     def __init__(self, settings: LoopSettings, *, fill: Tensor, seed: int):
         self._settings, self._fill = settings, fill
         self._places = seeded(seed, "classify.augment", device=fill.device)
+        self._mirrored: Tensor | None = None  # [N, 1, 1, 1], which pictures begin as their mirror image
         self._compensation, self._covers = (
             seeded(seed, f"classify.defence.{name}", device=fill.device) for name in ("compensation", "cutout")
         )
@@ -38,11 +39,12 @@ class Augmentation:
         return bool(moves or chosen.grayscale_probability or chosen.noise_sigma or chosen.cutout)
 
     def begin(self, images: Tensor) -> Tensor:
-        """All pictures [N, C, H, W] as they go into the first epoch: half mirrored, where epochs take turns."""
+        """All pictures [N, C, H, W] as they go into an epoch: the same half mirrored, where epochs take turns."""
         if not self._settings.alternating_flip:
             return images
-        mirrored = torch.rand(len(images), 1, 1, 1, generator=self._places, device=images.device) < 0.5
-        return torch.where(mirrored, images.flip(3), images)
+        if self._mirrored is None:
+            self._mirrored = torch.rand(len(images), 1, 1, 1, generator=self._places, device=images.device) < 0.5
+        return torch.where(self._mirrored, images.flip(3), images)
 
     def __call__(self, images: Tensor, epoch: int) -> Tensor:
         """Augment a batch.

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +16,10 @@ from torch.nn import functional as F
 from unpoison.classify.classifier import Classifier, predict
 from unpoison.classify.defences.chain import build_defence
 from unpoison.classify.defences.protocol import Defence
-from unpoison.classify.lesson import Lesson
+from unpoison.classify.lesson import Lesson, Redraw
 from unpoison.classify.optimisers import Lookahead, Schedule, build_optimiser
 from unpoison.classify.settings import LoopSettings
+from unpoison.core.derived import Repainted
 from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import generator
@@ -54,7 +56,8 @@ class TrainedClassifier:
         predictions: [N] int64, classes of the test set after the last epoch.
         settings: what it was trained with.
         seed: of weights, order and augmentation.
-        seconds: wall time of the loop, tests included.
+        seconds: wall time of the loop, tests included; not that of drawing pictures anew.
+        purified: how its pictures were purified for each epoch, and with what seed; None if they were not.
     """
 
     net: Classifier
@@ -63,6 +66,7 @@ class TrainedClassifier:
     settings: LoopSettings
     seed: int
     seconds: float
+    purified: dict[str, Any] | None = None
 
 
 @torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
@@ -100,7 +104,12 @@ def fit(
     order = generator(seed, "classify.order")
 
     history = []
+    redrawing_s = 0.0
     for epoch in range(1, settings.epochs + 1):
+        if lesson.redraw and epoch > 1:
+            begun = time.perf_counter()
+            lesson.inputs = lesson.redraw(epoch, _telling_at((epoch - 1) * steps, total, on_step))
+            redrawing_s += time.perf_counter() - begun
         chosen = defence.choose(torch.arange(count, device=device), epoch)
         # All are shuffled, so that the others keep their order where a defence leaves some out.
         shuffled = torch.randperm(count, generator=order).to(device)
@@ -130,7 +139,20 @@ def fit(
         history.append(EpochResult(epoch, len(chosen), train_loss, accuracy))
         if on_epoch:
             on_epoch(epoch, lesson.net)
-    return TrainedClassifier(lesson.net.eval(), history, predictions, settings, seed, time.perf_counter() - started)
+    seconds = time.perf_counter() - started - redrawing_s
+    return TrainedClassifier(lesson.net.eval(), history, predictions, settings, seed, seconds)
+
+
+def first_drawn(train_set: ImageSet, redraw: Redraw, settings: LoopSettings, on_step: OnStep | None) -> ImageSet:
+    """The set as the first epoch learns it: what is measured over a set before a training is measured over this."""
+    steps = settings.epochs * math.ceil(len(train_set) / settings.batch_size)
+    pictures = redraw(1, _telling_at(0, steps, on_step))
+    return Repainted(train_set, pictures.permute(0, 2, 3, 1).cpu().numpy(), name=train_set.name)
+
+
+def _telling_at(step: int, total: int, on_step: OnStep | None) -> OnStep | None:
+    """An `on_step` for what is done before a step of a training: it tells what, not how far."""
+    return on_step and (lambda info: on_step(StepInfo(step, total, doing=info.doing)))
 
 
 def on_device(image_set: ImageSet, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -38,6 +38,7 @@ class Description(BaseModel):
     std: list[float] = Field(min_length=3, max_length=3)
     settings: dict[str, Any]
     seed: int
+    purified: dict[str, Any] | None = None
 
 
 def save_classifier(folder: Path, trained: TrainedClassifier) -> None:
@@ -51,11 +52,12 @@ def save_classifier(folder: Path, trained: TrainedClassifier) -> None:
         std=net.std.flatten().tolist(),
         settings=trained.settings.model_dump(mode="json"),
         seed=trained.seed,
+        purified=trained.purified,
     )
     weights = {name: value.detach().cpu().contiguous() for name, value in net.net.state_dict().items()}
     write_json(folder / "history.json", [asdict(epoch) for epoch in trained.history])
     with atomic_path(folder / WEIGHTS) as temporary:
-        temporary.write_bytes(save(weights, metadata={_KEY: description.model_dump_json()}))
+        temporary.write_bytes(save(weights, metadata={_KEY: description.model_dump_json(exclude_none=True)}))
 
 
 def hash_classifier(classifier: Classifier) -> str:

@@ -11,7 +11,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -20,14 +20,14 @@ from unpoison.classify.architectures.whitening import WhiteningConv
 from unpoison.classify.augment import Augmentation
 from unpoison.classify.checks import check_sets
 from unpoison.classify.classifier import IDENTITY, Classifier, build_net, channel_statistics
-from unpoison.classify.lesson import Lesson
-from unpoison.classify.loop import OnEpoch, TrainedClassifier, fit, on_device
+from unpoison.classify.lesson import Lesson, Redraw
+from unpoison.classify.loop import OnEpoch, TrainedClassifier, first_drawn, fit, on_device
 from unpoison.classify.optimisers import Parameters
 from unpoison.classify.settings import TrainSettings, default_profile, scratch_settings
 from unpoison.core.device import choose_device
 from unpoison.core.images import ImageSet
 from unpoison.core.precision import resolve
-from unpoison.core.progress import OnStep, shows_bar
+from unpoison.core.progress import OnStep
 from unpoison.core.settings import called_settings
 from unpoison.data import read
 
@@ -37,7 +37,6 @@ Perturb = Callable[[Classifier, Tensor, Tensor], Tensor]
 _WHITENED_FROM = 5000  # images, enough for the covariance of 12 values
 
 
-@shows_bar("train", unit="step")
 def train(
     train_set: Any,
     *,
@@ -48,6 +47,7 @@ def train(
     profile: str = "",
     settings: TrainSettings | None = None,
     perturb: Perturb | None = None,
+    redraw: Redraw | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     **fields: Any,
@@ -65,6 +65,7 @@ def train(
         profile: names of profiles, or TOML files, joined by commas; `fast` if left out, `airbench` for its net.
         settings: an object of settings, in place of profile and fields.
         perturb: changes each augmented batch just before the net learns from it, as adversarial training does.
+        redraw: gives the pictures of each epoch in place of those of the set; see `runs.fresh`.
         on_epoch: called after each epoch with its number and the net, which it must not change.
         on_step: called after each step with its loss.
         **fields: of the settings, e.g. `epochs=30`; see `TrainSettings`.
@@ -77,13 +78,11 @@ def train(
         RunError: the loss left the finite numbers.
     """
     torch_device = choose_device(device)
-    if settings is None:
-        settings = called_settings(None, scratch_settings, profile=profile or default_profile(model), fields=fields)
-    else:
-        settings = called_settings(settings, scratch_settings, profile=profile, fields=fields)
-    settings = resolve(settings, torch_device)
+    settings = resolve(asked_settings(model, profile=profile, settings=settings, fields=fields), torch_device)
     train_set, test_set = read(train_set), read(test_set)
     test_set = check_sets(train_set, test_set, settings)
+    if redraw:
+        train_set = first_drawn(train_set, redraw, settings, on_step)
     net = new_classifier(model, train_set, settings=settings, seed=seed).to(torch_device)
     pictures, labels = on_device(train_set, torch_device)
     whitened = _whiten(net, pictures)
@@ -107,6 +106,7 @@ def train(
         inputs=augmentation.begin(pictures),
         labels=labels,
         view=view,
+        redraw=redraw and (lambda epoch, tell: augmentation.begin(redraw(epoch, tell))),
     )
     return fit(
         lesson,
@@ -116,6 +116,19 @@ def train(
         on_epoch=after_epoch,
         on_step=on_step,
     )
+
+
+def asked_settings(
+    model: str, *, profile: str, settings: TrainSettings | None, fields: Mapping[str, Any]
+) -> TrainSettings:
+    """The settings that a call of `train` asks for.
+
+    Raises:
+        SettingsError: an unknown profile or field, a value out of range, or settings given twice.
+    """
+    if settings is None:
+        return called_settings(None, scratch_settings, profile=profile or default_profile(model), fields=fields)
+    return called_settings(settings, scratch_settings, profile=profile, fields=fields)
 
 
 def new_classifier(model: str, train_set: ImageSet, *, settings: TrainSettings, seed: int) -> Classifier:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from unpoison.classify.augment import Augmentation
 from unpoison.classify.checks import check_sets
 from unpoison.classify.classifier import Classifier, features, head
-from unpoison.classify.lesson import Lesson, View
-from unpoison.classify.loop import TrainedClassifier, fit, on_device
+from unpoison.classify.lesson import Lesson, Redraw, View
+from unpoison.classify.loop import TrainedClassifier, first_drawn, fit, on_device
 from unpoison.classify.settings import TransferSettings
 from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
@@ -34,6 +34,7 @@ def transfer(
     settings: TransferSettings | None = None,
     seed: int = 0,
     device: str = "auto",
+    redraw: Redraw | None = None,
     on_step: OnStep | None = None,
 ) -> TrainedClassifier:
     """Put a new linear head on a trained body and train it.
@@ -48,6 +49,7 @@ def transfer(
         settings: those of the poisoning benchmark if left out.
         seed: of the head, order and augmentation.
         device: `auto`, `cpu`, `cuda`, ...
+        redraw: gives the pictures of each epoch in place of those of the set; see `runs.fresh`.
         on_step: called after each step with its loss.
 
     Returns:
@@ -68,12 +70,17 @@ def transfer(
         raise SettingsError(f"mode is '{mode}'; choose linear or fine-tune")
     torch_device = choose_device(device)
     settings = resolve(settings, torch_device)
+    if redraw:
+        train_set = first_drawn(train_set, redraw, settings, on_step)
     net = with_new_head(body, train_set.class_names, seed=seed).to(torch_device).eval()
     pictures, labels = on_device(train_set, torch_device)
     augmentation = Augmentation(settings, fill=net.mean, seed=seed)
     pictures = augmentation.begin(pictures)
-    teach = _fine_tune if mode == "fine-tune" else _linear_defended if settings.defence else _linear
+    changes = augmentation.changes or redraw is not None
+    from_pictures = _linear_defended if settings.defence else _linear if changes else _linear_once
+    teach = _fine_tune if mode == "fine-tune" else from_pictures
     lesson = teach(net, pictures, labels, augmentation)
+    lesson.redraw = redraw and (lambda epoch, tell: augmentation.begin(redraw(epoch, tell)))
     return fit(lesson, test_set=test_set, settings=settings, seed=seed, on_step=on_step)
 
 
@@ -85,12 +92,15 @@ def _linear(net: Classifier, pictures: Tensor, labels: Tensor, augmentation: Aug
             return features(net, augmentation(batch, epoch))
 
     learner = head(net)
-    learning = list(learner.parameters())
-    if augmentation.changes:
-        return Lesson(net, learner, learning, pictures, labels, view=seen)
-    # Every epoch would see the same features: once is enough.
-    inputs = torch.cat([seen(batch, labels, 1) for batch in pictures.split(500)])
-    return Lesson(net, learner, learning, inputs, labels, view=lambda batch, labels, epoch: batch)
+    return Lesson(net, learner, list(learner.parameters()), pictures, labels, view=seen)
+
+
+def _linear_once(net: Classifier, pictures: Tensor, labels: Tensor, augmentation: Augmentation) -> Lesson:
+    """The same where every epoch would see the same features: once is enough."""
+    lesson = _linear(net, pictures, labels, augmentation)
+    lesson.inputs = torch.cat([lesson.view(batch, labels, 1) for batch in pictures.split(500)])
+    lesson.view = lambda batch, labels, epoch: batch
+    return lesson
 
 
 def _linear_defended(net: Classifier, pictures: Tensor, labels: Tensor, augmentation: Augmentation) -> Lesson:

@@ -43,6 +43,12 @@ def examples(*lines: str) -> str:
 seed = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of all randomness."
 )
+secret_seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    help="Seed of all randomness.  [default: a secret one from the system for the noise of purification, which the "
+    "output keeps; 0 for all else]",
+)
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 precision = click.option(
     "--precision",
@@ -106,7 +112,10 @@ def together(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
 
 
 # What every command that computes with settings takes.
-computing = together(seed, device, precision, threads, profile, assignments, input_format, dry_run, as_json)
+but_seed = (device, precision, threads, profile, assignments, input_format, dry_run, as_json)
+computing = together(seed, *but_seed)
+# The same of a command that draws noise with which it purifies.
+purifying = together(secret_seed, *but_seed)
 
 
 def in_precision(settings: Mapping[str, S], precision: PrecisionOrInt8 | None) -> dict[str, S]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,14 +12,17 @@ from unpoison.classify.defences.methods import METHODS as DEFENCES
 from unpoison.classify.methods import METHODS
 from unpoison.cli import completing, options
 from unpoison.cli.checks import check_methods, check_paths, check_sources
+from unpoison.public import AUTO
+from unpoison.purifiers.methods import METHODS as PURIFIERS
 
 if TYPE_CHECKING:
-    from unpoison.core.settings import PrecisionOrInt8
+    from unpoison.core.settings import PrecisionOrInt8, Settings
 
 
 @click.command(
     epilog=options.examples(
         "unpoison train purified/ --test held_out/ --out classifier",
+        "unpoison train untrusted/ --test held_out/ --out classifier --purify fast",
         "unpoison train purified/ --test held_out/ --out moved --init classifier --mode linear",
         "unpoison train untrusted/ --test held_out/ --out classifier --defence ueraser-max+cutout",
     )
@@ -55,7 +59,23 @@ if TYPE_CHECKING:
     help=f"What the training does against poison: {', '.join(DEFENCES)}; settings of one with --set NAME.field=value.",
 )
 @click.option("--compensation", is_flag=True, help="The same as --defence compensation, ECLIPSE's grayscale and noise.")
-@options.computing
+@click.option(
+    "--purify",
+    default="",
+    metavar="NAME[+NAME...]",
+    shell_complete=completing.names(PURIFIERS, separator="+"),
+    help="Purify every picture anew in every epoch, before it is cropped and mirrored: fast, or another purifier that "
+    "need not see the whole set and has time to.",
+)
+@click.option("--purify-profile", default="", metavar="NAME[,NAME...]", help="The same as --profile of `purify`.")
+@click.option("--purify-set", multiple=True, metavar="KEY=VALUE", help="The same as --set of `purify`.")
+@click.option(
+    "--draws",
+    type=click.IntRange(1),
+    metavar="K",
+    help="Draws of --purify that are taken in turn, and kept in memory.  [default: another one in every epoch]",
+)
+@options.purifying
 def train(
     src: str,
     test_src: str,
@@ -65,7 +85,11 @@ def train(
     mode: str | None,
     defence: str,
     compensation: bool,
-    seed: int,
+    purify: str,
+    purify_profile: str,
+    purify_set: tuple[str, ...],
+    draws: int | None,
+    seed: int | None,
     device: str,
     precision: PrecisionOrInt8 | None,
     profile: str,
@@ -89,8 +113,12 @@ def train(
     defence = "+".join(filter(None, ["compensation" if compensation else "", defence]))
     if defence:
         check_methods(DEFENCES, defence, kind="defence")
+    if not purify and (draws or purify_profile or purify_set):
+        raise click.UsageError("--draws, --purify-profile and --purify-set are about --purify, which is not given")
+    if AUTO in purify.split("+"):
+        raise click.UsageError("auto audits a whole set: `unpoison audit SRC` says what to name with --purify")
     from unpoison.classify.settings import LoopSettings, default_profile, scratch_settings, transfer_settings
-    from unpoison.core.progress import progress_bar, telling
+    from unpoison.core.progress import progress_bar, telling, write_line
     from unpoison.core.settings import parse_assignments, with_precision
     from unpoison.core.targets import check_new
 
@@ -106,12 +134,14 @@ def train(
     else:
         settings = transfer_settings(mode, profiles=profiles, overrides=overrides)
     settings = with_precision(settings, precision)
+    purifier = _purifier_settings(purify, purify_profile, purify_set)
     if dry_run:
         from unpoison.core.device import choose_device
         from unpoison.core.precision import resolve
 
         described = resolve(settings, choose_device(device)).model_dump(mode="json")
-        options.answer(True, "", {"model": model, "seed": seed, "settings": described})
+        planned = {"purify": {name: own.described() for name, own in purifier.items()}} if purify else {}
+        options.answer(True, "", {"model": model, "seed": seed or 0, "settings": described, **planned})
         return
 
     with telling(f"reading {src} and {test_src}"):
@@ -119,16 +149,34 @@ def train(
         from unpoison.classify.classifier import CIFAR
         from unpoison.classify.saving import import_classifier, load_classifier, save_classifier
         from unpoison.classify.transfer import Mode, transfer
+        from unpoison.core.noise import secret_seed
         from unpoison.data import read
+        from unpoison.runs.fresh import FreshDraws
+        from unpoison.runs.photographs import strangeness_warning
+        from unpoison.runs.run import PurifyRun
         from unpoison.scoring.accuracy import score as score_accuracy
 
         train_set, test_set = read(src, format=input_format), read(test_src)
+        fresh = None
+        if purify:
+            run = PurifyRun(purifier, seed=secret_seed() if seed is None else seed)
+            if warning := strangeness_warning(train_set, purifier):
+                write_line(f"unpoison: {warning}")
+            fresh = FreshDraws(
+                train_set,
+                run,
+                epochs=settings.epochs,
+                draws=draws or 0,
+                device=device,
+                say=lambda text: write_line(f"unpoison: {text}"),
+            )
     with progress_bar(f"train {model}", unit="step") as on_step:
         common: dict[str, Any] = {
             "test_set": test_set,
             "settings": settings,
-            "seed": seed,
+            "seed": seed or 0,
             "device": device,
+            "redraw": fresh,
             "on_step": on_step,
         }
         if init:
@@ -139,13 +187,29 @@ def train(
             trained = transfer(body, train_set, mode=cast(Mode, mode), **common)
         else:
             trained = training.train(train_set, model=model, **common)
+    if fresh:
+        trained = replace(trained, purified=fresh.describe())
     save_classifier(out, trained)
     scored = score_accuracy(trained, test_set)
-    options.answer(
-        as_json,
-        f"{scored.describe()}\n{trained.seconds:.0f} s -> {out}",
-        {**scored.accuracy.model_dump(), "peak": scored.peak, "seconds": round(trained.seconds, 1)},
-    )
+    spent = f"{trained.seconds:.0f} s" + (f" of training and {fresh.seconds:.0f} s of purifying" if fresh else "")
+    facts: dict[str, Any] = {**scored.accuracy.model_dump(), "peak": scored.peak, "seconds": round(trained.seconds, 1)}
+    if fresh:
+        facts |= {"purify_seconds": round(fresh.seconds, 1), "purified": fresh.describe()}
+    options.answer(as_json, f"{scored.describe()}\n{spent} -> {out}", facts)
+
+
+def _purifier_settings(purify: str, profile: str, assignments: tuple[str, ...]) -> dict[str, Settings]:
+    """Settings of every link of --purify, whose models are there; none without it."""
+    if not purify:
+        return {}
+    from unpoison.core.settings import parse_assignments
+    from unpoison.nets.shipped import check_models
+    from unpoison.purifiers.settings import purifier_settings
+
+    profiles = options.split_profiles(profile)
+    settings = purifier_settings(purify, profiles=profiles, overrides=parse_assignments(assignments))
+    check_models(settings)
+    return settings
 
 
 def _check_architecture(init: Path, found: str, model: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -133,6 +134,11 @@ def check_seed(seed: Any) -> None:
     """
     if type(seed) is not int or not 0 <= seed < 2**63:
         raise SettingsError(f"seed {repr(seed)[:40]} is no whole number from 0 to {2**63 - 1}")
+
+
+def secret_seed() -> int:
+    """A seed from the system's randomness, which nobody can know beforehand."""
+    return secrets.randbits(63)
 
 
 def generator(seed: int, purpose: str, *, device: torch.device | str = "cpu") -> torch.Generator:

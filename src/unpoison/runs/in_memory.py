@@ -174,12 +174,17 @@ class Application:
             result = purify_images(purifier, batch, ids[rows], seed=self.run.seed, call=call, place=tile.place)
             purified[rows, :, *tile.core] = result[:, :, *tile.inside].clamp(0, 1)
 
+        cut = list(tiles(height, width, purifier.halo))
         threads = min(torch.get_num_threads(), available_cores()) if self.device.type == "cpu" else 1
         with same_bits(self.device), ThreadPoolExecutor(threads) as pool:
-            for tile in tiles(height, width, purifier.halo):
+            for number, tile in enumerate(cut):
                 call = images_per_call(microbatch, tile.area)
                 starts = range(0, len(images), call)
-                list(pool.map(lambda start, t=tile, c=call: one_call(t, slice(start, start + c), c), starts))
+                done = pool.map(lambda start, t=tile, c=call: one_call(t, slice(start, start + c), c), starts)
+                for start, _ in zip(starts, done, strict=True):
+                    if self._on_step:
+                        through = number * len(images) + min(start + call, len(images))
+                        self._on_step(StepInfo(through // len(cut), len(images)))
         return purified
 
 

@@ -1,0 +1,36 @@
+"""`unpoison train --purify`."""
+
+from __future__ import annotations
+
+import json
+
+from unpoison.classify.saving import load_classifier
+from unpoison.data import write
+
+SMALL = ("--model", "hlb-s", "--set", "epochs=2", "--set", "batch_size=8", "--device", "cpu")
+
+
+def test_pictures_are_purified_anew_while_it_trains(make_set, run, tmp_path):
+    write(make_set(24), tmp_path / "in.npz")
+    train = ("train", tmp_path / "in.npz", "--test", tmp_path / "in.npz", *SMALL)
+    purify = ("--purify", "fast", "--purify-set", "sigma=12/255")
+    code, out, _ = run(*train, "--out", tmp_path / "net", *purify, "--set", "width=4", "--json")
+    assert code == 0
+    purified = json.loads(out)["purified"]
+    assert (purified["method"], purified["draws"], purified["settings"]["fast"]["sigma"]) == ("fast", 2, "12/255")
+    again = ("--set", "width=4", "--seed", purified["seed"], "--json")
+    code, out, _ = run(*train, "--out", tmp_path / "again", *purify, *again)
+    assert json.loads(out)["purified"] == purified
+    code, out, _ = run(*train, "--out", tmp_path / "moved", "--init", tmp_path / "net", *purify, "--draws", 1)
+    assert code == 0
+    assert "s of purifying" in out
+    assert load_classifier(tmp_path / "moved").architecture == "hlb-s"
+
+
+def test_what_goes_with_purify_alone_is_refused_without(run):
+    for option in (("--draws", 2), ("--purify-profile", "strong"), ("--purify-set", "sigma=0")):
+        code, _, err = run("train", "in", "--test", "b", "--out", "c", *option)
+        assert code == 2
+        assert "are about --purify, which is not given" in err
+    _, _, err = run("train", "in", "--test", "b", "--out", "c", "--purify", "auto")
+    assert "auto audits a whole set" in err
