@@ -99,3 +99,22 @@ def test_what_cannot_be_used_is_refused():
     for changes in ({"patches": (30,)}, {"sigma_min": "0"}, {"sigma_min": "3/255", "sigma_max": "2/255"}):
         with pytest.raises(ValidationError):
             DenoiserSettings(**changes)
+
+
+def test_perturbations_lie_below_the_noise():
+    plain, taught = make_batches().draw(0), make_batches(families=("grids", "pixels"), perturbed_share=0.5).draw(0)
+    assert plain.shown is plain.clean
+    assert torch.equal(taught.clean, plain.clean)
+    perturbed = (taught.shown != taught.clean).flatten(1).any(dim=1)
+    assert 0 < perturbed.sum() < len(perturbed)
+    noise = taught.noisy() - taught.shown
+    assert (noise.flatten(1).std(dim=1) >= 0.9 * taught.sigma).all()
+
+
+def test_victims_see_whole_pictures_and_their_classes():
+    image_set = make_set()
+    batches = make_batches(image_set, families=("gradients",), victims=1)
+    assert batches.perturbations is not None
+    shown = batches.draw(0).shown
+    assert shown.shape == (32, 3, 32, 32)
+    assert torch.equal(shown, make_batches(image_set, families=("gradients",), victims=1).draw(0).shown)

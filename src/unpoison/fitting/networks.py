@@ -15,24 +15,37 @@ from unpoison.core.noise import generator
 from unpoison.fitting.averaging import WeightAverage
 from unpoison.fitting.settings import OptimiserSettings
 from unpoison.nets.methods import METHODS
+from unpoison.nets.shipped import weights_path
+from unpoison.nets.weights import load_any
 
 STORED = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def new_network(settings: OptimiserSettings, seed: int) -> nn.Module:
-    """The network that settings name, with weights that the seed decides, on the CPU.
+    """The network that settings name, with weights that the seed decides or those it starts with, on the CPU.
 
     Raises:
-        SettingsError: there is no such network, or its arguments cannot be used.
+        SettingsError: there is no such network, or its arguments cannot be used, or the weights to start with are of
+            another one.
+        ModelError: the weights to start with cannot be read.
     """
     build = load_method(METHODS, settings.architecture, kind="architecture")
     arguments = {**settings.arguments, **({"dropout": settings.dropout} if settings.dropout else {})}
     with seeded(seed, "fit/weights", torch.device("cpu")):
         try:
             network: nn.Module = build(**arguments).to(memory_format=torch.channels_last)
-            return network
         except (TypeError, ValueError) as error:
             raise SettingsError(f"architecture {settings.architecture} with arguments {arguments}: {error}") from None
+    if settings.start:
+        known = load_any(weights_path(settings.start)).net.state_dict()
+        try:
+            network.load_state_dict(known)
+        except RuntimeError:
+            raise SettingsError(
+                f"start={settings.start}: these are weights of another network than {settings.architecture} with "
+                f"arguments {arguments}"
+            ) from None
+    return network
 
 
 def new_optimizer(net: nn.Module, settings: OptimiserSettings) -> torch.optim.AdamW:

@@ -87,9 +87,10 @@ class NoisePrediction:
 
 
 class CleanPrediction:
-    """The clean image itself, from white noise with or without a smooth field.
+    """The clean image itself, from white noise with or without a smooth field, and perhaps a perturbation below it.
 
     The squared error is weighted so that every noise level counts alike at the start (Karras et al. 2022, section 5).
+    The network is told the noise and not the perturbation, which counts as noise in the weights alone.
     """
 
     def __init__(self, image_set: ImageSet, settings: DenoiserSettings, seed: int):
@@ -99,7 +100,10 @@ class CleanPrediction:
     def loss(self, net: nn.Module, batch: Patches) -> Tensor:
         noisy = batch.noisy()
         estimate = self.wrap(net).estimate(noisy, batch.sigma, batch.field)
-        return (estimate - PreconditionedDenoiser.target(batch.clean, noisy, batch.sigma, batch.field)).square().mean()
+        target = PreconditionedDenoiser.target(batch.clean, noisy, batch.sigma, batch.field)
+        noise = batch.sigma.square() + batch.field.square()
+        weight = noise / (noise + (batch.shown - batch.clean).square().mean(dim=(1, 2, 3)))
+        return (weight * (estimate - target).square().mean(dim=(1, 2, 3))).mean()
 
     def wrap(self, net: nn.Module) -> PreconditionedDenoiser:
         settings = self.settings

@@ -15,6 +15,7 @@ from unpoison.core.images import ImageSet
 from unpoison.core.noise import generator
 from unpoison.core.settings import bound_value
 from unpoison.dynamics.fields import CELLS, smooth_field
+from unpoison.fitting.perturbations.families import Perturbations
 from unpoison.fitting.settings import DenoiserSettings
 
 _TOGETHER = 16  # patches that share their scale and their place on the grid of the field
@@ -26,6 +27,7 @@ class Patches:
 
     Args:
         clean: [N, 3, S, S] float32 in [0, 1].
+        shown: [N, 3, S, S] float32 in [0, 1], the same patches, some of them perturbed.
         white: [N, 3, S, S] standard normal noise.
         smooth: [N, 3, S, S] smooth field of unit variance.
         sigma: [N] standard deviation of the white noise, in [0, 1] pixel units.
@@ -33,6 +35,7 @@ class Patches:
     """
 
     clean: Tensor
+    shown: Tensor
     white: Tensor
     smooth: Tensor
     sigma: Tensor
@@ -40,7 +43,7 @@ class Patches:
 
     def noisy(self) -> Tensor:
         """The patches as the network gets them, [N, 3, S, S]."""
-        return self.clean + self.sigma.view(-1, 1, 1, 1) * self.white + self.field.view(-1, 1, 1, 1) * self.smooth
+        return self.shown + self.sigma.view(-1, 1, 1, 1) * self.white + self.field.view(-1, 1, 1, 1) * self.smooth
 
     def part(self, rank: int, parts: int) -> Patches:
         """The share of one of several devices."""
@@ -52,7 +55,7 @@ class Patches:
         return Patches(*(values.to(device) for values in self._all()))
 
     def _all(self) -> tuple[Tensor, ...]:
-        return self.clean, self.white, self.smooth, self.sigma, self.field
+        return self.clean, self.shown, self.white, self.smooth, self.sigma, self.field
 
 
 class PatchBatches:
@@ -80,6 +83,17 @@ class PatchBatches:
         self.settings, self.seed = settings, seed
         self.sigma = math.log(bound_value(settings.sigma_min)), math.log(bound_value(settings.sigma_max))
         self.field = math.log(bound_value(settings.field_min)), math.log(bound_value(settings.field_max))
+        self.perturbations: Perturbations | None = None
+        if settings.families:
+            self.labels = torch.from_numpy(np.array(image_set.labels))
+            self.perturbations = Perturbations(
+                settings.families,
+                share=settings.perturbed_share,
+                bounds=(bound_value(settings.bound_min), bound_value(settings.bound_max)),
+                victims=settings.victims,
+                pictures=self._draw_pictures,
+                seed=seed,
+            )
 
     def draw(self, step: int) -> Patches:
         """The batch of a step, counted from 0."""
@@ -92,7 +106,8 @@ class PatchBatches:
         sigma = _log_uniform(count, self.sigma, random)
         has_field = torch.rand(count, generator=random) < self.settings.field_share
         field = _log_uniform(count, self.field, random) * has_field
-        return Patches(clean, torch.randn(clean.shape, generator=random), smooth, sigma, field)
+        shown = clean if self.perturbations is None else self.perturbations.draw(clean, random)
+        return Patches(clean, shown, torch.randn(clean.shape, generator=random), smooth, sigma, field)
 
     def _cut(self, count: int, side: int, random: torch.Generator) -> Tensor:
         """Squares of one random size from random pictures and places, resized to `side`, perhaps mirrored.
@@ -102,7 +117,16 @@ class PatchBatches:
         most = int(self.shortest.max())
         least = min(most, max(1, round(self.settings.zoom * side)))
         size = min(most, round(float(_log_uniform(1, (math.log(least), math.log(most)), random))))
+        return self._cut_from(torch.randint(len(self.images), (count,), generator=random), size, side, random)
+
+    def _draw_pictures(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Random pictures, as large squares of them as there are, [count, 3, S, S], and their classes [count]."""
         rows = torch.randint(len(self.images), (count,), generator=random)
+        side = self.settings.patches[0]
+        return self._cut_from(rows, int(self.shortest.max()), side, random), self.labels[rows]
+
+    def _cut_from(self, rows: Tensor, size: int, side: int, random: torch.Generator) -> Tensor:
+        """Squares from random places of some pictures, resized to `side`, perhaps mirrored."""
         if isinstance(self.images, Tensor):
             return _resize(self._gather(self.images, rows, size, random), side)
         squares = [

@@ -6,7 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from unpoison.core.settings import Bound, Precision, Settings, bound_value
+from unpoison.core.settings import Bound, FileName, Precision, Settings, bound_value
+
+Family = Literal[
+    "grids", "checks", "gratings", "fields", "blocks", "textures", "pixels", "kernels", "tints", "gradients"
+]
 
 
 class OptimiserSettings(Settings):
@@ -15,6 +19,7 @@ class OptimiserSettings(Settings):
     Args:
         architecture: name in `nets.methods`.
         arguments: keyword arguments of the architecture.
+        start: weights to begin with, a model that comes with unpoison or a file; random ones if left out.
         dropout: share of activations dropped in training, for architectures that take it.
         iterations: steps.
         batch_size: images a step, over all devices together.
@@ -35,6 +40,7 @@ class OptimiserSettings(Settings):
 
     architecture: str = "compact"
     arguments: dict[str, Any] = Field(default={})
+    start: FileName = ""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     iterations: int = Field(default=4500, ge=1)
     batch_size: int = Field(default=128, ge=1)
@@ -95,6 +101,13 @@ class DenoiserSettings(OptimiserSettings):
         patches: side of the patches of a step, in pixels; steps go through the list. Batches keep their pixels: those
             of patches larger than the first have fewer.
         zoom: patches are cut from squares of this share of their own side, up to the whole picture, and resized.
+        families: kinds of perturbation that it learns to remove, under the noise: `grids`, `checks`, `gratings`,
+            `fields`, `blocks`, `textures`, `pixels`, `kernels`, `tints`, `gradients`; one that stands there twice is
+            drawn twice as often.
+        perturbed_share: share of the patches that are perturbed; the others only get noise.
+        bound_min: smallest bound of a perturbation, on its values; drawn evenly in the logarithm.
+        bound_max: largest.
+        victims: small networks that are trained at the start, for the perturbations of `gradients`.
     """
 
     architecture: str = "pocket"
@@ -105,15 +118,25 @@ class DenoiserSettings(OptimiserSettings):
     field_share: float = Field(default=0.5, ge=0, le=1)
     patches: tuple[int, ...] = Field(default=(32, 32, 32, 64), min_length=1)
     zoom: float = Field(default=0.6, gt=0, le=1)
+    families: tuple[Family, ...] = ()
+    perturbed_share: float = Field(default=0.6, ge=0, le=1)
+    bound_min: Bound = "4/255"
+    bound_max: Bound = "16/255"
+    victims: int = Field(default=12, ge=0)
     iterations: int = Field(default=6000, ge=1)
     checkpoint_every: int = Field(default=500, ge=0)
     stored: Literal["fp32", "bf16"] = "bf16"
 
     @model_validator(mode="after")
     def _check_ranges(self) -> DenoiserSettings:
-        for low, high in ((self.sigma_min, self.sigma_max), (self.field_min, self.field_max)):
+        ranges = (
+            (self.sigma_min, self.sigma_max),
+            (self.field_min, self.field_max),
+            (self.bound_min, self.bound_max),
+        )
+        for low, high in ranges:
             if not 0 < bound_value(low) <= bound_value(high):
-                raise ValueError(f"noise from {low} to {high} is no range of positive levels")
+                raise ValueError(f"from {low} to {high} is no range of positive levels")
         if any(side < 4 or side % 4 or self.batch_size * self.patches[0] ** 2 < side**2 for side in self.patches):
             raise ValueError("patches must be multiples of 4, and no larger than all pixels of a batch")
         return self
