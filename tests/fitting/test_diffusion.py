@@ -17,12 +17,13 @@ import torch
 from unpoison.core.errors import DiskError, RunError, SettingsError
 from unpoison.core.files import writing
 from unpoison.core.images import ArrayImageSet
-from unpoison.core.noise import Noise
+from unpoison.core.noise import Noise, generator
 from unpoison.core.pixels import to_float
 from unpoison.core.settings import build_settings, list_profiles
 from unpoison.dynamics.fields import ColouredNoise
 from unpoison.fitting.checkpoints import checkpoint_path, save_checkpoint
 from unpoison.fitting.diffusion import fit
+from unpoison.fitting.perturbations.families import Perturbations
 from unpoison.fitting.records import thin_curve
 from unpoison.fitting.running import rate_factor
 from unpoison.fitting.settings import DenoiserSettings, FitSettings
@@ -125,6 +126,41 @@ def test_a_denoiser_learns_both_kinds_of_noise(tmp_path):
     with torch.no_grad():
         errors = [(model.denoise(noisy, level, field) - clean).square().mean() for field in (level, 0 * level)]
     assert errors[0] < 0.9 * errors[1]  # it knows a field is there, and does better for it
+
+
+def test_a_taught_denoiser_starts_from_weights_and_removes_what_it_was_shown(tmp_path):
+    start = tmp_path / "start.safetensors"
+    common = {
+        "arguments": {"channels": 16, "blocks": [0, 1, 0]},
+        "patches": (16,),
+        "batch_size": 16,
+        "learning_rate": 1e-2,
+        "warmup": 5,
+        "ema_decay": 0.9,
+        "plots": False,
+    }
+    fit(make_set(), out=start, settings=DenoiserSettings(iterations=60, **common))
+    given = DenoiserSettings(start=str(start), families=("grids",), bound_min="16/255", iterations=120, **common)
+    taught = fit(make_set(), out=tmp_path / "taught.safetensors", settings=given)
+    assert taught.losses[0] < 1.0  # of a network that knows nothing it is at least that
+    clean = to_float(make_set(seed=1).array())
+    made = Perturbations(("grids",), bounds=(16 / 255, 16 / 255), victims=0, pictures=lambda *_: (), seed=0).draw(
+        clean, generator(0, "test")
+    )
+    level = torch.full((len(clean),), 8 / 255)
+    noise = 8 / 255 * torch.randn(clean.shape, generator=generator(0, "noise"))
+    left = []
+    for weights in (start, tmp_path / "taught.safetensors"):
+        model = load_model(weights)
+        with torch.no_grad():
+            left.append((model.denoise(made + noise, level) - model.denoise(clean + noise, level)).square().mean())
+    assert left[1] < 0.8 * left[0]
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    settings = DenoiserSettings(start="pocket", arguments={"channels": 8, "blocks": [0, 1, 0]})
+    with pytest.raises(SettingsError, match="another network"):
+        fit(make_set(), out=tmp_path / "net.safetensors", settings=settings)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])

@@ -101,9 +101,16 @@ class CleanPrediction:
         noisy = batch.noisy()
         estimate = self.wrap(net).estimate(noisy, batch.sigma, batch.field)
         target = PreconditionedDenoiser.target(batch.clean, noisy, batch.sigma, batch.field)
+        errors = (estimate - target).square().mean(dim=(1, 2, 3))
+        if not self.settings.families:
+            return errors.mean()
         noise = batch.sigma.square() + batch.field.square()
-        weight = noise / (noise + (batch.shown - batch.clean).square().mean(dim=(1, 2, 3)))
-        return (weight * (estimate - target).square().mean(dim=(1, 2, 3))).mean()
+        size = (batch.shown - batch.clean)[1::2].square().mean(dim=(1, 2, 3))
+        weight = noise[1::2] / (noise[1::2] + size)
+        # The errors of a pair differ by what is left of the perturbation.
+        left = (estimate - target)[1::2] - (estimate - target)[::2]
+        perturbed = weight * (errors[1::2] + self.settings.pull * left.square().mean(dim=(1, 2, 3)))
+        return (errors[::2].mean() + perturbed.mean()) / 2
 
     def wrap(self, net: nn.Module) -> PreconditionedDenoiser:
         settings = self.settings

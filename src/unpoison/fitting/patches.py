@@ -27,7 +27,8 @@ class Patches:
 
     Args:
         clean: [N, 3, S, S] float32 in [0, 1].
-        shown: [N, 3, S, S] float32 in [0, 1], the same patches, some of them perturbed.
+        shown: [N, 3, S, S] float32 in [0, 1], the same patches, or pairs of them with equal noise, every second one
+            perturbed.
         white: [N, 3, S, S] standard normal noise.
         smooth: [N, 3, S, S] smooth field of unit variance.
         sigma: [N] standard deviation of the white noise, in [0, 1] pixel units.
@@ -88,7 +89,6 @@ class PatchBatches:
             self.labels = torch.from_numpy(np.array(image_set.labels))
             self.perturbations = Perturbations(
                 settings.families,
-                share=settings.perturbed_share,
                 bounds=(bound_value(settings.bound_min), bound_value(settings.bound_max)),
                 victims=settings.victims,
                 pictures=self._draw_pictures,
@@ -106,8 +106,13 @@ class PatchBatches:
         sigma = _log_uniform(count, self.sigma, random)
         has_field = torch.rand(count, generator=random) < self.settings.field_share
         field = _log_uniform(count, self.field, random) * has_field
-        shown = clean if self.perturbations is None else self.perturbations.draw(clean, random)
-        return Patches(clean, shown, torch.randn(clean.shape, generator=random), smooth, sigma, field)
+        noise = torch.randn(clean.shape, generator=random)
+        if self.perturbations is None:
+            return Patches(clean, clean, noise, smooth, sigma, field)
+        clean, noise, smooth, sigma, field = (_twice(values) for values in (clean, noise, smooth, sigma, field))
+        shown = clean.clone()
+        shown[1::2] = self.perturbations.draw(clean[1::2], random)
+        return Patches(clean, shown, noise, smooth, sigma, field)
 
     def _cut(self, count: int, side: int, random: torch.Generator) -> Tensor:
         """Squares of one random size from random pictures and places, resized to `side`, perhaps mirrored.
@@ -150,6 +155,11 @@ def _resize(squares: Tensor, side: int) -> Tensor:
     """[N, S, S, 3] uint8 to [N, 3, side, side] in [0, 1]."""
     pixels = squares.permute(0, 3, 1, 2).float() / 255
     return F.interpolate(pixels, (side, side), mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def _twice(values: Tensor) -> Tensor:
+    """Every other row, twice; of one row alone, that row."""
+    return values[::2].repeat_interleave(2, dim=0)[: len(values)]
 
 
 def _draw_field(count: int, side: int, random: torch.Generator) -> Tensor:

@@ -104,7 +104,8 @@ class DenoiserSettings(OptimiserSettings):
         families: kinds of perturbation that it learns to remove, under the noise: `grids`, `checks`, `gratings`,
             `fields`, `blocks`, `textures`, `pixels`, `kernels`, `tints`, `gradients`; one that stands there twice is
             drawn twice as often.
-        perturbed_share: share of the patches that are perturbed; the others only get noise.
+            Patches then come in pairs with the same noise, one perturbed and one not.
+        pull: weight of what is left of a perturbation, the difference within a pair, beside that of the error.
         bound_min: smallest bound of a perturbation, on its values; drawn evenly in the logarithm.
         bound_max: largest.
         victims: small networks that are trained at the start, for the perturbations of `gradients`.
@@ -119,7 +120,7 @@ class DenoiserSettings(OptimiserSettings):
     patches: tuple[int, ...] = Field(default=(32, 32, 32, 64), min_length=1)
     zoom: float = Field(default=0.6, gt=0, le=1)
     families: tuple[Family, ...] = ()
-    perturbed_share: float = Field(default=0.6, ge=0, le=1)
+    pull: float = Field(default=2.0, ge=0)
     bound_min: Bound = "4/255"
     bound_max: Bound = "16/255"
     victims: int = Field(default=12, ge=0)

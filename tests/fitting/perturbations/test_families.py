@@ -24,7 +24,7 @@ def draw_pictures(count, random):
 
 
 def perturbations(*names, **changes) -> Perturbations:
-    given = {"share": 1.0, "bounds": (BOUND, BOUND), "victims": 1, "pictures": draw_pictures, "seed": 0, **changes}
+    given = {"bounds": (BOUND, BOUND), "victims": 1, "pictures": draw_pictures, "seed": 0, **changes}
     return Perturbations(names, **given)
 
 
@@ -49,12 +49,6 @@ def test_family(name, side):
         assert moved.max() <= BOUND + 1e-6
     assert torch.equal(shown, made.draw(clean, generator(1, "draw")))
     assert not torch.equal(shown, made.draw(clean, generator(2, "draw")))
-
-
-def test_a_share_of_the_pictures_is_perturbed():
-    clean = torch.full((400, 3, 16, 16), 0.5)
-    shown = perturbations("grids", share=0.25).draw(clean, generator(0, "draw"))
-    assert (shown != clean).flatten(1).any(dim=1).float().mean().item() == pytest.approx(0.25, abs=0.07)
 
 
 def test_bounds_are_drawn_between_the_two():

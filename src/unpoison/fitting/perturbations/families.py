@@ -42,7 +42,6 @@ class Perturbations:
 
     Args:
         families: names of families; one that stands there twice is drawn twice as often.
-        share: of the pictures that are perturbed.
         bounds: least and largest bound of a perturbation, in [0, 1] pixel units; drawn evenly in the logarithm.
         victims: how many small networks are trained for `gradients`.
         pictures: what those are trained on.
@@ -53,7 +52,6 @@ class Perturbations:
         self,
         families: Sequence[str],
         *,
-        share: float,
         bounds: tuple[float, float],
         victims: int,
         pictures: Pictures,
@@ -63,15 +61,14 @@ class Perturbations:
         if "gradients" in families:
             known["gradients"] = Gradients(train_victims(victims, pictures, generator(seed, "fit/victims")))
         self.families = [known[name] for name in families]
-        self.share, self.bounds = share, bounds
+        self.bounds = bounds
 
     def draw(self, clean: Tensor, random: torch.Generator) -> Tensor:
-        """Pictures [N, 3, S, S] in [0, 1], a share of them perturbed; they stay in [0, 1]."""
-        shown = clean.clone()
-        rows = torch.nonzero(torch.rand(len(clean), generator=random) < self.share)[:, 0]
+        """Pictures [N, 3, S, S] in [0, 1], perturbed; they stay in [0, 1]."""
         low, high = self.bounds
-        for part in rows.split(_TOGETHER):
+        shown = []
+        for part in clean.split(_TOGETHER):
             amplitude = low * (high / low) ** torch.rand(len(part), 1, 1, 1, generator=random)
             family = self.families[int(torch.randint(len(self.families), (), generator=random))]
-            shown[part] = family(clean[part], amplitude, random).clamp(0, 1)
-        return shown
+            shown.append(family(part, amplitude, random).clamp(0, 1))
+        return torch.cat(shown)

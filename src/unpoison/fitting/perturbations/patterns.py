@@ -59,11 +59,11 @@ def gratings(count: int, side: int, random: torch.Generator) -> Tensor:
 
 
 def fields(count: int, side: int, random: torch.Generator) -> Tensor:
-    """Smooth spots of any size from three pixels to the whole picture."""
+    """Spots of any size from three pixels to the whole picture, smooth or with sharp borders."""
     cell = math.exp(math.log(3) + math.log(side / 3) * float(torch.rand((), generator=random)))
     nodes = torch.randn(count, 3, *(2 * [math.ceil(side / cell) + 3]), generator=random)
     grown = F.interpolate(nodes, scale_factor=cell, mode="bicubic", align_corners=False)
-    return _crop(grown, side, random)
+    return _crop(grown.sign() if _chance(0.4, random) else grown, side, random)
 
 
 def blocks(count: int, side: int, random: torch.Generator) -> Tensor:
