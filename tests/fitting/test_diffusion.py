@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,18 @@ import torch
 from unpoison.core.errors import DiskError, RunError, SettingsError
 from unpoison.core.files import writing
 from unpoison.core.images import ArrayImageSet
-from unpoison.core.noise import Noise, generator
+from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float
 from unpoison.core.settings import build_settings, list_profiles
 from unpoison.dynamics.fields import ColouredNoise
 from unpoison.fitting.checkpoints import checkpoint_path, save_checkpoint
 from unpoison.fitting.diffusion import fit
-from unpoison.fitting.perturbations.families import Perturbations
+from unpoison.fitting.networks import new_network
+from unpoison.fitting.objectives import build_objective
 from unpoison.fitting.records import thin_curve
 from unpoison.fitting.running import rate_factor
 from unpoison.fitting.settings import DenoiserSettings, FitSettings
+from unpoison.nets.shipped import weights_path
 from unpoison.nets.weights import load_model, read_header
 
 SMALL = {
@@ -128,33 +131,26 @@ def test_a_denoiser_learns_both_kinds_of_noise(tmp_path):
     assert errors[0] < 0.9 * errors[1]  # it knows a field is there, and does better for it
 
 
-def test_a_taught_denoiser_starts_from_weights_and_removes_what_it_was_shown(tmp_path):
-    start = tmp_path / "start.safetensors"
-    common = {
-        "arguments": {"channels": 16, "blocks": [0, 1, 0]},
-        "patches": (16,),
-        "batch_size": 16,
-        "learning_rate": 1e-2,
-        "warmup": 5,
-        "ema_decay": 0.9,
-        "plots": False,
-    }
-    fit(make_set(), out=start, settings=DenoiserSettings(iterations=60, **common))
-    given = DenoiserSettings(start=str(start), families=("grids",), bound_min="16/255", iterations=120, **common)
-    taught = fit(make_set(), out=tmp_path / "taught.safetensors", settings=given)
-    assert taught.losses[0] < 1.0  # of a network that knows nothing it is at least that
-    clean = to_float(make_set(seed=1).array())
-    made = Perturbations(("grids",), bounds=(16 / 255, 16 / 255), victims=0, pictures=lambda *_: (), seed=0).draw(
-        clean, generator(0, "test")
-    )
-    level = torch.full((len(clean),), 8 / 255)
-    noise = 8 / 255 * torch.randn(clean.shape, generator=generator(0, "noise"))
-    left = []
-    for weights in (start, tmp_path / "taught.safetensors"):
-        model = load_model(weights)
+def test_a_fit_starts_from_given_weights():
+    settings = DenoiserSettings(start="pocket", arguments={"channels": 64, "blocks": [0, 3, 0]})
+    begun, known = new_network(settings, seed=1).state_dict(), load_model(weights_path("pocket")).net.state_dict()
+    assert all(torch.equal(begun[name], value) for name, value in known.items())
+
+
+def test_what_is_left_of_a_perturbation_is_pulled_to_nothing():
+    def loss(batch, pull):
+        settings = DenoiserSettings(start="pocket", arguments={"channels": 64, "blocks": [0, 3, 0]}, pull=pull, **small)
+        task = build_objective(make_set(), settings, 0)
         with torch.no_grad():
-            left.append((model.denoise(made + noise, level) - model.denoise(clean + noise, level)).square().mean())
-    assert left[1] < 0.8 * left[0]
+            return task.loss(new_network(settings, 0), batch).item()
+
+    small = {"families": ("grids",), "patches": (16,), "batch_size": 8, "precision": "fp32"}
+    batch = build_objective(make_set(), DenoiserSettings(**small), 0).draw(0)
+    alone, pulled = loss(batch, 0.0), loss(batch, 2.0)
+    assert pulled > 1.01 * alone
+    assert loss(batch, 4.0) - alone == pytest.approx(2 * (pulled - alone), rel=1e-3)
+    same = replace(batch, shown=batch.clean)
+    assert loss(same, 2.0) == pytest.approx(loss(same, 0.0), rel=1e-5)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

@@ -66,9 +66,13 @@ def diffusion(**given: Any) -> None:
 def denoiser(**given: Any) -> None:
     """Fit a denoiser like `pocket`, which comes with unpoison, on a clean set SRC of your own.
 
-    Worth it for pictures unlike photographs; then `purify --model FILE`. The one profile is `pocket`, the default.
-    Patches are cut from the pictures, which may be of any sizes. A fit that was stopped goes on when the same
-    command is given again.
+    Worth it for pictures unlike photographs; then `purify --model FILE`. Patches are cut from the pictures, which may
+    be of any sizes. A fit that was stopped goes on when the same command is given again.
+
+    \b
+    Profiles:
+      pocket          the default: removes noise
+      pocket-taught   goes on from `pocket` and learns to remove perturbations of many kinds below the noise
     """
     from unpoison.fitting.settings import DenoiserSettings
 

@@ -61,4 +61,5 @@ def tints(clean: Tensor, amplitude: Tensor, random: torch.Generator) -> Tensor:
     """
     shift, gain = 2 * torch.rand(2, len(clean), 3, 1, 1, generator=random) - 1
     gain = gain * (torch.rand(len(clean), 1, 1, 1, generator=random) < 0.5)
-    return clean + amplitude * (shift + gain * (2 * clean - 1)) / (1 + gain.abs())
+    tinted: Tensor = clean + amplitude * (shift + gain * (2 * clean - 1)) / (1 + gain.abs())
+    return tinted
