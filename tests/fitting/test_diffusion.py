@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from unpoison.core.errors import DiskError, RunError, SettingsError
+from unpoison.core.errors import DiskError, ModelError, RunError, SettingsError
 from unpoison.core.files import writing
+from unpoison.core.hashing import hash_file
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float
@@ -29,7 +30,6 @@ from unpoison.fitting.objectives import build_objective
 from unpoison.fitting.records import thin_curve
 from unpoison.fitting.running import rate_factor
 from unpoison.fitting.settings import DenoiserSettings, FitSettings
-from unpoison.nets.shipped import weights_path
 from unpoison.nets.weights import load_model, read_header
 
 SMALL = {
@@ -131,10 +131,19 @@ def test_a_denoiser_learns_both_kinds_of_noise(tmp_path):
     assert errors[0] < 0.9 * errors[1]  # it knows a field is there, and does better for it
 
 
-def test_a_fit_starts_from_given_weights():
-    settings = DenoiserSettings(start="pocket", arguments={"channels": 64, "blocks": [0, 3, 0]})
-    begun, known = new_network(settings, seed=1).state_dict(), load_model(weights_path("pocket")).net.state_dict()
+def test_a_fit_starts_from_given_weights(tmp_path):
+    small = {"arguments": {"channels": 8, "blocks": [0, 1, 0]}, "patches": (16,), "batch_size": 4, "plots": False}
+    start = tmp_path / "start.safetensors"
+    fit(make_set(), out=start, settings=DenoiserSettings(iterations=3, **small))
+    settings = DenoiserSettings(iterations=1, start=str(start), **small)
+    begun, known = new_network(settings, seed=1).state_dict(), load_model(start).net.state_dict()
     assert all(torch.equal(begun[name], value) for name, value in known.items())
+    fit(make_set(), out=tmp_path / "net.safetensors", settings=settings)
+    record = json.loads((tmp_path / "net.fit.json").read_text())
+    assert record["settings"]["start"] == "start.safetensors"
+    assert record["start"] == hash_file(start)
+    with pytest.raises(ModelError, match="did you mean 'pocket'"):
+        fit(make_set(), out=tmp_path / "net.safetensors", settings=DenoiserSettings(start="pockett", **small))
 
 
 def test_what_is_left_of_a_perturbation_is_pulled_to_nothing():

@@ -15,7 +15,7 @@ from unpoison.core.noise import generator
 from unpoison.fitting.averaging import WeightAverage
 from unpoison.fitting.settings import OptimiserSettings
 from unpoison.nets.methods import METHODS
-from unpoison.nets.shipped import weights_path
+from unpoison.nets.shipped import check_model, weights_path
 from unpoison.nets.weights import load_any
 
 STORED = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -27,7 +27,7 @@ def new_network(settings: OptimiserSettings, seed: int) -> nn.Module:
     Raises:
         SettingsError: there is no such network, or its arguments cannot be used, or the weights to start with are of
             another one.
-        ModelError: the weights to start with cannot be read.
+        ModelError: the weights to start with are not there or cannot be read.
     """
     build = load_method(METHODS, settings.architecture, kind="architecture")
     arguments = {**settings.arguments, **({"dropout": settings.dropout} if settings.dropout else {})}
@@ -37,6 +37,7 @@ def new_network(settings: OptimiserSettings, seed: int) -> nn.Module:
         except (TypeError, ValueError) as error:
             raise SettingsError(f"architecture {settings.architecture} with arguments {arguments}: {error}") from None
     if settings.start:
+        check_model(settings.start)
         known = load_any(weights_path(settings.start)).net.state_dict()
         try:
             network.load_state_dict(known)

@@ -18,6 +18,7 @@ from unpoison.core.targets import check_file
 from unpoison.fitting.checkpoints import begun_fit, checkpoint_path
 from unpoison.fitting.networks import STORED
 from unpoison.fitting.settings import OptimiserSettings
+from unpoison.nets.shipped import check_model, weights_path
 from unpoison.nets.weights import Model, save_model
 
 _CURVE_POINTS = 500
@@ -41,7 +42,11 @@ def check_output(out: Path) -> None:
 def identify(image_set: ImageSet, settings: OptimiserSettings, seed: int) -> dict[str, Any]:
     """All that decides the weights, as it stands in their file and in the record."""
     data = {"name": image_set.name, "images": len(image_set), "hash": image_set.content_hash}
-    return {"settings": settings.model_dump(mode="json"), "seed": seed, "data": data}
+    identity = {"settings": settings.described(), "seed": seed, "data": data}
+    if settings.start:
+        check_model(settings.start)
+        identity["start"] = hash_file(weights_path(settings.start))
+    return identity
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
