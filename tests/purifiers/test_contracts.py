@@ -121,7 +121,7 @@ def test_what_each_purifier_declares():
     filters = [name for name, address in METHODS.items() if ".filters." in address]
     assert [name for name, made in declared.items() if not made.is_random] == [
         "orthogonal-projection",
-        *(name for name in filters if name != "gaussian-noise"),
+        *(name for name in filters if name not in ("gaussian-noise", "jitter")),
     ]
     assert [name for name, made in declared.items() if made.takes_denoiser] == ["fast"]
     assert [name for name, made in declared.items() if made.needs_whole_set] == [
@@ -150,6 +150,8 @@ HALOS = [
     ("gaussian-blur", {"sigma": 3}),
     ("mean-filter", {"size": 7}),
     ("median-filter", {"size": 5}),
+    ("despeckle", {}),
+    ("jitter", {"reach": 1.5}),
     ("gaussian-noise", {}),
     ("total-variation", {"iterations": 20}),
 ]

@@ -132,7 +132,9 @@ def test_divergence_is_the_negative_adjoint_of_the_gradient():
     assert divergence(down, right).sum().item() == pytest.approx(0, abs=1e-12)
 
 
-def test_median_undoes_one_pixel_shortcuts():
+# within the strokes of digits, a speck among black and white neighbours is none
+@pytest.mark.parametrize(("method", "left", "least"), [("median-filter", 0, 0.95), ("despeckle", 0.2, 0.75)])
+def test_median_and_despeckle_undo_one_pixel_shortcuts(method, left, least):
     clean = read("digits#train[:800]")
     crafted = OpsPoison().craft(clean, OpsSettings(), generator=generator(0, "ops"), resources=Resources())
     poisoned = ArrayImageSet(crafted.images, clean.labels, class_names=clean.class_names)
@@ -152,6 +154,31 @@ def test_median_undoes_one_pixel_shortcuts():
 
     assert painted(poisoned.array()) == 1
     assert learned(poisoned.array(), clean.array()) < 0.5
-    filtered, reference = (purify(image_set, "median-filter").array() for image_set in (poisoned, clean))
-    assert painted(filtered) == painted(reference) == 0
-    assert learned(filtered, reference) > 0.95
+    filtered, reference = (purify(image_set, method).array() for image_set in (poisoned, clean))
+    assert painted(filtered) <= left
+    assert painted(reference) == 0
+    assert learned(filtered, reference) > least
+
+
+def test_despeckle_takes_specks_and_nothing_else():
+    picture = np.broadcast_to(np.arange(0, 200, 10, dtype=np.uint8)[:, None, None], (20, 20, 3)).copy()
+    specked = picture.copy()
+    specked[5, 5], specked[5, 6], specked[12, 9, 1] = 255, (255, 0, 255), 0  # two side by side, one in a single channel
+    specked[16:, 10] = 255  # a line is no speck
+    expected = picture.copy()
+    expected[16:, 10] = 255
+    left = purify(specked[None], "despeckle")[0]
+    assert np.abs(left[:15].astype(int) - expected[:15]).max() <= 5  # half a step of the ramp
+    assert np.array_equal(left[17:, 10], expected[17:, 10])
+    assert np.array_equal(purify(specked[None], "despeckle", threshold=0.99)[0], specked)
+
+
+def test_jitter_takes_every_pixel_from_near():
+    rows = np.broadcast_to(np.arange(0, 240, 10, dtype=np.uint8)[:, None, None], (24, 24, 3))
+    moved = purify(rows[None], "jitter", reach=1.5, seed=1)[0].astype(int) - rows
+    assert 13 <= np.abs(moved[2:-2]).max() <= 15
+    assert moved[2:-2].std() == pytest.approx(15 / np.sqrt(3), rel=0.1)  # evenly from -1.5 to 1.5 pixels of 10 levels
+    assert (moved[..., 0] == moved[..., 2]).all()
+    flat = np.full((1, 24, 24, 3), 77, np.uint8)
+    assert np.array_equal(purify(flat, "jitter", reach=8), flat)
+    assert not np.array_equal(*(purify(rows[None], "jitter", seed=seed) for seed in (0, 1)))

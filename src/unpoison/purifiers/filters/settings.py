@@ -73,6 +73,27 @@ class MedianFilterSettings(Settings):
     size: Literal[3, 5, 7] = 3
 
 
+class DespeckleSettings(Settings):
+    """Settings of the removal of specks.
+
+    Args:
+        threshold: how far outside of its neighbours a pixel must lie to be a speck, in [0, 1] pixel units; from 40/255
+            on it changes one or two pixels of a photograph of 32x32.
+    """
+
+    threshold: Bound = "40/255"
+
+
+class JitterSettings(Settings):
+    """Settings of jitter.
+
+    Args:
+        reach: how far away a pixel may come from, each way, in pixels, above 0 and up to 8.
+    """
+
+    reach: float = Field(1, gt=0, le=8)
+
+
 class GaussianNoiseSettings(Settings):
     """Settings of the noise.
 
