@@ -15,14 +15,14 @@ from unpoison.purifiers.protocol import Purifier
 
 
 class JitterPurifier(Purifier):
-    """Takes every pixel, all channels alike, from a random place up to `reach` pixels away each way, between pixels too.
+    """Takes every pixel, its channels alike, from a random place up to `reach` pixels away each way, or between pixels.
 
-    Poisons that are convolutions of the picture (`cuda`) say the class by how a pixel goes with its neighbours, which no
-    added noise hides; this breaks it. It is rough on a picture: put `fast` behind it, and draw afresh every epoch.
+    Poisons that are convolutions of the picture (`cuda`) say the class by how a pixel goes with its neighbours, which
+    no added noise hides; this breaks it. It is rough on a picture: put `fast` behind it, and draw afresh every epoch.
 
     References:
-        Wang et al.: Corrupting Convolution-based Unlearnable Datasets with Pixel-based Image Transformations, AAAI 2025,
-        https://arxiv.org/abs/2311.18403
+        Wang et al.: Corrupting Convolution-based Unlearnable Datasets with Pixel-based Image Transformations,
+        AAAI 2025, https://arxiv.org/abs/2311.18403
     """
 
     Settings = JitterSettings
