@@ -136,7 +136,7 @@ def trusted(poisoned) -> ArrayImageSet:
 
 @pytest.mark.parametrize(
     ("accuracies", "best"),
-    [([0.3, 0.5, 0.52, 0.3, 0.2, 0.1], 1), ([0.3, 0.5, 0.56, 0.3, 0.2, 0.1], 2), ([0.5] * 6, 0)],
+    [([0.6, 0.8, 0.815, 0.6, 0.5, 0.4], 1), ([0.6, 0.8, 0.86, 0.6, 0.5, 0.4], 2), ([0.8] * 6, 0)],
     ids=["a tie goes to the weaker", "clearly better wins", "all alike"],
 )
 def test_trusted_pictures_decide(audit, trusted, monkeypatch, accuracies, best):
@@ -148,9 +148,18 @@ def test_trusted_pictures_decide(audit, trusted, monkeypatch, accuracies, best):
     assert f"{accuracies[best]:.1%} of 400 trusted pictures" in found.reason
 
 
+def test_trusted_pictures_of_which_only_chance_is_named_do_not_decide(audit, trusted, monkeypatch):
+    asked = _accurate(monkeypatch, [0.5, 0.5, 0.56, 0.5, 0.5, 0.5, *[0.5] * 6], [0] * 6 + [0.4, 0.0, 0.0, 0.0, 0.0, 0.0])
+    found = advise(audit, reference=trusted)
+    assert len(asked) == 12
+    assert (found.method, found.profiles) == (CANDIDATES[1].method, CANDIDATES[1].profiles)
+    assert "the reference did not decide, as classifiers name no more of it than chance" in found.reason
+
+
 def test_a_classifier_is_trained_on_what_is_left_and_scored_on_trusted_pictures(audit, trusted, monkeypatch):
     monkeypatch.setattr(advice, "CANDIDATES", (LIGHT,))
     monkeypatch.setattr(advice, "_QUICK", {"model": "hlb-s", "width": 4, "epochs": 1})
+    monkeypatch.setattr(advice, "_by_chance", lambda *_: False)
     (one,) = advise(audit, reference=trusted).tried
     assert one.accuracy.n == 200
     assert 0 <= one.accuracy.low <= one.accuracy.value <= 1
@@ -160,7 +169,7 @@ def test_too_few_trusted_pictures_are_not_learned_from(audit, trusted, monkeypat
     _accurate(monkeypatch, [0.5] * 6)
     found = advise(audit, reference=trusted.subset(range(30)))
     assert found.method == CANDIDATES[0].method
-    assert "not learned from, as it is too small (30 pictures of 2 classes" in found.reason
+    assert "the reference did not decide, as it is too small (30 pictures of 2 classes" in found.reason
 
 
 def test_trusted_pictures_have_the_classes_of_the_set(trusted):

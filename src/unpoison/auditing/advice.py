@@ -88,7 +88,7 @@ def advise(
 
     A set that looks poisoned is purified in part by every candidate, and a quick classifier is trained on what each
     leaves. With trusted pictures, the candidate is taken from which it learns to name most of those, or the weakest
-    that is as good within the error of that count. Without them it names pictures of the sample that were kept back, as
+    that is as good within the error of that count. Without them, or where it names no more of them than chance, it names pictures of the sample that were kept back, as
     every candidate leaves them: where it leans on a shortcut that survives one and not another, it names far fewer
     after the other. The weakest candidate is taken after which nothing is lost so, within some standard errors.
 
@@ -115,7 +115,8 @@ def advise(
     unfit, trusted = "", None
     if reference is not None:
         reference = check_reference(reference, audit.class_names, wanted_by=audit.name)
-        unfit = too_few(len(reference), len(np.unique(reference.labels)))
+        small = too_few(len(reference), len(np.unique(reference.labels)))
+        unfit = f"it is too small ({small})" if small else ""
         trusted = None if unfit else _small(reference)
     samples = _samples(audit)
     if {one.kind for one in audit.verdict.speaking} == {_ON_FEW}:
@@ -123,9 +124,12 @@ def advise(
     else:
         sample = list(samples.values())[-1]
         tried = _learned(sample, trusted, device, on_step)
+        if trusted is not None and _by_chance(tried, trusted):
+            unfit = "classifiers name no more of it than chance: are its classes those of the set?"
+            trusted, tried = None, _learned(sample, None, device, on_step)
         best, reason = _least_lost(tried) if trusted is None else _most_accurate(tried)
     if unfit:
-        reason += f"; the reference was not learned from, as it is too small ({unfit})"
+        reason += f"; the reference did not decide, as {unfit}"
     return _advice(CANDIDATES[best], reason, tried)
 
 
@@ -238,6 +242,12 @@ def _most_accurate(tried: Sequence[Tried]) -> tuple[int, str]:
     best = next(place for place, one in enumerate(accuracies) if one.value >= most.value - _error(most))
     named = f"{accuracies[best].value:.1%} of {most.n:,} trusted pictures"
     return best, f"a quick classifier learns from a sample after it to name {named}, and from none clearly more"
+
+
+def _by_chance(tried: Sequence[Tried], trusted: ImageSet) -> bool:
+    """Whether after no candidate clearly more trusted pictures are named than the largest class has."""
+    largest = float(np.bincount(trusted.labels).max() / len(trusted))
+    return all(one.accuracy.value <= largest + _ERRORS * _error(one.accuracy) for one in tried if one.accuracy)
 
 
 def _least_lost(tried: Sequence[Tried]) -> tuple[int, str]:
