@@ -149,7 +149,9 @@ def test_trusted_pictures_decide(audit, trusted, monkeypatch, accuracies, best):
 
 
 def test_trusted_pictures_of_which_only_chance_is_named_do_not_decide(audit, trusted, monkeypatch):
-    asked = _accurate(monkeypatch, [0.5, 0.5, 0.56, 0.5, 0.5, 0.5, *[0.5] * 6], [0] * 6 + [0.4, 0.0, 0.0, 0.0, 0.0, 0.0])
+    asked = _accurate(
+        monkeypatch, [0.5, 0.5, 0.56, 0.5, 0.5, 0.5, *[0.5] * 6], [0] * 6 + [0.4, 0.0, 0.0, 0.0, 0.0, 0.0]
+    )
     found = advise(audit, reference=trusted)
     assert len(asked) == 12
     assert (found.method, found.profiles) == (CANDIDATES[1].method, CANDIDATES[1].profiles)
