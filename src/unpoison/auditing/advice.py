@@ -88,9 +88,10 @@ def advise(
 
     A set that looks poisoned is purified in part by every candidate, and a quick classifier is trained on what each
     leaves. With trusted pictures, the candidate is taken from which it learns to name most of those, or the weakest
-    that is as good within the error of that count. Without them, or where it names no more of them than chance, it names pictures of the sample that were kept back, as
-    every candidate leaves them: where it leans on a shortcut that survives one and not another, it names far fewer
-    after the other. The weakest candidate is taken after which nothing is lost so, within some standard errors.
+    that is as good within the error of that count. Without them, or where it names no more of them than chance, it
+    names pictures of the sample that were kept back, as every candidate leaves them: where it leans on a shortcut that
+    survives one and not another, it names far fewer after the other. The weakest candidate is taken after which nothing
+    is lost so, within some standard errors.
 
     A trigger on few pictures costs no accuracy. Where nothing but such a one speaks, the first candidate is taken after
     which nothing does, against clean sets as hard as the sample then is.
