@@ -29,8 +29,9 @@ class Recorder(torch.nn.Module):
         return x
 
 
-def make_denoiser(net=None) -> PreconditionedDenoiser:
-    return PreconditionedDenoiser(net or make_net(), sigma_min=2 / 255, sigma_max=100 / 255, field_max=64 / 255)
+def make_denoiser(net=None, **taught) -> PreconditionedDenoiser:
+    levels = {"sigma_min": 2 / 255, "sigma_max": 100 / 255, "field_max": 64 / 255, **taught}
+    return PreconditionedDenoiser(net or make_net(), **levels)
 
 
 @pytest.mark.parametrize("blocks", [(1, 2, 1), (0, 3, 0), (2, 0, 1)])
@@ -65,13 +66,14 @@ def test_both_noise_levels_matter(which):
     assert (net(x, *levels) - before).abs().max() > 1e-3
 
 
-def test_target_is_what_makes_denoise_exact():
+@pytest.mark.parametrize("perturbation", [0.0, 10 / 255])
+def test_target_is_what_makes_denoise_exact(perturbation):
     torch.manual_seed(0)
     clean, noise = torch.rand(4, 3, 8, 8), torch.randn(4, 3, 8, 8)
     sigma, field = torch.tensor([2.0, 12, 40, 100]) / 255, torch.tensor([0.0, 32, 0, 64]) / 255
     x = clean + (sigma + field).view(-1, 1, 1, 1) * noise
-    target = PreconditionedDenoiser.target(clean, x, sigma, field)
-    denoiser = make_denoiser(torch.nn.Identity())
+    denoiser = make_denoiser(torch.nn.Identity(), perturbation=perturbation)
+    target = denoiser.target(clean, x, sigma, field)
     denoiser.estimate = lambda *_: target
     torch.testing.assert_close(denoiser.denoise(x, sigma, field), clean, rtol=0, atol=1e-5)
 
@@ -82,10 +84,18 @@ def test_target_and_input_have_unit_variance_on_data_of_the_assumed_spread():
     for level in (2 / 255, 25 / 255, 100 / 255):
         sigma, none = torch.full((64,), level), torch.zeros(64)
         x = clean + level * torch.randn_like(clean)
-        assert PreconditionedDenoiser.target(clean, x, sigma, none).var().item() == pytest.approx(1, abs=0.03)
+        assert make_denoiser().target(clean, x, sigma, none).var().item() == pytest.approx(1, abs=0.03)
         seen = []
         make_denoiser(Recorder(seen)).estimate(x, sigma, none)
         assert seen[0].var().item() == pytest.approx(1, abs=0.03)
+
+
+def test_a_perturbation_counts_as_white_noise():
+    net, x = make_net(), torch.rand(2, 3, 8, 8)
+    taught, plain = make_denoiser(net, perturbation=8 / 255), make_denoiser(net)
+    sigma, field = torch.full((2,), 6 / 255), torch.full((2,), 5 / 255)
+    expected = plain.denoise(x, torch.full((2,), 10 / 255), field)
+    torch.testing.assert_close(taught.denoise(x, sigma, field), expected)
 
 
 def test_noise_it_was_not_trained_for_is_refused():

@@ -46,7 +46,7 @@ def build(architecture):
     for parameter in net.parameters():
         nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(parameter.numel()))
     if architecture == "pocket":
-        return PreconditionedDenoiser(net, sigma_min=0.01, sigma_max=0.4, field_max=0.25).eval()
+        return PreconditionedDenoiser(net, sigma_min=0.01, sigma_max=0.4, field_max=0.25, perturbation=0.03).eval()
     if architecture.endswith("energy"):
         return PixelEnergy(net).eval()
     about = {"time_scale": 2.5, "max_index": 99, "learned_variance": getattr(net, "learned_variance", True)}
@@ -93,7 +93,7 @@ def test_save_and_load_give_the_same_bits(architecture, tmp_path):
         if architecture == "pocket":
             sigma, field = torch.tensor([0.01, 0.4]), torch.tensor([0.0, 0.25])
             assert torch.equal(model.denoise(z, sigma, field), again.denoise(z, sigma, field))
-            assert (again.sigma_min, again.sigma_max, again.field_max) == (0.01, 0.4, 0.25)
+            assert (again.sigma_min, again.sigma_max, again.field_max, again.perturbation) == (0.01, 0.4, 0.25, 0.03)
         elif architecture.endswith("energy"):
             x = torch.rand(2, 3, 32, 32)
             assert torch.equal(model.energy(x), again.energy(x))

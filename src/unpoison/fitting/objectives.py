@@ -90,7 +90,7 @@ class CleanPrediction:
     """The clean image itself, from white noise with or without a smooth field, and perhaps a perturbation below it.
 
     The squared error is weighted so that every noise level counts alike at the start (Karras et al. 2022, section 5).
-    The network is told the noise and not the perturbation, which counts as noise in the weights alone.
+    The network is told the noise and not the perturbation, for which the same is counted everywhere.
     """
 
     def __init__(self, image_set: ImageSet, settings: DenoiserSettings, seed: int):
@@ -99,12 +99,13 @@ class CleanPrediction:
 
     def loss(self, net: nn.Module, batch: Patches) -> Tensor:
         noisy = batch.noisy()
-        estimate = self.wrap(net).estimate(noisy, batch.sigma, batch.field)
-        target = PreconditionedDenoiser.target(batch.clean, noisy, batch.sigma, batch.field)
+        denoiser = self.wrap(net)
+        estimate = denoiser.estimate(noisy, batch.sigma, batch.field)
+        target = denoiser.target(batch.clean, noisy, batch.sigma, batch.field)
         errors = (estimate - target).square().mean(dim=(1, 2, 3))
         if not self.settings.families:
             return errors.mean()
-        noise = batch.sigma.square() + batch.field.square()
+        noise = denoiser.counted(batch.sigma).square() + batch.field.square()
         size = (batch.shown - batch.clean)[1::2].square().mean(dim=(1, 2, 3))
         weight = noise[1::2] / (noise[1::2] + size)
         # The errors of a pair differ by what is left of the perturbation.
@@ -119,6 +120,7 @@ class CleanPrediction:
             sigma_min=bound_value(settings.sigma_min),
             sigma_max=bound_value(settings.sigma_max),
             field_max=bound_value(settings.field_max) if settings.field_share else 0.0,
+            perturbation=bound_value(settings.counted) if settings.families else 0.0,
             autocast_dtype=network_dtype(settings.precision, next(net.parameters()).device),
         )
 

@@ -108,6 +108,7 @@ class DenoiserSettings(OptimiserSettings):
         pull: weight of what is left of a perturbation, the difference within a pair, beside that of the error.
         bound_min: smallest bound of a perturbation, on its values; drawn evenly in the logarithm.
         bound_max: largest.
+        counted: what a perturbation counts for as noise, so that what the network gives can reach it.
         victims: small networks that are trained at the start, for the perturbations of `gradients`.
     """
 
@@ -123,6 +124,7 @@ class DenoiserSettings(OptimiserSettings):
     pull: float = Field(default=2.0, ge=0)
     bound_min: Bound = "4/255"
     bound_max: Bound = "16/255"
+    counted: Bound = "10/255"
     victims: int = Field(default=12, ge=0)
     iterations: int = Field(default=6000, ge=1)
     checkpoint_every: int = Field(default=500, ge=0)

@@ -18,12 +18,14 @@ class PreconditionedDenoiser(nn.Module):
 
     With total noise s^2 = sigma^2 + field^2, data of mean m and deviation d, and the network F:
         D(x) = m + d^2 / (s^2 + d^2) (x - m) + s d / sqrt(s^2 + d^2) F((x - m) / sqrt(s^2 + d^2); sigma, field)
+    A perturbation that may lie below the noise counts as white noise in all of this, as what F gives must reach it.
 
     Args:
         net: maps scaled images [N, 3, H, W], sigma [N] and field [N] to [N, 3, H, W].
         sigma_min: smallest white noise it was trained for, in [0, 1] pixel units.
         sigma_max: largest.
         field_max: largest rms of a smooth field; 0 if it never saw one.
+        perturbation: rms of perturbations that it was taught to remove; 0 if none.
         autocast_dtype: run the network, and only the network, in this precision, e.g. torch.bfloat16.
 
     References:
@@ -38,11 +40,13 @@ class PreconditionedDenoiser(nn.Module):
         sigma_min: float,
         sigma_max: float,
         field_max: float,
+        perturbation: float = 0.0,
         autocast_dtype: torch.dtype | None = None,
     ):
         super().__init__()
         self.net = net
         self.sigma_min, self.sigma_max, self.field_max = sigma_min, sigma_max, field_max
+        self.perturbation = perturbation
         self.autocast_dtype = autocast_dtype
 
     @property
@@ -71,11 +75,12 @@ class PreconditionedDenoiser(nn.Module):
                 f"a smooth field of rms*255 = {255 * float(field.max()):.4g} is more than the model was trained for, "
                 f"{255 * self.field_max:.4g}"
             )
-        skip, gain = (part.view(-1, 1, 1, 1) for part in mixing(sigma, field))
+        skip, gain = (part.view(-1, 1, 1, 1) for part in mixing(self.counted(sigma), field))
         return _DATA_MEAN + skip * (x - _DATA_MEAN) + gain * self.estimate(x, sigma, field)
 
     def estimate(self, x: Tensor, sigma: Tensor, field: Tensor) -> Tensor:
         """The network's own output F for noisy images, [N, 3, H, W] float32; see `denoise`."""
+        sigma = self.counted(sigma)
         scale = (sigma.square() + field.square() + _DATA_DEVIATION**2).rsqrt().view(-1, 1, 1, 1)
         with torch.autocast(x.device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None):
             output: Tensor = self.net(scale * (x - _DATA_MEAN), sigma, field)
@@ -85,10 +90,13 @@ class PreconditionedDenoiser(nn.Module):
         """This denoiser for noise in which the field is so many times the white noise, at every level of it."""
         return FieldDenoiser(self, ratio, self.sigma_min, self.sigma_max)
 
-    @staticmethod
-    def target(clean: Tensor, x: Tensor, sigma: Tensor, field: Tensor) -> Tensor:
+    def counted(self, sigma: Tensor) -> Tensor:
+        """White noise [N] and perturbation together."""
+        return (sigma.square() + self.perturbation**2).sqrt() if self.perturbation else sigma
+
+    def target(self, clean: Tensor, x: Tensor, sigma: Tensor, field: Tensor) -> Tensor:
         """What `estimate` should give, [N, C, H, W]: solves `denoise` = clean for F; sigma and field are [N]."""
-        skip, gain = (part.view(-1, 1, 1, 1) for part in mixing(sigma, field))
+        skip, gain = (part.view(-1, 1, 1, 1) for part in mixing(self.counted(sigma), field))
         return (clean - _DATA_MEAN - skip * (x - _DATA_MEAN)) / gain
 
 

@@ -58,6 +58,7 @@ def quantise_denoiser(denoiser: object, weights: Path) -> PreconditionedDenoiser
         sigma_min=denoiser.sigma_min,
         sigma_max=denoiser.sigma_max,
         field_max=denoiser.field_max,
+        perturbation=denoiser.perturbation,
     )
 
 

@@ -100,6 +100,7 @@ class DenoiserHeader(BaseModel):
         sigma_min: smallest white noise it was trained for, in [0, 1] pixel units.
         sigma_max: largest.
         field_max: largest rms of a smooth field.
+        perturbation: rms of perturbations that it was taught to remove; 0 if none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -108,20 +109,33 @@ class DenoiserHeader(BaseModel):
     sigma_min: float
     sigma_max: float
     field_max: float
+    perturbation: float = 0.0
 
     @classmethod
     def of(cls, model: PreconditionedDenoiser) -> DenoiserHeader:
         """What a file of this model says."""
-        return cls(sigma_min=model.sigma_min, sigma_max=model.sigma_max, field_max=model.field_max)
+        return cls(
+            sigma_min=model.sigma_min,
+            sigma_max=model.sigma_max,
+            field_max=model.field_max,
+            perturbation=model.perturbation,
+        )
 
     def describe(self) -> str:
         """What it was trained for, in a few words."""
         field = f", smooth fields to {255 * self.field_max:.0f}" if self.field_max else ""
-        return f"trained for noise of {255 * self.sigma_min:.0f} to {255 * self.sigma_max:.0f}{field} (* 255)"
+        below = f", over perturbations of {255 * self.perturbation:.0f}" if self.perturbation else ""
+        return f"trained for noise of {255 * self.sigma_min:.0f} to {255 * self.sigma_max:.0f}{field}{below} (* 255)"
 
     def build(self, net: nn.Module) -> PreconditionedDenoiser:
         """The model around its network."""
-        return PreconditionedDenoiser(net, sigma_min=self.sigma_min, sigma_max=self.sigma_max, field_max=self.field_max)
+        return PreconditionedDenoiser(
+            net,
+            sigma_min=self.sigma_min,
+            sigma_max=self.sigma_max,
+            field_max=self.field_max,
+            perturbation=self.perturbation,
+        )
 
 
 class EnergyHeader(BaseModel):
