@@ -223,7 +223,7 @@ def test_chains_and_profiles(images, tiny_model, tmp_path):
     (tmp_path / "mine.toml").write_text("quality = 20\n")
     by_profile = unpoison.purify(images, "jpeg", profile=str(tmp_path / "mine.toml"))
     assert np.array_equal(by_profile, unpoison.purify(images, "jpeg", quality=20))
-    settings = {"jpeg.quality": 20, "eclipse.t": 3}
+    settings = {"jpeg.quality": 20, "eclipse.t": 3, "seed": 3}
     chained = unpoison.purify(images, "jpeg+eclipse", model=tiny_model, **settings)
     spelled = unpoison.purify(images, "jpeg+eclipse", **settings, **{"eclipse.model": str(tiny_model)})
     assert np.array_equal(chained, spelled)
@@ -287,8 +287,8 @@ class Halver(torch.nn.Module):
 
 def test_own_networks_and_functions(images):
     network = Halver().eval()
-    by_network = unpoison.purify(images, model=network, sigma="10/255", field="0")
-    by_function = unpoison.purify(images, model=lambda x, sigma: 0.5 * x, sigma="10/255", field="0")
+    by_network = unpoison.purify(images, model=network, sigma="10/255", field="0", seed=3)
+    by_function = unpoison.purify(images, model=lambda x, sigma: 0.5 * x, sigma="10/255", field="0", seed=3)
     assert np.array_equal(by_network, by_function)
     assert abs(by_network.astype(int) - images / 2).max() < 255 * 5 * 10 / 255 / 2
     with pytest.raises(ModelError, match="training mode"):
@@ -343,9 +343,10 @@ def test_a_set_is_written_as_the_command_writes_it(make_set, tmp_path):
     from unpoison.cli.main import cli
 
     write(make_set(6), tmp_path / "in")
-    answer = CliRunner().invoke(cli, ["purify", str(tmp_path / "in"), str(tmp_path / "command"), "--method", "jpeg"])
+    command = ["purify", str(tmp_path / "in"), str(tmp_path / "command"), "--method", "jpeg", "--seed", "3"]
+    answer = CliRunner().invoke(cli, command)
     assert answer.exit_code == 0, answer.output
-    unpoison.purify(tmp_path / "in", "jpeg", out=tmp_path / "python")
+    unpoison.purify(tmp_path / "in", "jpeg", seed=3, out=tmp_path / "python")
 
     def files(folder):
         return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -379,11 +380,23 @@ def test_bad_pictures_are_set_aside_on_demand(make_set, tmp_path):
 
 
 def test_few_pictures_in_int8_are_computed_without_copies(monkeypatch, images):
-    expected = unpoison.purify(images)
+    expected = unpoison.purify(images, seed=3)
     shapes = []
     forward = Int8Pocket.forward
     monkeypatch.setattr(Int8Pocket, "forward", lambda net, x, *rest: shapes.append(len(x)) or forward(net, x, *rest))
-    assert np.array_equal(unpoison.purify(images[0]), expected[0])
+    assert np.array_equal(unpoison.purify(images[0], seed=3), expected[0])
     floats = torch.from_numpy(images[:2]).permute(0, 3, 1, 2) / 255
-    assert np.array_equal(to_uint8(unpoison.purify(floats)), expected[:2])
+    assert np.array_equal(to_uint8(unpoison.purify(floats, seed=3)), expected[:2])
     assert shapes == [1, 2]
+
+
+def test_the_noise_is_secret_unless_a_seed_is_given(images, make_set, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        secret = unpoison.purify(images)
+    assert not np.array_equal(secret, unpoison.purify(images))
+    told = int(caplog.messages[0].removeprefix("seed of the noise: "))
+    assert np.array_equal(unpoison.purify(images, seed=told), secret)
+    written = [unpoison.purify(make_set(6), out=tmp_path / name).content_hash for name in ("a.npz", "b.npz", "b.npz")]
+    assert written[0] != written[1] == written[2]
+    seed = read_manifest(tmp_path / "b.npz.manifest.json").steps[-1].seed
+    assert unpoison.purify(make_set(6), seed=seed).content_hash == written[1]

@@ -100,20 +100,21 @@ def test_with_ids_the_bytes_are_those_of_a_run(make_set):
 
 def test_noise_is_drawn_by_pixels_or_by_id_or_anew(images):
     grey = np.full((2, 16, 16, 3), 128, np.uint8)
-    one, two = Purify()(grey)
+    one, two = Purify(seed=0)(grey)
     assert np.array_equal(one, two)
     assert not np.array_equal(one, Purify(seed=1)(grey[0]))
-    assert not np.array_equal(one, Purify()(grey[0], id="a"))
+    assert not np.array_equal(one, Purify(seed=0)(grey[0], id="a"))
     grey[1, 0, 0, 0] += 1
-    assert np.abs(np.diff(Purify()(grey).astype(int), axis=0)).max() > 1
+    assert np.abs(np.diff(Purify(seed=0)(grey).astype(int), axis=0)).max() > 1
 
     def calls() -> list[np.ndarray]:
-        transform = Purify(fresh=True)
+        transform = Purify(fresh=True, seed=0)
         return [transform(grey[0], id="a"), transform(grey[0], id="a"), *transform(grey[[0, 0]])]
 
     first = calls()
     assert len({picture.tobytes() for picture in first}) == 4
     assert all(map(np.array_equal, first, calls()))
+    assert not np.array_equal(Purify()(grey[0]), Purify()(grey[0]))  # without a seed it is secret
 
 
 def test_one_picture_is_one_call_of_one_image(monkeypatch, images):
@@ -130,18 +131,18 @@ def test_labels_pass_through_a_pipeline(images):
     pipeline = Compose([Purify(), lambda picture, *rest: (picture.float() / 255, *rest)])
     picture, label = pipeline(planes(images[0]), 7)
     assert (picture.dtype, label) == (torch.float32, 7)
-    assert torch.equal(Compose([Purify()])(planes(images[0])), Purify()(planes(images[0])))
+    assert torch.equal(Compose([Purify(seed=3)])(planes(images[0])), Purify(seed=3)(planes(images[0])))
     picture, label = Compose([Purify()])((planes(images[0]), 7))
     assert label == 7
 
 
 def test_it_pickles_as_its_settings(images):
-    transform = Purify()
+    transform = Purify(seed=3)
     expected = transform(images[0])
     pickled = pickle.dumps(transform)
     assert len(pickled) < 1000
     assert np.array_equal(pickle.loads(pickled)(images[0]), expected)
-    assert pickled == pickle.dumps(Purify())  # so that `Dataset.map` finds what it has stored
+    assert pickled == pickle.dumps(Purify(seed=3))  # so that `Dataset.map` finds what it has stored
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])

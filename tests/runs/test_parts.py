@@ -121,7 +121,7 @@ def test_a_part_of_another_run_is_refused(source, jpeg, tmp_path):
     target = tmp_path / "out"
     assert purify_to(read(source), target, jpeg, part=Part(1, 2)).missing == 2
     other = type(jpeg)(jpeg.settings, seed=jpeg.seed + 1)
-    with pytest.raises(RunError, match="other seed"):
+    with pytest.raises(RunError, match="an unfinished run with seed 0; leave --seed out"):
         purify_to(read(source), target, other, part=Part(2, 2))
 
 

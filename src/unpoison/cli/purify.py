@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,7 @@ _NAMES = method_names(METHODS, kind="purifier")
     help="Where to compute: here, or on the workers of a Ray cluster.",
 )
 @click.option("--workers", type=click.IntRange(1), help="Workers of --engine ray.  [default: one per core or GPU]")
-@options.computing
+@options.purifying
 def purify(
     src: str,
     dst: Path | None,
@@ -99,7 +100,7 @@ def purify(
     part: str | None,
     engine: str,
     workers: int | None,
-    seed: int,
+    seed: int | None,
     device: str,
     precision: PrecisionOrInt8 | None,
     profile: str,
@@ -154,7 +155,7 @@ def purify(
         from unpoison.public.files import check_source, purify_into
         from unpoison.runs.run import PurifyRun
 
-        run = PurifyRun(settings, seed=seed)
+        run = PurifyRun.seeded(settings, seed)
         if settings_only:
             options.answer(True, "", _planned(run, device))
             return
@@ -169,7 +170,7 @@ def purify(
         target = None if dry_run or preview is not None else dst
         choice = _choose(image_set, reference, target, overwrite=overwrite, device=device, remedy=remedy)
         chosen = {name: with_precision(own, precision, of=name) for name, own in choice.settings.items()}
-        run, facts = PurifyRun(chosen, seed=seed), choice.facts
+        run, facts = replace(run, settings=chosen), choice.facts
         if dry_run:
             options.answer(True, "", {**_planned(run, device), **facts})
             return
@@ -241,7 +242,7 @@ def _planned(run: PurifyRun, device: str) -> dict[str, Any]:
     from unpoison.core.device import choose_device
 
     settings = run.resolved(choose_device(device)).describe()
-    return {"method": run.method, "seed": run.seed, "settings": settings}
+    return {"method": run.method, "seed": None if run.is_secret else run.seed, "settings": settings}
 
 
 def _changed_in_kind(image_set: ImageSet, dst: Path) -> str:

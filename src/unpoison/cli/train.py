@@ -149,7 +149,6 @@ def train(
         from unpoison.classify.classifier import CIFAR
         from unpoison.classify.saving import import_classifier, load_classifier, save_classifier
         from unpoison.classify.transfer import Mode, transfer
-        from unpoison.core.noise import secret_seed
         from unpoison.data import read
         from unpoison.runs.fresh import FreshDraws
         from unpoison.runs.photographs import strangeness_warning
@@ -159,7 +158,7 @@ def train(
         train_set, test_set = read(src, format=input_format), read(test_src)
         fresh = None
         if purify:
-            run = PurifyRun(purifier, seed=secret_seed() if seed is None else seed)
+            run = PurifyRun.seeded(purifier, seed)
             if warning := strangeness_warning(train_set, purifier):
                 write_line(f"unpoison: {warning}")
             fresh = FreshDraws(

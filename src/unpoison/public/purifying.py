@@ -43,7 +43,7 @@ def purify(
     x: Any,
     method: Any = "fast",
     *,
-    seed: int = 0,
+    seed: int | None = None,
     device: str = "auto",
     model: Any = None,
     profile: str = "",
@@ -72,7 +72,8 @@ def purify(
         method: a purifier, or several joined by `+`; one of yours as `package.module:Class`, or as a class or object
             with `Settings` and `purify`. `auto`, for a set with labels, audits it first and tries a few of them on a
             sample where it looks poisoned; log lines say what was found and chosen.
-        seed: seed of all noise.
+        seed: of all noise. If left out, a secret one from the system, which the manifest of `out` keeps, and a log line
+            tells otherwise: whoever knows it beforehand can make a poison that outlives the noise.
         device: where to compute; `auto` is where a tensor or a model in memory lies, else the fastest device.
         model: path of a file of weights; or, for `fast`, a model in memory: a function or nn.Module of noisy images
             [N, 3, H, W] in [0, 1] and sigma [N] that gives clean ones, a `CallableDenoiser` around one that says which
@@ -104,7 +105,7 @@ def purify(
     if reference is not None:
         raise SettingsError("reference= is for method 'auto'")
     with named_purifier(method) as name:
-        run = PurifyRun(method_settings(name, profile=profile, model=model, fields=settings), seed=seed)
+        run = PurifyRun.seeded(method_settings(name, profile=profile, model=model, fields=settings), seed)
         if out is not None:
             return _purify_into(x, Path(out), run, device, model, skip_bad, overwrite, on_step)
         _check_overwrite(overwrite)
@@ -112,6 +113,9 @@ def purify(
 
 
 def _purify_here(x: Any, run: PurifyRun, device: str, model: Any, skip_bad: bool, on_step: OnStep | None) -> Any:
+    if run.is_secret:
+        log.info("seed of the noise: %d", run.seed)
+
     def apply(data_device: torch.device | None = None) -> Application:
         chosen = choose_device(device)
         own = None if is_path(model) else own_denoiser(model)
@@ -164,7 +168,7 @@ def _purify_as_advised(
     x: Any,
     out: Path | None,
     reference: Any,
-    seed: int,
+    seed: int | None,
     device: str,
     skip_bad: bool,
     overwrite: bool,
@@ -172,7 +176,7 @@ def _purify_as_advised(
 ) -> Any:
     if is_picture(x) or (isinstance(x, (list, tuple)) and all(map(is_picture, x))):
         raise SettingsError(f"auto audits a set with labels, and a {type(x).__name__} has none; name a method")
-    run = PurifyRun(purifier_settings("fast"), seed=seed)  # stands for what is chosen: audits use its network
+    run = PurifyRun.seeded(purifier_settings("fast"), seed)  # stands for what is chosen: audits use its network
     advised = partial(
         choose,
         reference=None if reference is None else read(reference),

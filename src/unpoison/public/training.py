@@ -11,7 +11,6 @@ from unpoison.classify.loop import OnEpoch, TrainedClassifier
 from unpoison.classify.settings import TrainSettings
 from unpoison.classify.training import Perturb
 from unpoison.core.errors import SettingsError
-from unpoison.core.noise import secret_seed
 from unpoison.core.progress import OnStep, shows_bar
 from unpoison.data import read
 from unpoison.public.transform import Purify
@@ -74,9 +73,7 @@ def train(
     train_set, test_set = read(train_set), read(test_set)
     redraw = None
     if purify is not None:
-        run = purify.run if isinstance(purify, Purify) else PurifyRun(method_settings(purify, fields={}))
-        if not isinstance(purify, Purify):
-            run = replace(run, seed=secret_seed() if seed is None else seed)
+        run = purify.run if isinstance(purify, Purify) else PurifyRun.seeded(method_settings(purify, fields={}), seed)
         warn_if_strange(train_set, run.settings)
         redraw = FreshDraws(train_set, run, epochs=chosen.epochs, draws=draws, device=device, say=log.info)
     elif draws:

@@ -44,11 +44,11 @@ class Purify:
     The noise of a picture is drawn by its id; without one by what its pixels are in 8 bits, so that equal pictures get
     equal noise and different ones different noise. With `fresh` it is new at every call: drawn by the number of the
     call in its process and, in a worker of a DataLoader, by the worker's seed, which torch draws anew each epoch. After
-    `torch.manual_seed` a loader thus gives the same pictures again.
+    `torch.manual_seed` a loader of a transform with a `seed` thus gives the same pictures again.
 
-    Given the ids of a set, 8-bit pictures become what a run over the set makes of them, byte for byte, where it
-    computes in int8 (`fast` with its own network on the CPU) or without a network. In fp32 and bf16 the last bits
-    depend on how many pictures go together, and now and then a pixel differs by a level.
+    Given the ids of a set and the seed of a run over it, 8-bit pictures become what the run makes of them, byte for
+    byte, where it computes in int8 (`fast` with its own network on the CPU) or without a network. In fp32 and bf16 the
+    last bits depend on how many pictures go together, and now and then a pixel differs by a level.
 
     >>> transform = Purify("jpeg", quality=50)
     >>> transform(Image.new("RGB", (16, 16))).size
@@ -56,7 +56,7 @@ class Purify:
 
     Args:
         method: a purifier, or several joined by `+`; none that needs the whole set, as `puregen-filt` does.
-        seed: seed of all noise.
+        seed: of all noise; if left out, a secret one from the system, drawn when the transform is made.
         fresh: draw new noise at every call.
         model: name or path of a file of weights.
         profile: names of profiles, or TOML files, joined by commas.
@@ -70,7 +70,7 @@ class Purify:
         self,
         method: str = "fast",
         *,
-        seed: int = 0,
+        seed: int | None = None,
         fresh: bool = False,
         model: str | PathLike[str] | None = None,
         profile: str = "",
@@ -80,7 +80,7 @@ class Purify:
             raise SettingsError("Purify takes methods by name; a class of yours is named package.module:Class")
         if method == AUTO:
             raise SettingsError("auto audits a whole set: use unpoison.purify on the set, or name a method")
-        self.run = PurifyRun(method_settings(method, profile=profile, model=model, fields=settings), seed=seed)
+        self.run = PurifyRun.seeded(method_settings(method, profile=profile, model=model, fields=settings), seed)
         self.fresh = fresh
         whole = [name for name in self.run.settings if load_purifier(name).needs_whole_set]
         if whole:

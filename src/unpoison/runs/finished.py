@@ -33,7 +33,7 @@ def read_finished(work: Work, run: PurifyRun, target: Path) -> Manifest:
 
     Args:
         work: the run on its set.
-        run: the same as it was asked for: where it leaves the arithmetic open, that of the target will do.
+        run: the same as it was asked for: where it leaves arithmetic or seed open, those of the target will do.
         target: folder or file.
 
     Raises:
@@ -45,8 +45,8 @@ def read_finished(work: Work, run: PurifyRun, target: Path) -> Manifest:
     if manifest is None or not manifest.steps:
         raise RunError(f"{there}, and no manifest of unpoison tells what it is; remove it or choose another name")
     step = manifest.steps[-1]
-    asked = run.resolved(work.device, step.settings)
-    header = {**work.header(), "settings": asked.describe()}
+    asked = run.seeded_as(step.seed).resolved(work.device, step.settings)
+    header = {**work.header(), "settings": asked.describe(), "seed": asked.seed}
     if step.action != "purify" or any(getattr(step, key) != header[key] for key in _ASKED):
         raise RunError(f"{there}, made by `{command(step, manifest.name, target)}`; {choose}")
     with telling(f"comparing {target} with the pictures"):
@@ -87,7 +87,8 @@ def command(step: Step, source: str, target: Path) -> str:
     words = ["unpoison", step.action, source, target.name]
     words += ["--attack" if step.action == "poison" else "--method", step.method]
     words += [word for name, value in _chosen(step).items() for word in ("--set", f"{name}={value}")]
-    return shlex.join([*words, *(["--seed", str(step.seed)] if step.seed else [])])
+    # A purification without --seed draws one.
+    return shlex.join([*words, *(["--seed", str(step.seed)] if step.seed or step.action == "purify" else [])])
 
 
 def _chosen(step: Step) -> dict[str, Any]:

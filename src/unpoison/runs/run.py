@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from unpoison.core.errors import SettingsError
-from unpoison.core.noise import check_seed
+from unpoison.core.noise import check_seed, secret_seed
 from unpoison.core.precision import resolve
 from unpoison.core.settings import Settings
 
@@ -22,6 +22,7 @@ class PurifyRun:
         settings: purifier name -> its settings, in the order of the chain; `purifier_settings` makes it.
         seed: seed of all noise, from 0.
         microbatch: images of one network call, from 1 to 4096.
+        is_secret: whether nobody asked for the seed, so that a run that was begun goes on with its own.
 
     Raises:
         SettingsError: one of them is no such number.
@@ -30,6 +31,17 @@ class PurifyRun:
     settings: Mapping[str, Settings]
     seed: int = 0
     microbatch: int = 64
+    is_secret: bool = False
+
+    @classmethod
+    def seeded(cls, settings: Mapping[str, Settings], seed: int | None) -> PurifyRun:
+        """A run with the seed that was asked for; if that is None, with a secret one from the system.
+
+        Whoever knows the seed knows the noise, and can make a poison that outlives it.
+        """
+        if seed is None:
+            return cls(settings, seed=secret_seed(), is_secret=True)
+        return cls(settings, seed=seed)
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -40,6 +52,12 @@ class PurifyRun:
     def method(self) -> str:
         """The name of the method, chains with `+`."""
         return "+".join(self.settings)
+
+    def seeded_as(self, begun: Any) -> PurifyRun:
+        """The run with the seed of one that was begun, as a file tells it, unless another was asked for."""
+        if not self.is_secret or type(begun) is not int:
+            return self
+        return replace(self, seed=begun)
 
     def resolved(self, device: torch.device, begun: Mapping[str, Any] | None = None) -> PurifyRun:
         """The run with the arithmetic of its networks in place of every `auto`.

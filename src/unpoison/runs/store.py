@@ -6,15 +6,18 @@ import hashlib
 import re
 import shutil
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
+from unpoison.core.documents import read_json
 from unpoison.core.errors import RunError
-from unpoison.core.files import atomic_path, writing
+from unpoison.core.files import atomic_path, write_json, writing
 from unpoison.core.hashing import hash_file
+from unpoison.core.locks import wait_for_lock
 from unpoison.runs.blocks import Block, pack, unpack
 from unpoison.runs.journal import Journal, read_journal
 from unpoison.runs.parts import Part
@@ -139,6 +142,11 @@ class Store:
     def _check_header(self, found: dict[str, Any]) -> None:
         different = sorted(key for key in self._header if found.get(key) != self._header[key])
         anew = "or remove the folder to begin anew"
+        if different == ["seed"]:
+            raise RunError(
+                f"{self.folder} holds an unfinished run with seed {found.get('seed')}; leave --seed out to go on "
+                f"with it, {anew}"
+            )
         if different == ["source"]:
             raise RunError(
                 f"{self.folder} holds an unfinished run that began with other pictures: since then some were added, "
@@ -163,6 +171,26 @@ class Store:
                 f"{self.folder} holds an unfinished run with other {', '.join(different)}; "
                 "give that run's command again to finish it, or remove the folder"
             )
+
+
+def share_seed(folder: Path, seed: int) -> int:
+    """The seed of all parts of a run for which none was asked: that of the part that comes first.
+
+    Args:
+        folder: where the parts meet.
+        seed: of this one.
+    """
+    path = folder / "seed.json"
+    with writing(folder, kept=True):
+        lock = wait_for_lock(folder / "seed")
+    with lock:
+        with suppress(OSError, ValueError):
+            kept = read_json(path)
+            if type(kept) is int:
+                return kept
+        with writing(folder, kept=True):
+            write_json(path, seed)
+    return seed
 
 
 def read_header(folder: Path) -> dict[str, Any] | None:
@@ -199,10 +227,11 @@ def write_block(folder: Path, number: int, stamp: str, block: Block) -> Saved:
     return Saved(number, hashlib.sha256(packed).hexdigest(), stamp)
 
 
-def begun_settings(folder: Path) -> dict[str, Any]:
-    """The settings of the unfinished run in a folder, as its journal has them; none if there is no such run."""
-    settings = (read_header(folder) or {}).get("settings")
-    return settings if isinstance(settings, dict) else {}
+def begun(folder: Path) -> tuple[dict[str, Any], int | None]:
+    """Settings and seed of the unfinished run in a folder, as its journal has them; none if there is no such run."""
+    header = read_header(folder) or {}
+    settings, seed = header.get("settings"), header.get("seed")
+    return settings if isinstance(settings, dict) else {}, seed if type(seed) is int else None
 
 
 def has_blocks(folder: Path) -> bool:

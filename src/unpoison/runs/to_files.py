@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from unpoison.runs.finished import check_replaceable, read_finished, remove_left
 from unpoison.runs.methods import ENGINES
 from unpoison.runs.parts import Part, hold_assembly, hold_part
 from unpoison.runs.run import PurifyRun
-from unpoison.runs.store import Saved, Store, begun_settings, has_blocks, remove
+from unpoison.runs.store import Saved, Store, begun, has_blocks, remove, share_seed
 from unpoison.runs.work import Work
 
 _COMPARING = 4  # threads; each holds a block, and one picture decoded
@@ -100,9 +100,10 @@ def purify_to(
     """
     part = part or Part()
     folder = partial_of(target)
-    # An unfinished run goes on in the arithmetic that it was begun in.
-    begun = run.resolved(choose_device(device), begun_settings(folder))
-    work = Work(image_set, begun, device=device, batch_size=batch_size)
+    # An unfinished run goes on in the arithmetic and with the seed that it was begun with.
+    settings, seed = begun(folder)
+    resumed = run.seeded_as(seed).resolved(choose_device(device), settings)
+    work = Work(image_set, resumed, device=device, batch_size=batch_size)
     make = partial(load_method(ENGINES, engine, kind="engine"), workers=workers)
     before = _what_is_at(target)
     if before:
@@ -118,6 +119,8 @@ def purify_to(
         folder.mkdir(parents=True, exist_ok=True)
     sources = Sources(work)
     try:
+        if run.is_secret and seed is None:
+            work.run = replace(work.run, seed=share_seed(folder, work.run.seed))
         with hold_part(folder, part):
             if not _has_come(target, before):  # else another part has just made it
                 work.prepare(folder, on_step=on_step)
