@@ -92,7 +92,7 @@ def test_an_unfinished_run_with_other_settings_is_refused(make_set, run, tmp_pat
         purify_to(make_set(4), target, run)
     monkeypatch.undo()
     other = PurifyRun(run.settings, seed=run.seed + 1, microbatch=run.microbatch)
-    with pytest.raises(RunError, match=r"other seed"):
+    with pytest.raises(RunError, match="an unfinished run with seed 3; leave --seed out"):
         purify_to(make_set(4), target, other)
     assert not target.exists()
     purify_to(make_set(4), target, run)
