@@ -1,11 +1,11 @@
-"""`unpoison train --purify`."""
+"""`unpoison train --purify`, and `purify --copies`."""
 
 from __future__ import annotations
 
 import json
 
 from unpoison.classify.saving import load_classifier
-from unpoison.data import write
+from unpoison.data import read, write
 
 SMALL = ("--model", "hlb-s", "--set", "epochs=2", "--set", "batch_size=8", "--device", "cpu")
 
@@ -34,3 +34,11 @@ def test_what_goes_with_purify_alone_is_refused_without(run):
         assert "are about --purify, which is not given" in err
     _, _, err = run("train", "in", "--test", "b", "--out", "c", "--purify", "auto")
     assert "auto audits a whole set" in err
+
+
+def test_a_set_of_copies(make_set, run, tmp_path):
+    write(make_set(6), tmp_path / "in.npz")
+    code, out, _ = run("purify", tmp_path / "in.npz", tmp_path / "out.npz", "--copies", 3)
+    assert code == 0
+    assert "18 images purified" in out
+    assert read(tmp_path / "out.npz").ids[-1] == "00000005~3"

@@ -213,7 +213,8 @@ def _run(step: Step, materials: _Materials) -> PurifyRun:
                 raise RunError(f"the manifest does not tell the hash of the weights '{name}' that {link} used")
         of_each[link] = fields
     settings = purifier_settings(step.method, overrides=join_fields(of_each))
-    return PurifyRun(settings, seed=step.seed, microbatch=step.settings.get("microbatch", 0))
+    counts = {"microbatch": step.settings.get("microbatch", 0), "copies": step.settings.get("copies", 1)}
+    return PurifyRun(settings, seed=step.seed, **counts)
 
 
 def _settings_of(method: str, step: Step) -> dict[str, Any]:

@@ -67,6 +67,13 @@ _NAMES = method_names(METHODS, kind="purifier")
 @click.option("--skip-bad", is_flag=True, help="Set unreadable pictures aside and list them in the manifest.")
 @click.option("--overwrite", is_flag=True, help="Put the new set in place of another one of unpoison's at DST.")
 @click.option(
+    "--copies",
+    type=click.IntRange(1, 1000),
+    default=1,
+    metavar="K",
+    help="Draws of every picture in the new set: the first under its id, the others under ID~2, ID~3, ...",
+)
+@click.option(
     "--preview",
     type=click.IntRange(1),
     metavar="N",
@@ -96,6 +103,7 @@ def purify(
     labels_from: str | None,
     skip_bad: bool,
     overwrite: bool,
+    copies: int,
     preview: int | None,
     part: str | None,
     engine: str,
@@ -155,7 +163,7 @@ def purify(
         from unpoison.public.files import check_source, purify_into
         from unpoison.runs.run import PurifyRun
 
-        run = PurifyRun.seeded(settings, seed)
+        run = PurifyRun.seeded(settings, seed, copies=copies)
         if settings_only:
             options.answer(True, "", _planned(run, device))
             return

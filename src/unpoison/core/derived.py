@@ -57,12 +57,3 @@ def _colour(mode: str) -> str:
     """The mode of a picture that was painted over: in colour, with what stands after it."""
     _, comma, rest = mode.partition(",")
     return f"RGB{comma}{rest}"
-
-
-def draw_id(image_id: str, number: int) -> str:
-    """The id of a draw of a picture, counted from 1: the first has the picture's own.
-
-    >>> draw_id("cat/3", 1), draw_id("cat/3", 2)
-    ('cat/3', 'cat/3~2')
-    """
-    return image_id if number == 1 else f"{image_id}~{number}"

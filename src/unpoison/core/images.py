@@ -253,6 +253,20 @@ class ImageSet(ABC):
         """Some of the pictures, [n] rows in any order, under their own ids."""
         return _Subset(self, np.asarray(indices, dtype=np.int64))
 
+    def copies(self, count: int) -> ImageSet:
+        """Every picture so many times, the whole set one time after the other, under the ids of its draws: `draw_id`.
+
+        Raises:
+            SettingsError: a picture has the id that a copy of another one would get.
+        """
+        if count == 1:
+            return self
+        check_count(self.name, count * len(self))
+        ids = [draw_id(image_id, number) for number in range(1, count + 1) for image_id in self.ids]
+        if taken := set(self.ids).intersection(ids[len(self) :]):
+            raise SettingsError(f"{self.name}: a copy of another picture would be called '{min(taken)}' too; rename it")
+        return _Subset(self, np.tile(np.arange(len(self)), count), ids)
+
     def blocks(self) -> Iterator[range]:
         """The units of work: the next pictures in order, at most 256 and at most 64 megapixels."""
         start, pixels = 0, 0
@@ -340,11 +354,11 @@ class ArrayImageSet(ImageSet):
 
 
 class _Subset(ImageSet):
-    def __init__(self, whole: ImageSet, indices: np.ndarray):
+    def __init__(self, whole: ImageSet, indices: np.ndarray, ids: Sequence[str] | None = None):
         self._whole, self._indices = whole, indices
         self.inherit(whole)
         self.columns = whole.columns and whole.columns.take(indices)
-        ids = [whole.ids[row] for row in indices]
+        ids = [whole.ids[row] for row in indices] if ids is None else ids
         super().__init__(whole.name, ids, whole.labels[indices], whole.class_names, whole.sizes[indices])
 
     def picture(self, index: int) -> Picture:
@@ -379,6 +393,15 @@ def row_ids(count: int) -> list[str]:
     """Ids of pictures that have no name of their own: their 8-digit row."""
     check_count("the set", count)
     return [f"{row:08d}" for row in range(count)]
+
+
+def draw_id(image_id: str, number: int) -> str:
+    """The id of a draw of a picture, counted from 1: the first has the picture's own.
+
+    >>> draw_id("cat/3", 1), draw_id("cat/3", 2)
+    ('cat/3', 'cat/3~2')
+    """
+    return image_id if number == 1 else f"{image_id}~{number}"
 
 
 def _whole_numbers(name: str, labels: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -48,6 +48,7 @@ def purify(
     model: Any = None,
     profile: str = "",
     reference: Any = None,
+    copies: int = 1,
     out: str | PathLike[str] | None = None,
     overwrite: bool = False,
     skip_bad: bool = False,
@@ -81,6 +82,7 @@ def purify(
         profile: names of profiles, or TOML files, joined by commas.
         reference: for `auto`, trusted pictures of the same classes, 20 of each or more, or what `read` reads: what a
             classifier learns them best by is taken.
+        copies: draws of every picture of a set that the new one holds: the first under its id, others under `ID~2`, ...
         out: file or folder to write a set to, with its manifest and the page of changes, as the command does; called
             again after it was stopped, it goes on.
         overwrite: put the new set in place of another one of unpoison's at `out`.
@@ -101,11 +103,13 @@ def purify(
         if model is not None or profile or settings:
             raise SettingsError("auto chooses the settings itself; name a method to set them")
         place = None if out is None else Path(out)
-        return _purify_as_advised(x, place, reference, seed, device, skip_bad, overwrite, on_step)
+        stand_in = PurifyRun.seeded(purifier_settings("fast"), seed, copies=copies)  # audits use its network
+        return _purify_as_advised(x, place, reference, stand_in, device, skip_bad, overwrite, on_step)
     if reference is not None:
         raise SettingsError("reference= is for method 'auto'")
     with named_purifier(method) as name:
-        run = PurifyRun.seeded(method_settings(name, profile=profile, model=model, fields=settings), seed)
+        chosen = method_settings(name, profile=profile, model=model, fields=settings)
+        run = PurifyRun.seeded(chosen, seed, copies=copies)
         if out is not None:
             return _purify_into(x, Path(out), run, device, model, skip_bad, overwrite, on_step)
         _check_overwrite(overwrite)
@@ -126,6 +130,8 @@ def _purify_here(x: Any, run: PurifyRun, device: str, model: Any, skip_bad: bool
     in_memory = is_picture(x) or is_huggingface(x) or isinstance(x, (list, tuple, dict))
     if skip_bad and in_memory:
         raise SettingsError(f"skip_bad= leaves pictures out of a set; a {type(x).__name__} comes back whole: omit it")
+    if run.copies > 1 and in_memory:
+        raise SettingsError(f"copies= is for sets, where ids tell them apart; a {type(x).__name__} has none: omit it")
     if isinstance(x, Tensor):
         return purify_tensor(x, apply)
     if isinstance(x, np.ndarray):
@@ -168,7 +174,7 @@ def _purify_as_advised(
     x: Any,
     out: Path | None,
     reference: Any,
-    seed: int | None,
+    run: PurifyRun,
     device: str,
     skip_bad: bool,
     overwrite: bool,
@@ -176,7 +182,6 @@ def _purify_as_advised(
 ) -> Any:
     if is_picture(x) or (isinstance(x, (list, tuple)) and all(map(is_picture, x))):
         raise SettingsError(f"auto audits a set with labels, and a {type(x).__name__} has none; name a method")
-    run = PurifyRun.seeded(purifier_settings("fast"), seed)  # stands for what is chosen: audits use its network
     advised = partial(
         choose,
         reference=None if reference is None else read(reference),

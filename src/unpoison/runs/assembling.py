@@ -111,6 +111,7 @@ def assemble(
                 result += [picture.result_hash for picture in block]
                 changes += [picture.change for picture in block]
     facts = {**facts, **change_facts(image_set, changes)}
+    source_hash = hash_pictures(source[: len(work.source)])  # the first of all copies
     conversions = note_modes(modes)
     tell(image_set.name, conversions)
     manifest = Manifest(
@@ -121,7 +122,7 @@ def assemble(
         modes={mode: count for mode, count in sorted(modes.items()) if mode != "RGB"},
         skipped=list(skipped),
         notes=count_notes([*image_set.notes, *conversions, *writer.notes]),
-        steps=[*history, work.step(source=hash_pictures(source), result=hash_pictures(result), facts=facts)],
+        steps=[*history, work.step(source=source_hash, result=hash_pictures(result), facts=facts)],
     )
     drawn = draw(image_set, read(assembled, format=format), manifest) if draw else {}
     with writing(store.folder, kept=True):

@@ -50,7 +50,7 @@ def read_finished(work: Work, run: PurifyRun, target: Path) -> Manifest:
     if step.action != "purify" or any(getattr(step, key) != header[key] for key in _ASKED):
         raise RunError(f"{there}, made by `{command(step, manifest.name, target)}`; {choose}")
     with telling(f"comparing {target} with the pictures"):
-        if step.source != work.image_set.content_hash:
+        if step.source != work.source.content_hash:
             raise RunError(f"{there}, made in the same way from other pictures or labels than now; {choose}")
         try:
             found = read(target, format=default_format(work.image_set.format, target))
@@ -87,6 +87,8 @@ def command(step: Step, source: str, target: Path) -> str:
     words = ["unpoison", step.action, source, target.name]
     words += ["--attack" if step.action == "poison" else "--method", step.method]
     words += [word for name, value in _chosen(step).items() for word in ("--set", f"{name}={value}")]
+    if step.action == "purify" and "copies" in step.settings:
+        words += ["--copies", str(step.settings["copies"])]
     # A purification without --seed draws one.
     return shlex.join([*words, *(["--seed", str(step.seed)] if step.seed or step.action == "purify" else [])])
 

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpoison.core.derived import draw_id
 from unpoison.core.device import choose_device
 from unpoison.core.errors import SettingsError
-from unpoison.core.images import ImageSet
+from unpoison.core.images import ImageSet, draw_id
 from unpoison.core.pixels import to_float, to_uint8
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.purifiers.methods import load_purifier

@@ -53,6 +53,7 @@ def purify_in_memory(
     if len(sizes) != 1:
         raise SettingsError(f"{image_set.name} holds pictures of {len(sizes)} sizes; in memory they must have one")
     work = Work(image_set, run, device=device)
+    image_set = work.image_set
     images = np.empty((len(image_set), *sizes[0].tolist(), 3), np.uint8)
     source: list[bytes] = []
     result: list[bytes] = []
@@ -67,7 +68,8 @@ def purify_in_memory(
     )
     purified.inherit(image_set)
     facts = change_facts(image_set, changes)
-    return purified, work.step(source=hash_pictures(source), result=hash_pictures(result), facts=facts)
+    source_hash = hash_pictures(source[: len(work.source)])  # the first of all copies
+    return purified, work.step(source=source_hash, result=hash_pictures(result), facts=facts)
 
 
 class Application:
@@ -109,8 +111,9 @@ class Application:
         return build_purifier(self.run.settings, device=self.device)
 
     def purify_set(self, image_set: ImageSet) -> ImageSet:
-        """Purify a set of any sizes: same ids, labels and order; grey stays grey and transparency is kept."""
+        """Purify a set of any sizes: same ids, or those of its copies, labels and order; grey and transparency stay."""
         pictures = [from_channels(array) for array in self.purify_each(image_set)]
+        image_set = image_set.copies(self.run.copies)
         about: dict[str, Any] = {"class_names": image_set.class_names, "ids": image_set.ids, "name": image_set.name}
         one_kind = {(picture.rgb.shape, picture.mode) for picture in pictures}
         purified: ImageSet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,6 +56,7 @@ def preview(
     Raises:
         DataError: one of the pictures is broken.
     """
+    run = replace(run, copies=1)
     whole = Work(image_set, run, device=device)
     whole.prepare(on_step=on_step)  # ranks are those of the whole set
     chosen = image_set.subset(spread_rows(image_set.labels, count))

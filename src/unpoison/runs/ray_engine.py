@@ -62,7 +62,7 @@ def make_with_ray(
             raise RunError(f"the Ray cluster has no {kind}; choose another --device")
         options = {"num_cpus": 1, "num_gpus": 0 if on_cpu else 1, "max_restarts": 0}
         actor_class = ray.remote(**options)(_Worker)
-        about = _share(ray, work.image_set)
+        about = _share(ray, work.source)
         place = (str(store.folder.resolve()), os.getcwd())
         start = partial(actor_class.remote, about, work.run, work.device.type, work.batch_size, work.header(), place)
         size = 1 if on_cpu else _BLOCKS_AT_ONCE

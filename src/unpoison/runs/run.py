@@ -22,6 +22,7 @@ class PurifyRun:
         settings: purifier name -> its settings, in the order of the chain; `purifier_settings` makes it.
         seed: seed of all noise, from 0.
         microbatch: images of one network call, from 1 to 4096.
+        copies: draws of every picture that the set made holds, each under its own id, see `draw_id`; from 1 to 1000.
         is_secret: whether nobody asked for the seed, so that a run that was begun goes on with its own.
 
     Raises:
@@ -31,22 +32,25 @@ class PurifyRun:
     settings: Mapping[str, Settings]
     seed: int = 0
     microbatch: int = 64
+    copies: int = 1
     is_secret: bool = False
 
     @classmethod
-    def seeded(cls, settings: Mapping[str, Settings], seed: int | None) -> PurifyRun:
+    def seeded(cls, settings: Mapping[str, Settings], seed: int | None, *, copies: int = 1) -> PurifyRun:
         """A run with the seed that was asked for; if that is None, with a secret one from the system.
 
         Whoever knows the seed knows the noise, and can make a poison that outlives it.
         """
         if seed is None:
-            return cls(settings, seed=secret_seed(), is_secret=True)
-        return cls(settings, seed=seed)
+            return cls(settings, seed=secret_seed(), copies=copies, is_secret=True)
+        return cls(settings, seed=seed, copies=copies)
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
         if type(self.microbatch) is not int or not 1 <= self.microbatch <= 4096:
             raise SettingsError(f"microbatch {repr(self.microbatch)[:40]} is no whole number from 1 to 4096")
+        if type(self.copies) is not int or not 1 <= self.copies <= 1000:
+            raise SettingsError(f"copies {repr(self.copies)[:40]} is no whole number from 1 to 1000")
 
     @property
     def method(self) -> str:
@@ -80,4 +84,5 @@ class PurifyRun:
     def describe(self) -> dict[str, Any]:
         """The settings as a manifest keeps them: weight files by name, without their folder."""
         described = {name: settings.described() for name, settings in self.settings.items()}
-        return {**described, "microbatch": self.microbatch}
+        copies = {"copies": self.copies} if self.copies > 1 else {}
+        return {**described, "microbatch": self.microbatch, **copies}

@@ -97,12 +97,15 @@ def purify_to(
             elsewhere, the disk is full, or the source was changed meanwhile.
         DataError: a picture is broken; the blocks before it are kept for the next call.
         ModelError: a model is missing, or does not take pictures of this size.
+        SettingsError: copies cannot be told apart in this set, or in the format of the target.
     """
     part = part or Part()
     folder = partial_of(target)
     # An unfinished run goes on in the arithmetic and with the seed that it was begun with.
     settings, seed = begun(folder)
     resumed = run.seeded_as(seed).resolved(choose_device(device), settings)
+    if run.copies > 1 and default_format(image_set.format, target) == "numbered":
+        raise SettingsError(f"{target}: numbered pictures have no labels for copies; name a DST like {target.name}.npz")
     work = Work(image_set, resumed, device=device, batch_size=batch_size)
     make = partial(load_method(ENGINES, engine, kind="engine"), workers=workers)
     before = _what_is_at(target)

@@ -39,6 +39,10 @@ class Work:
         device: where to compute.
         batch_size: images on an accelerator at once; does not change the result.
         purifier: one that was built already, on the same device.
+
+    Attributes:
+        source: the set as it was given.
+        image_set: what is purified of it: the set, or its copies.
     """
 
     def __init__(
@@ -50,11 +54,11 @@ class Work:
         batch_size: int = 256,
         purifier: Purifier | Chain | None = None,
     ):
-        self.image_set, self.batch_size = image_set, batch_size
+        self.source, self.image_set, self.batch_size = image_set, image_set.copies(run.copies), batch_size
         self.device = choose_device(device)
         self.run = run.resolved(self.device)
         self.purifier = build_purifier(self.run.settings, device=self.device) if purifier is None else purifier
-        self.blocks = list(image_set.blocks())
+        self.blocks = list(self.image_set.blocks())
         on_cpu = self.device.type == "cpu"
         self.threads = min(torch.get_num_threads(), available_cores()) if on_cpu else _THREADS_BESIDE_ACCELERATOR
         # On the CPU every thread computes for itself; an accelerator is fed by one thread at a time.
