@@ -130,6 +130,24 @@ def test_a_column_may_defend_while_it_trains(root):
     assert [record.id for record in again] == [record.id for record in records]
 
 
+def test_a_column_may_purify_while_it_trains(root):
+    text = SUITE.split("[models.net]")[0] + "[attacks.none]\n[defences.none]\n"
+    text += '[defences.once]\npurify = "gaussian-noise"\n[defences.one]\npurify = "gaussian-noise"\ndraws = 1\n'
+    text += '[defences.fresh]\npurify = "gaussian-noise"\ndraws = "fresh"\n'
+    text += "[train]" + SUITE.split("[train]")[1].replace("epochs = 1", "epochs = 3")
+    (root / "suite.toml").write_text(text)
+    records = run_suite(root / "suite.toml", root / "out", root=root)
+    once, one, fresh = (
+        next(found for found in records if found.settings["defence"] == name) for name in ("once", "one", "fresh")
+    )
+    assert one.details["per_class"] == once.details["per_class"]
+    assert one.details["peak_accuracy"] == once.details["peak_accuracy"]
+    assert (one.settings["purify"]["draws"], fresh.settings["purify"]["draws"]) == (1, "fresh")
+    assert "draws" not in once.settings["purify"]
+    again = run_suite(root / "suite.toml", root / "out", root=root)
+    assert [record.id for record in again] == [record.id for record in records]
+
+
 def test_a_column_may_start_from_a_trained_body(root):
     text = SUITE.split("[models.net]")[0] + '[classifiers.known]\nfit = "sparse"\nset = { epochs = 1, width = 4 }\n'
     text += '[attacks.none]\n[defences.none]\n[defences.pretrained]\nbody = "known"\ntrain = "mixup"\n'

@@ -46,3 +46,29 @@ def test_records_tell_how_long_the_rest_takes(suite, tmp_path):
     beside = later.model_copy(update={"name": "other"})
     assert estimate(beside, list_cells(beside), tmp_path / "other", sets, **about).a_training == 10
     assert str(estimate(suite, list_cells(suite), folder, sets, **about)) == "4 trials, 4 on record"
+
+
+def test_draws_of_a_training_are_timed_and_counted(suite, tmp_path):
+    columns = {
+        "none": Defence(),
+        "fresh": Defence(purify="jpeg", draws="fresh"),
+        "two": Defence(purify="jpeg", draws=2),
+    }
+    longer = suite.model_copy(
+        update={"defences": columns, "train": Training(set={"epochs": 3, "width": 4, "batch_size": 8})}
+    )
+    sets = {name: longer.read_set(name, None) for name in longer.sets}
+    about = {"device": "cpu", "arithmetic": Arithmetic("cpu")}
+    folder = tmp_path / "small"
+    before = estimate(longer, list_cells(longer), folder, sets, **about)
+    assert before.not_counted == ("urp",)
+    assert before.seconds > 6 * before.a_training
+    run_suite(longer, tmp_path)
+    for record in read_records(folder):
+        draws = record.details.get("draws", 0)
+        assert draws == {"none": 0, "fresh": 3, "two": 2}[record.settings["defence"]]
+        seconds = {"poison": 24.0, "fit": 0.0, "purify": 12.0 * draws, "train": 10.0}
+        write_record(folder, record.model_copy(update={"seconds": seconds}))
+    later = longer.model_copy(update={"seeds": [0, 1]})
+    then = estimate(later, list_cells(later), folder, sets, **about)
+    assert then.seconds == pytest.approx(6 * 10 + 2 * 3 * 12 + 2 * 2 * 12 + 24)

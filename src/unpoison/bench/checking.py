@@ -17,6 +17,7 @@ from unpoison.core.suggestions import suggest
 from unpoison.fitting.settings import EnergySettings, FitSettings, OptimiserSettings
 from unpoison.nets.shipped import check_model
 from unpoison.purifiers.settings import purifier_settings
+from unpoison.runs.fresh import check_draws
 
 
 def check_parts(suite: Suite) -> None:
@@ -45,6 +46,8 @@ def check_parts(suite: Suite) -> None:
             training_settings(suite, defence)
             if defence.purify:
                 _check_purifier(defence)
+            elif defence.draws is not None:
+                raise SettingsError("draws are those of a purifier: name one with purify")
 
 
 def check_classes(suite: Suite, names: Sequence[str]) -> None:
@@ -97,6 +100,8 @@ def _check_purifier(defence: Defence) -> None:
                 raise SettingsError(f"{name} needs a model: set {field} to one of the suite's, or to a file")
             if named != "fitted":
                 check_model(named)
+        if defence.draws is not None:
+            check_draws(name)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from unpoison.bench.arithmetic import Arithmetic
 from unpoison.bench.cells import Cell
 from unpoison.bench.checking import training_settings
+from unpoison.bench.sections import Defence
 from unpoison.bench.suite import Suite
 from unpoison.classify.settings import LoopSettings, TrainSettings
 from unpoison.classify.training import train
@@ -23,8 +24,12 @@ from unpoison.core.hashing import canonical_json
 from unpoison.core.images import ImageSet
 from unpoison.core.progress import duration
 from unpoison.core.records import TrialRecord, read_records
+from unpoison.purifiers.settings import purifier_settings
+from unpoison.runs.fresh import FreshDraws
+from unpoison.runs.run import PurifyRun
 
 _STEPS = 2  # of the short training
+_PICTURES = 128  # of the purification that is timed
 _STAGES = {"poison": "attack", "purify": "defence"}  # and what names one
 
 
@@ -89,17 +94,41 @@ def estimate(
         return Estimate(len(cells), len(cells) - len(left), None, None, ())
     trainings = [columns[cell.defence] or plain for cell in left]
     total, not_counted = sum(trainings), dict[str, None]()
-    for stage, name, _ in dict.fromkeys(part for cell in left for part in _made_for(suite, cell)):
+    made = dict.fromkeys(part for cell in left for part in _made_for(suite, cell))
+    for (stage, name), times in Counter((stage, name) for stage, name, _ in made).items():
         told = [
-            record.seconds[stage] / record.details["train_images"]
+            record.seconds[stage] / (record.details["train_images"] * _draws_in(record, stage))
             for record in known
             if record.seconds.get(stage) and record.settings[_STAGES[stage]] == name
         ]
-        if told:
-            total += median(told) * len(sets["train"])
-        else:
+        column = suite.defences[name] if stage == "purify" else Defence()
+        each = median(told) if told else _time_draw(column, sets["train"], device, arithmetic)
+        if each is None:
             not_counted[name] = None
+        else:
+            draws = column.count_draws(trained[name].epochs) if stage == "purify" else 1
+            total += each * len(sets["train"]) * draws * times
     return Estimate(len(cells), len(cells) - len(left), total, fmean(trainings), tuple(not_counted))
+
+
+def _draws_in(record: TrialRecord, stage: str) -> int:
+    """How often the set was purified in a trial."""
+    draws: int = record.details.get("draws", 1) if stage == "purify" else 1
+    return draws
+
+
+def _time_draw(defence: Defence, train_set: ImageSet, device: str, arithmetic: Arithmetic) -> float | None:
+    """Seconds a picture of a purification that belongs to a training; None if it does not, or needs a fitted model."""
+    if defence.draws is None or defence.models():
+        return None
+    settings = purifier_settings(defence.purify, overrides=defence.set)
+    run = PurifyRun({name: arithmetic.settle(link) for name, link in settings.items()})
+    few = train_set.subset(np.arange(min(len(train_set), _PICTURES)))
+    fresh = FreshDraws(few, run, epochs=2, device=device)
+    for epoch in (1, 2):  # the first meets what is loaded on first use
+        before = fresh.seconds
+        fresh(epoch)
+    return (fresh.seconds - before) / len(few)
 
 
 def _columns(cells: Iterable[Cell]) -> list[str]:

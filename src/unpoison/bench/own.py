@@ -31,7 +31,8 @@ _LOAD: dict[str, Callable[[str], Any]] = {
     "classifier": partial(load_method, CLASSIFIERS, kind="classifier"),
 }
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_KEYS = {"attack", "method", "seed", "microbatch", "weights", "surrogates", "fraction", "classes"}  # beside the names
+# Beside the names.
+_KEYS = frozenset(["attack", "method", "seed", "microbatch", "draws", "weights", "surrogates", "fraction", "classes"])
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from unpoison.bench.objects import Method
 from unpoison.poisons.mixture import Ingredient, read_mixture
@@ -87,6 +87,12 @@ class Model(Section):
     seed: Seed = 0
 
 
+def _check_draws(value: Any) -> Any:
+    if value is None or value == "fresh" or (type(value) is int and value > 0):
+        return value
+    raise ValueError('is neither "fresh" nor a whole number from 1')
+
+
 class Defence(Section):
     """One defence of the grid, or none.
 
@@ -96,6 +102,8 @@ class Defence(Section):
         model: name of one of the suite's models, for purifiers that need one.
         energy: name of the energy model, for purifiers that need one besides.
         set: fields of the purifier's settings.
+        draws: purify in the training, before the augmentation: `fresh`, every picture anew in every epoch, or so many
+            draws that take turns. If left out, the set is purified once, beforehand.
         train: defence at train time, several with `+`; empty for none.
         train_profile: profiles of `classify` on top of the suite's.
         train_set: fields of the training on top of the suite's, e.g. of its defence, `epic.fraction`.
@@ -108,6 +116,7 @@ class Defence(Section):
     model: str = ""
     energy: str = ""
     set: dict[str, Any] = {}
+    draws: Annotated[int | Literal["fresh"] | None, BeforeValidator(_check_draws)] = None
     train: str = ""
     train_profile: list[str] = []
     train_set: dict[str, Any] = {}
@@ -117,6 +126,12 @@ class Defence(Section):
     def models(self) -> dict[str, str]:
         """The suite's models that it uses, by the field of the purifier that they are for."""
         return {field: name for field, name in (("model", self.model), ("energy", self.energy)) if name}
+
+    def count_draws(self, epochs: int) -> int:
+        """How often the set is purified for a training of so many epochs, if it is at all."""
+        if self.draws is None:
+            return 1
+        return epochs if self.draws == "fresh" else min(self.draws, epochs)
 
     def is_none(self) -> bool:
         """Whether this is the undefended run."""

@@ -27,6 +27,7 @@ from unpoison.core.manifest import read_manifest
 from unpoison.core.records import Metric, Records, TrialRecord
 from unpoison.poisons.protocol import Resources
 from unpoison.poisons.reading_back import read_attack
+from unpoison.runs.fresh import FreshDraws
 from unpoison.scoring.accuracy import score
 from unpoison.scoring.success import attack_success, success_rate, targeted_success
 
@@ -155,23 +156,35 @@ class Trials:
         fitted = self.suite.classifiers[name]
         return self.workshop.train(fitted, self.sets[fitted.fit], self.sets[fitted.test])
 
-    def _train(self, prepared: _Prepared) -> TrainedClassifier:
-        """Train on what the defence left of the cell's set."""
-        asked = prepared.asked
+    def _train(self, prepared: _Prepared) -> tuple[TrainedClassifier, float]:
+        """Train on what the defence left of the cell's set; the seconds are those of purifying meanwhile."""
+        asked, fresh = prepared.asked, self._fresh(prepared)
         with self.workshop.bar(f"train {asked.model}", "step", is_trial=True) as on_step:
             common: dict[str, Any] = {
                 "test_set": self.sets["test"],
                 "settings": prepared.training,
                 "seed": prepared.cell.seed,
                 "device": self.workshop.device,
+                "redraw": fresh,
                 "on_step": on_step,
             }
             if prepared.body is None or asked.mode == "scratch":
-                return train(prepared.purified.value, model=asked.model, **common)
-            return transfer(prepared.body.value, prepared.purified.value, mode=asked.mode, **common)
+                trained = train(prepared.purified.value, model=asked.model, **common)
+            else:
+                trained = transfer(prepared.body.value, prepared.purified.value, mode=asked.mode, **common)
+        return trained, fresh.seconds if fresh else 0.0
+
+    def _fresh(self, prepared: _Prepared) -> FreshDraws | None:
+        """What purifies in the training of a cell, if that is asked."""
+        defence, epochs = self.suite.defences[prepared.cell.defence], prepared.training.epochs
+        if defence.draws is None:
+            return None
+        run = self.workshop.order(defence, prepared.models, prepared.cell.seed)
+        draws = defence.count_draws(epochs)
+        return FreshDraws(prepared.purified.value, run, epochs=epochs, draws=draws, device=self.workshop.device)
 
     def _measure(self, prepared: _Prepared) -> TrialRecord:
-        trained = self._train(prepared)
+        trained, purify_s = self._train(prepared)
         scored = score(trained, self.sets["test"])
         if not self.suite.attacks[prepared.cell.attack].attack:
             save_classifier(self._control_folder(prepared), trained)
@@ -179,10 +192,10 @@ class Trials:
         seconds = {
             "poison": prepared.poisoned.seconds,
             "fit": sum(model.seconds for model in prepared.models.values()),
-            "purify": prepared.purified.seconds,
+            "purify": prepared.purified.seconds + purify_s,
             "train": trained.seconds,
         }
-        own = prepared.settings.own()
+        own, defence = prepared.settings.own(), self.suite.defences[prepared.cell.defence]
         return TrialRecord(
             id=prepared.id,
             suite=self.suite.name,
@@ -193,6 +206,7 @@ class Trials:
                 "peak_accuracy": scored.peak,
                 "per_class": {name: metric.value for name, metric in scored.per_class.items()},
                 "train_images": len(prepared.purified.value),
+                **({"draws": defence.count_draws(prepared.training.epochs)} if defence.draws is not None else {}),
                 **({"poison": facts} if facts else {}),
                 **({"own": own} if own else {}),
                 **({"remakeable_from_record": False} if lies_in_objects(own) else {}),
@@ -232,7 +246,7 @@ class Trials:
         folder = self._control_folder(prepared)
         with self.workshop.cache.claim(f"control-{folder.name}"):
             if not (folder / WEIGHTS).exists():
-                save_classifier(folder, self._train(prepared))
+                save_classifier(folder, self._train(prepared)[0])
             return load_classifier(folder).to(choose_device(self.workshop.device))
 
     def _control_folder(self, prepared: _Prepared) -> Path:

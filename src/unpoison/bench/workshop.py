@@ -144,7 +144,7 @@ class Workshop:
         *,
         base: Made[ImageSet] | None = None,
     ) -> Made[ImageSet]:
-        """Purify a set, or give it back.
+        """Purify a set, or give it back, if it is not purified or not before it is trained on.
 
         Args:
             defence: how.
@@ -156,12 +156,12 @@ class Workshop:
         """
         if not defence.purify:
             return Made(source.get, source.digest, {}, 0.0)
-        fitted = {model_field(defence, field): str(model.value) for field, model in models.items()}
-        settings = purifier_settings(defence.purify, overrides={**defence.set, **fitted})
-        run = PurifyRun({name: self.arithmetic.settle(link) for name, link in settings.items()}, seed=seed)
+        run = self.order(defence, models, seed)
         asked = {"method": run.method, "seed": seed, **run.describe(), **own_facts(purifier=run.settings)}
         if found := self._weights_not_from(models, run):  # other weights may come under the same name
             asked["weights"] = found
+        if defence.draws is not None:
+            return Made(source.get, source.digest, {**asked, "draws": defence.draws}, 0.0)
 
         def make(path: Path) -> None:
             shared = base and can_share(source.value, base.value, run)
@@ -174,6 +174,12 @@ class Workshop:
                     purify_to(source.value, path, run, **about)
 
         return self.cache.make_set(asked, source.digest, make)
+
+    def order(self, defence: Defence, models: Mapping[str, Made[Path]], seed: int) -> PurifyRun:
+        """The purification of a defence that has one; as for `purify`."""
+        fitted = {model_field(defence, field): str(model.value) for field, model in models.items()}
+        settings = purifier_settings(defence.purify, overrides={**defence.set, **fitted})
+        return PurifyRun({name: self.arithmetic.settle(link) for name, link in settings.items()}, seed=seed)
 
     def _weights_not_from(self, models: Mapping[str, Made[Path]], run: PurifyRun) -> str:
         """Hashes of the weight files of a run that the suite has not fitted itself, in order."""

@@ -23,6 +23,19 @@ from unpoison.runs.run import PurifyRun
 _PIXELS = 2**23  # as floats at a time
 
 
+def check_draws(name: str) -> None:
+    """Whether a purifier can purify in a training.
+
+    Raises:
+        SettingsError: it looks at the whole set first.
+    """
+    if load_purifier(name).needs_whole_set:
+        raise SettingsError(
+            f"'{name}' looks at the whole set before it purifies, too long for every epoch: purify the set once, and "
+            "train on what comes out"
+        )
+
+
 class FreshDraws:
     """Gives a training the purified pictures of each epoch: a `Redraw` for `train` and `transfer`.
 
@@ -59,11 +72,7 @@ class FreshDraws:
         if type(draws) is not int or draws < 0:
             raise SettingsError(f"draws {repr(draws)[:40]} is no whole number from 0")
         for name in run.settings:
-            if load_purifier(name).needs_whole_set:
-                raise SettingsError(
-                    f"'{name}' looks at the whole set before it purifies, too long for every epoch: purify the set "
-                    "once, and train on what comes out"
-                )
+            check_draws(name)
         self._device = choose_device(device)
         self._application = Application(run, device=self._device, on_step=self._note)
         self.run, self.seconds = self._application.run, 0.0

@@ -73,6 +73,8 @@ def _of_purifier(ours: OurCell, figure: Figure) -> Iterator[str]:
         settings = purifier_settings(ours.purifier)[ours.purifier]
         theirs = settings.model_dump(mode="json")
     yield from _compared(ours.purify, {**theirs, **figure.of_defence.set}, of=f"{ours.purifier}: ")
+    if (draws := ours.record.settings["purify"].get("draws")) is not None:
+        yield f"purified while it is trained, {draws} draws, not once before"
     if ours.fit:
         yield from _compared(ours.fit, figure.purifier.fit, of="fit: ")
     if figure.purifier.network:
