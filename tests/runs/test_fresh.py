@@ -17,7 +17,7 @@ RUN = PurifyRun(purifier_settings("fast"), seed=7)
 
 
 def draws_of(image_set, *, run: PurifyRun = RUN, **options) -> FreshDraws:
-    return FreshDraws(image_set, run, device="cpu", **options)
+    return FreshDraws(image_set, run, **{"device": "cpu", **options})
 
 
 def renamed(image_set, ids) -> ArrayImageSet:
@@ -35,6 +35,14 @@ def test_a_draw_is_what_a_run_makes_of_the_pictures_under_the_ids_of_the_draw(ma
         assert (pictures.dtype, pictures.shape) == (torch.uint8, (70, 3, 16, 16))
         assert np.array_equal(pictures.permute(0, 2, 3, 1), expected.array())
     assert fresh.seconds > 0
+
+
+def test_draws_are_made_and_stay_on_the_device(make_set, device):
+    found = make_set(70)
+    pictures = draws_of(found, epochs=1, device=str(device))(1)
+    assert pictures.device.type == device.type
+    expected, _ = purify_in_memory(found, RUN, device=str(device))
+    assert np.array_equal(pictures.permute(0, 2, 3, 1).cpu(), expected.array())
 
 
 def test_every_epoch_has_its_own_draw_or_a_few_take_turns(make_set):

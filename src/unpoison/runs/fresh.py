@@ -118,8 +118,9 @@ class FreshDraws:
 
     def describe(self) -> dict[str, Any]:
         """How pictures are purified, as it is kept with what was trained on them."""
-        run = self.run
-        return {"method": run.method, "seed": run.seed, "draws": self._draws, "settings": run.describe()}
+        run, weights = self.run, dict(self._application.purifier.weights)
+        about = {"method": run.method, "seed": run.seed, "draws": self._draws}
+        return {**about, "settings": run.describe(), "weights": weights}
 
     def _draw(self, ids: list[str]) -> Tensor:
         """All pictures, purified with the noise of these ids."""
