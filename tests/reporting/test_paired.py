@@ -62,6 +62,8 @@ def test_the_least_significant_difference_of_randomised_blocks():
     shifted = values + np.array([[10.0], [-20], [0]])
     assert Row(("a", "b", "c"), shifted).detectable == pytest.approx(Row(("a", "b", "c"), values).detectable)
     assert Row(("a",), values[:, :1]).detectable is None
+    assert Row((), values[:, :0]).detectable is None
+    assert Row(("a", "b", "c"), values[:1]).detectable is None
 
 
 def test_columns_are_told_apart_though_seeds_differ_by_points():

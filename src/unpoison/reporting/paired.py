@@ -42,9 +42,9 @@ class Row:
     def detectable(self) -> float | None:
         """From which difference on two columns are told apart at 95 %; None with one training or one column."""
         trainings, columns = self.values.shape
-        degrees = (trainings - 1) * (columns - 1)
-        if not degrees:
+        if min(trainings, columns) < 2:
             return None
+        degrees = (trainings - 1) * (columns - 1)
         values = self.values
         left = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
         return t_quantile(degrees) * sqrt(2 * float((left**2).sum()) / degrees / trainings)
