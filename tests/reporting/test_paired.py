@@ -85,3 +85,9 @@ def test_the_best_column_over_all_attacks_stands_first_with_its_cost_and_its_wor
 def test_a_column_without_all_trainings_is_not_ranked():
     assert "weak" not in paired_table(grid(without={("tap", "weak", 2)}))
     assert paired_table(grid(without={("tap", "none", 2)})) == ""
+
+
+def test_a_control_with_a_single_training_is_not_compared():
+    once = {("none", defence, seed) for defence in MEANS["none"] for seed in (1, 2)}
+    assert paired_table(grid(without=once)) == ""
+    assert "none" not in detectable_differences(grid(without=once))

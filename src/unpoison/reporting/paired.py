@@ -70,7 +70,9 @@ def paired_table(grid: Grid) -> str:
     rows = _rows(grid)
     control, overall = rows.get(clean_control(grid.suite)), rows.get(_MEAN)
     none = undefended(grid.suite)
-    if control is None or overall is None or none not in overall.defences or overall.detectable is None:
+    if control is None or overall is None or none not in overall.defences:
+        return ""
+    if control.detectable is None or overall.detectable is None:
         return ""
     attacks = [name for name in grid.suite.attacks if name != clean_control(grid.suite)]
     lines = ["| defence | clean | mean over attacks | worst attack |", "|---|---|---|---|"]

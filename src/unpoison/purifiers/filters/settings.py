@@ -77,8 +77,7 @@ class DespeckleSettings(Settings):
     """Settings of the removal of specks.
 
     Args:
-        threshold: how far outside of its neighbours a pixel must lie to be a speck, in [0, 1] pixel units; from 40/255
-            on it changes one or two pixels of a photograph of 32x32.
+        threshold: how far outside of its neighbours a pixel must lie to be a speck, in [0, 1] pixel units.
     """
 
     threshold: Bound = "40/255"
