@@ -9,6 +9,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unpoison.nets.pointwise import Pointwise
+
 
 def resnet18(classes: int, width: int = 64) -> nn.Module:
     """ResNet-18: 11,173,962 parameters at 10 classes and width 64."""
@@ -121,4 +123,4 @@ def _stage(
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     if stride == 1 and inputs == outputs:
         return nn.Sequential()
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return nn.Sequential(Pointwise(inputs, outputs, stride), nn.BatchNorm2d(outputs))
