@@ -79,7 +79,7 @@ def test_the_whole_way(run, make_set, tmp_path, tiny_model):
         "images": 24,
         "skipped": 0,
         "notes": {},
-        "method": "fast",
+        "method": "despeckle+fast",
         "result": read(str(tmp_path / "good")).content_hash,
         "manifest": str(tmp_path / "good" / "manifest.json"),
         "page": str(tmp_path / "good" / "changes.html"),

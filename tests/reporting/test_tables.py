@@ -6,7 +6,7 @@ from unpoison.bench.sections import Attack, Defence
 from unpoison.bench.suite import Suite
 from unpoison.core.records import Metric, TrialRecord
 from unpoison.reporting.grid import Cell, Grid
-from unpoison.reporting.tables import accuracy_table, grid_tables, speed_table
+from unpoison.reporting.tables import accuracy_table, describe_grid, grid_tables, speed_table
 
 
 def make_grid(defences: int) -> Grid:
@@ -17,8 +17,8 @@ def make_grid(defences: int) -> Grid:
         attacks={"none": Attack(), "lsp": Attack(attack="lsp")},
         defences={name: Defence() for name in names},
     )
-    cells = {("lsp", name): Cell(Metric(value=0.5, n=100, low=0.4, high=0.6), 0.5, 1, None) for name in names[1:]}
-    return Grid(suite, cells, [])
+    cell = Cell(Metric(value=0.5, n=100, low=0.4, high=0.6), 0.5, 1, None)
+    return Grid(suite, {("none", "d0"): cell, **{("lsp", name): cell for name in names[1:]}}, [])
 
 
 def test_few_defences_stand_across_and_a_missing_cell_is_marked():
@@ -26,7 +26,14 @@ def test_few_defences_stand_across_and_a_missing_cell_is_marked():
     assert lines[0] == "| attack | d0 | d1 | d2 |"
     assert lines[3].startswith("| lsp | ")
     assert lines[3].count("50.0") == 2
-    assert lines[2].count("50.0") == 0
+    assert lines[2] == "| none | 50.0 ± 10.0 | - | - |"
+
+
+def test_rows_and_columns_that_were_not_run_are_named_below():
+    grid = make_grid(3)
+    grid = Grid(grid.suite, {key: cell for key, cell in grid.cells.items() if key == ("lsp", "d1")}, [timed("d1", 1.0)])
+    assert accuracy_table(grid) == "| attack | d1 |\n|---|---|\n| lsp | 50.0 ± 10.0 |\n"
+    assert describe_grid(grid).endswith("Device: cpu. Not run yet: none, d0, d2.")
 
 
 def test_many_defences_stand_down():

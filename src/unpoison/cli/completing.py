@@ -42,11 +42,13 @@ def files(context: click.Context, parameter: click.Parameter, typed: str) -> lis
 
 def profiles(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Completes profiles of the command, and of the method that it was given already."""
+    from unpoison.core.chains import split_chain
     from unpoison.core.settings import list_profiles
 
     room, option = _PROFILES.get(context.command.name or "", ("", None))
     section = context.params.get(option) or "" if option else ""
-    return _among(list_profiles(room, section=section), typed, separator=",", or_file=True)
+    shipped = dict.fromkeys(name for link in split_chain(section) for name in list_profiles(room, section=link))
+    return _among(shipped, typed, separator=",", or_file=True)
 
 
 def models(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:

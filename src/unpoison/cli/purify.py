@@ -13,7 +13,7 @@ from unpoison.cli.checks import check_sources
 from unpoison.core.methods import method_names
 from unpoison.public import AUTO
 from unpoison.public.pages import changes_path, preview_path, write_preview
-from unpoison.purifiers.methods import METHODS
+from unpoison.purifiers.methods import DEFAULT, METHODS
 from unpoison.runs.methods import ENGINES
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _NAMES = method_names(METHODS, kind="purifier")
 @click.argument("dst", type=options.PATH, required=False)
 @click.option(
     "--method",
-    default="fast",
+    default=DEFAULT,
     show_default=True,
     shell_complete=completing.names([AUTO, *_NAMES], separator="+"),
     help=f"One of {', '.join(_NAMES)}, or package.module:Class of yours; several are joined by +. {AUTO} audits SRC "

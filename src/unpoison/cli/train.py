@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog=options.examples(
         "unpoison train purified/ --test held_out/ --out classifier",
-        "unpoison train untrusted/ --test held_out/ --out classifier --purify fast",
+        "unpoison train untrusted/ --test held_out/ --out classifier --purify despeckle+fast",
         "unpoison train purified/ --test held_out/ --out moved --init classifier --mode linear",
         "unpoison train untrusted/ --test held_out/ --out classifier --defence ueraser-max+cutout",
     )

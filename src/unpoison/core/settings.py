@@ -10,7 +10,7 @@ from functools import cache
 from importlib import resources
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
@@ -27,6 +27,8 @@ class Settings(BaseModel):
     """Base of every method's settings: frozen, no unknown fields, all fields with defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    # Whether the method computes without sums, so that every processor gives the same bits.
+    is_exact: ClassVar[bool] = False
 
     def named_files(self) -> dict[tuple[str, ...], str]:
         """The text of every setting that names a file and is not empty, by its field; several keys for one within."""

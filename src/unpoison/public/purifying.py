@@ -26,6 +26,7 @@ from unpoison.data.objects import is_huggingface, is_picture
 from unpoison.public import AUTO
 from unpoison.public.choosing import Choice, choose
 from unpoison.public.files import check_source, purify_into
+from unpoison.purifiers.methods import DEFAULT
 from unpoison.purifiers.own import named_purifier
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs.arguments import is_path, method_settings
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 @shows_bar("purify", unit="img")
 def purify(
     x: Any,
-    method: Any = "fast",
+    method: Any = DEFAULT,
     *,
     seed: int | None = None,
     device: str = "auto",
@@ -76,9 +77,9 @@ def purify(
         seed: of all noise. If left out, a secret one from the system, which the manifest of `out` keeps, and a log line
             tells otherwise: whoever knows it beforehand can make a poison that outlives the noise.
         device: where to compute; `auto` is where a tensor or a model in memory lies, else the fastest device.
-        model: path of a file of weights; or, for `fast`, a model in memory: a function or nn.Module of noisy images
-            [N, 3, H, W] in [0, 1] and sigma [N] that gives clean ones, a `CallableDenoiser` around one that says which
-            sigma it is good for, or a pipeline of diffusers over RGB pixels.
+        model: path of a file of weights; or, where `fast` is in the chain, a model in memory: a function or nn.Module
+            of noisy images [N, 3, H, W] in [0, 1] and sigma [N] that gives clean ones, a `CallableDenoiser` around one
+            that says which sigma it is good for, or a pipeline of diffusers over RGB pixels.
         profile: names of profiles, or TOML files, joined by commas.
         reference: for `auto`, trusted pictures of the same classes, 20 of each or more, or what `read` reads: what a
             classifier learns them best by is taken.
@@ -88,7 +89,7 @@ def purify(
         overwrite: put the new set in place of another one of unpoison's at `out`.
         skip_bad: set unreadable pictures of a set aside, with a warning for each, and list them in the manifest.
         on_step: called as pictures are done, with their number. In a notebook a bar shows if it is left out.
-        **settings: fields of the method, e.g. `quality=10`; in a chain `**{"jpeg.quality": 10}`.
+        **settings: fields of the method, e.g. `quality=10`; `**{"jpeg.quality": 10}` where several of a chain have it.
 
     Returns:
         The same kind, shape, type and device. Float results are clamped, not rounded to 8 bits, and cut off from the

@@ -22,7 +22,7 @@ from unpoison.data.objects import is_picture
 from unpoison.data.pictures.loose import from_object, to_pillow
 from unpoison.public import AUTO
 from unpoison.purifiers.chain import Chain, build_purifier
-from unpoison.purifiers.methods import load_purifier
+from unpoison.purifiers.methods import DEFAULT, load_purifier
 from unpoison.purifiers.protocol import Purifier
 from unpoison.runs.arguments import method_settings
 from unpoison.runs.calls import purify_images
@@ -47,8 +47,8 @@ class Purify:
     `torch.manual_seed` a loader of a transform with a `seed` thus gives the same pictures again.
 
     Given the ids of a set and the seed of a run over it, 8-bit pictures become what the run makes of them, byte for
-    byte, where it computes in int8 (`fast` with its own network on the CPU) or without a network. In fp32 and bf16 the
-    last bits depend on how many pictures go together, and now and then a pixel differs by a level.
+    byte, where it computes in int8 (the default on CPUs) or without a network. In fp32 and bf16 the last bits depend on
+    how many pictures go together, and now and then a pixel differs by a level.
 
     >>> transform = Purify("jpeg", quality=50)
     >>> transform(Image.new("RGB", (16, 16))).size
@@ -60,7 +60,8 @@ class Purify:
         fresh: draw new noise at every call.
         model: name or path of a file of weights.
         profile: names of profiles, or TOML files, joined by commas.
-        **settings: fields of the method, e.g. `sigma="12/255"`; in a chain `**{"jpeg.quality": 10}`.
+        **settings: fields of the method, e.g. `sigma="12/255"`; `**{"jpeg.quality": 10}` where several of a chain have
+            the field.
 
     Raises:
         SettingsError: an unknown method or setting, or a method that needs the whole set.
@@ -68,7 +69,7 @@ class Purify:
 
     def __init__(
         self,
-        method: str = "fast",
+        method: str = DEFAULT,
         *,
         seed: int | None = None,
         fresh: bool = False,

@@ -10,6 +10,7 @@ from torch import Tensor
 from unpoison.core.noise import Noise
 from unpoison.core.settings import Settings
 from unpoison.dynamics.steps import OnImageStep, ShouldStop
+from unpoison.nets.protocols import Denoiser
 from unpoison.purifiers.methods import load_purifier
 from unpoison.purifiers.protocol import Purifier
 
@@ -42,11 +43,22 @@ class Chain:
         return images
 
 
-def build_purifier(settings: Mapping[str, Settings], *, device: torch.device) -> Purifier | Chain:
+def build_purifier(
+    settings: Mapping[str, Settings], *, device: torch.device, denoiser: Denoiser | None = None
+) -> Purifier | Chain:
     """Make the purifier that `purifier_settings` describes; loads its weights.
+
+    Args:
+        settings: of every link.
+        device: where to compute.
+        denoiser: a model in memory for the links that take one, in place of the one in their settings.
 
     Raises:
         ModelError: a network is missing or does not fit.
     """
-    links = [load_purifier(name)(link_settings, device=device) for name, link_settings in settings.items()]
+    links = []
+    for name, link_settings in settings.items():
+        make = load_purifier(name)
+        own = {"denoiser": denoiser} if denoiser is not None and make.takes_denoiser else {}
+        links.append(make(link_settings, device=device, **own))
     return links[0] if len(links) == 1 else Chain(links)

@@ -6,6 +6,10 @@ from typing import Any
 
 from unpoison.core.methods import load_method
 
+# What purifies if nobody names a method. `fast` drowns in noise what is spread over a picture; a single painted pixel
+# stands out of the noise, and `despeckle` takes it away before.
+DEFAULT = "despeckle+fast"
+
 METHODS = {
     "fast": "unpoison.purifiers.fast:FastPurifier",
     "eclipse": "unpoison.purifiers.eclipse:EclipsePurifier",

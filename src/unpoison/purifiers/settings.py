@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import Field, model_validator
 
-from unpoison.core.chains import split_fields
+from unpoison.core.chains import split_chain, split_fields
 from unpoison.core.errors import SettingsError
 from unpoison.core.methods import lent, load_method
 from unpoison.core.own import Own
@@ -19,6 +19,7 @@ from unpoison.core.settings import (
     Settings,
     bound_value,
     build_settings,
+    list_profiles,
     read_profile,
 )
 from unpoison.purifiers.methods import SETTINGS, load_purifier
@@ -235,13 +236,12 @@ def purifier_settings(
 ) -> dict[str, Settings]:
     """Settings of every link of a method.
 
-    The shipped profiles have a section for each purifier; a user's own file holds the fields themselves.
-
     Args:
         method: a purifier, or several joined by `+`, each at most once; or a data key of PureGen, such as
             `EBM[Steps[150]]_DDPM[T[75]]`, of which the counts are taken and the models are left to the settings.
-        profiles: profiles of the room; only for a single purifier.
-        overrides: `field`, or `purifier.field` in a chain, to value.
+        profiles: profiles of the room, which have a section for each purifier; or paths of a user's own, which hold the
+            fields themselves.
+        overrides: `field` to value. In a chain that is `purifier.field` where several of its purifiers have the field.
 
     Returns:
         link name -> settings, in order.
@@ -252,20 +252,37 @@ def purifier_settings(
     if "[" in method:
         found = parse_key(method)
         method, overrides = found.method, {**found.settings, **(overrides or {})}
-    per_link = split_fields(method, overrides or {}, kind="purifier")
-    names = list(per_link)
-    if len(names) > 1 and profiles:
-        raise SettingsError(f"profiles are for one purifier; set fields of '{method}' with --set purifier.field=value")
-    for name, given in per_link.items():
+    names = split_chain(method)
+    fields: dict[str, Any] = {}
+    for given in (*(_profile_fields(profile, names) for profile in profiles), overrides or {}):
+        fields.update({_whose(key, names): value for key, value in given.items()})
+    per_link = split_fields(method, fields, kind="purifier")
+    for name, own_fields in per_link.items():
         own = lent("purifier", name)
-        if isinstance(own, Own) and not own.is_class and (given or profiles):
+        if isinstance(own, Own) and not own.is_class and own_fields:
             raise SettingsError(f"'{name}' is given as an object, which has its settings; give the class to set fields")
-    fields = {
-        key: value for profile in profiles for key, value in read_profile(profile, _ROOM, section=names[0]).items()
-    }
-    return {
-        name: build_settings(settings_model(name), overrides={**fields, **per_link[name]}, of=name) for name in names
-    }
+    return {name: build_settings(settings_model(name), overrides=given, of=name) for name, given in per_link.items()}
+
+
+def _profile_fields(profile: str, names: Sequence[str]) -> dict[str, Any]:
+    """What a profile sets: a shipped one, for every purifier of a chain that it has a section for."""
+    meant = [name for name in names if profile in list_profiles(_ROOM, section=name)]
+    if meant:
+        return {f"{name}.{key}": value for name in meant for key, value in _section(profile, name).items()}
+    with_profiles = [name for name in names if list_profiles(_ROOM, section=name)]  # says which there are
+    return _section(profile, [*with_profiles, names[0]][0])
+
+
+def _section(profile: str, name: str) -> dict[str, Any]:
+    return read_profile(profile, _ROOM, section=name)
+
+
+def _whose(key: str, names: Sequence[str]) -> str:
+    """A field of a chain with its purifier before it, if one alone has such a field."""
+    if len(names) == 1 or "." in key:
+        return key
+    owners = [name for name in names if key in settings_model(name).model_fields]
+    return f"{owners[0]}.{key}" if len(owners) == 1 else key
 
 
 def settings_model(name: str) -> type[Settings]:

@@ -19,8 +19,6 @@ from unpoison.core.hashing import canonical_json
 from unpoison.reporting.grid import Grid, clean_control, undefended
 from unpoison.scoring.intervals import t_quantile
 
-_MEAN = "mean over attacks"
-
 
 @dataclass(frozen=True)
 class Row:
@@ -52,7 +50,7 @@ class Row:
 
 def detectable_differences(grid: Grid) -> str:
     """A sentence on the differences that count; empty where there is one training a cell."""
-    found = {name: row.detectable for name, row in _rows(grid).items() if name != _MEAN}
+    found = {name: _row(grid, trials).detectable for name, trials in _trials(grid).items()}
     told = {name: value for name, value in found.items() if value is not None}
     if not told:
         return ""
@@ -63,45 +61,63 @@ def detectable_differences(grid: Grid) -> str:
 
 
 def paired_table(grid: Grid) -> str:
-    """Columns that have every row: what they cost on clean data, what they leave over all attacks, and at the worst.
+    """What columns cost on clean data, what they leave over all attacks that were run, and at the worst.
 
-    The best first; empty where a suite has fewer than two attacks or one training a cell.
+    The best first; of the trainings that all these rows have without a defence, and the columns that have them all.
+    Empty where a suite has fewer than two attacks, or two with one training each, by which nothing could be ranked.
     """
-    rows = _rows(grid)
-    control, overall = rows.get(clean_control(grid.suite)), rows.get(_MEAN)
+    rows, trainings = _common_rows(grid)
+    control = rows.pop(clean_control(grid.suite), None)
+    if control is None or len(rows) < 2 or len(rows) * trainings < 3 or len(control.defences) < 2:
+        return ""
+    overall = Row(control.defences, np.mean([row.values for row in rows.values()], axis=0))
     none = undefended(grid.suite)
-    if control is None or overall is None or none not in overall.defences:
-        return ""
-    if control.detectable is None or overall.detectable is None:
-        return ""
-    attacks = [name for name in grid.suite.attacks if name != clean_control(grid.suite)]
     lines = ["| defence | clean | mean over attacks | worst attack |", "|---|---|---|---|"]
     for name in sorted(overall.defences, key=overall.of, reverse=True):
-        worst = min(attacks, key=lambda attack: rows[attack].of(name))
+        worst = min(rows, key=lambda attack: rows[attack].of(name))
         figures = (f"{row.of(name):.1f} ({row.of(name) - row.of(none):+.1f})" for row in (control, overall))
         lines.append(f"| {name} | {' | '.join(figures)} | {rows[worst].of(name):.1f} ({worst}) |")
-    lines.append(f"| told apart from | {control.detectable:.1f} | {overall.detectable:.1f} | |")
-    lines += ["", f"Accuracy in %, mean over trainings; in brackets the difference to `{none}`, and the attack."]
-    return "\n".join(lines) + " The worst is picked among means, so chance makes it look a little worse.\n"
+    if control.detectable is not None and overall.detectable is not None:
+        lines.append(f"| told apart from | {control.detectable:.1f} | {overall.detectable:.1f} | |")
+    lines += [
+        "",
+        f"Accuracy in %, over {', '.join(rows)}; trainings a cell: {trainings}; in brackets the difference to "
+        f"`{none}`, and the attack. The worst is picked among means, so chance makes it look a little worse.",
+    ]
+    return "\n".join(lines) + "\n"
 
 
-def _rows(grid: Grid) -> dict[str, Row]:
-    """Every attack, and the mean over those that are none; of columns that lack a training, nothing."""
-    trials: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+Trials = dict[str, dict[str, float]]  # of one row: defence -> training -> accuracy in %
+
+
+def _trials(grid: Grid) -> dict[str, Trials]:
+    """The trainings of every row that was begun."""
+    trials: dict[str, Trials] = {name: defaultdict(dict) for name in grid.suite.attacks}
     for record in grid.records:
         settings = record.settings
         training = canonical_json([settings.get("seed"), settings.get("case")])
         trials[settings["attack"]][settings["defence"]][training] = 100 * record.metrics["accuracy"].value
-    rows = {name: _row(grid, trials[name]) for name in grid.suite.attacks if name in trials}
-    attacks = [row for name, row in rows.items() if name != clean_control(grid.suite)]
-    if len(attacks) > 1 and len(rows) == len(grid.suite.attacks) and len({len(row.values) for row in attacks}) == 1:
-        complete = tuple(name for name in grid.suite.defences if all(name in row.defences for row in rows.values()))
-        picked = [row.values[:, [row.defences.index(name) for name in complete]] for row in attacks]
-        rows[_MEAN] = Row(complete, np.mean(picked, axis=0))
-    return rows
+    return {name: row for name, row in trials.items() if row}
 
 
-def _row(grid: Grid, found: dict[str, dict[str, float]]) -> Row:
+def _row(grid: Grid, found: Trials) -> Row:
+    """A row with all its trainings; of columns that lack one, nothing."""
     trainings = sorted({training for column in found.values() for training in column})
     complete = tuple(name for name in grid.suite.defences if len(found.get(name, ())) == len(trainings))
     return Row(complete, np.array([[found[name][one] for name in complete] for one in trainings]))
+
+
+def _common_rows(grid: Grid) -> tuple[dict[str, Row], int]:
+    """The rows, of trainings that all have without a defence and columns that have these; how many trainings."""
+    trials, none = _trials(grid), undefended(grid.suite)
+    common = sorted(set.intersection(*(set(row.get(none, ())) for row in trials.values())))
+    if not common:
+        return {}, 0
+    complete = tuple(
+        name for name in grid.suite.defences if all(row.get(name, {}).keys() >= set(common) for row in trials.values())
+    )
+    rows = {
+        attack: Row(complete, np.array([[row[name][one] for name in complete] for one in common]))
+        for attack, row in trials.items()
+    }
+    return rows, len(common)

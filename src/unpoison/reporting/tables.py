@@ -47,8 +47,12 @@ def write_grid_tables(folder: Path, grid: Grid) -> Path:
 
 
 def accuracy_table(grid: Grid) -> str:
-    """Test accuracy in % ± half the width of the 95 % interval; attacks down, defences across if they are few."""
-    attacks, defences = list(grid.suite.attacks), list(grid.suite.defences)
+    """Test accuracy in % ± half the width of the 95 % interval; attacks down, defences across if they are few.
+
+    Without the rows and columns that have no record yet.
+    """
+    attacks = [name for name in grid.suite.attacks if any(attack == name for attack, _ in grid.cells)]
+    defences = [name for name in grid.suite.defences if any(defence == name for _, defence in grid.cells)]
     turned = len(defences) > _MOST_COLUMNS
     down, across = (defences, attacks) if turned else (attacks, defences)
 
@@ -75,10 +79,13 @@ def describe_grid(grid: Grid) -> str:
     interval = f"Intervals are {over_images if seeds == [1] else over_trainings}."
     if seeds[0] == 1 and len(seeds) > 1:
         interval = f"Intervals of cells with one training are {over_images}; of the others, {over_trainings}."
+    begun = {name for key in grid.cells for name in key}
+    missing = [name for name in (*grid.suite.attacks, *grid.suite.defences) if name not in begun]
+    not_run = f" Not run yet: {', '.join(missing)}." if missing else ""
     return (
         f"Accuracy in % after the last epoch: share of {images:,} clean test images named correctly, "
         f"{train:,} training images, trainings a cell: {'/'.join(map(str, seeds))}. {interval} "
-        f"Device: {', '.join(sorted({record.device for record in grid.records}))}."
+        f"Device: {', '.join(sorted({record.device for record in grid.records}))}.{not_run}"
     )
 
 

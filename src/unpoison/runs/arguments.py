@@ -21,7 +21,7 @@ def method_settings(
         method: a purifier, or several joined by `+`.
         profile: names of profiles, or TOML files, joined by commas.
         model: path or name of weights; anything else is not looked at here.
-        fields: values that win over the profiles; in a chain `purifier.field`.
+        fields: values that win over the profiles; `purifier.field` where several of a chain have it.
 
     Raises:
         SettingsError: an unknown purifier, profile or field, or a method without a model.

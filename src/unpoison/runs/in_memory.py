@@ -94,7 +94,7 @@ class Application:
         on_step: OnStep | None = None,
     ):
         self.run, self.device, self.denoiser, self._on_step = run.resolved(device), device, denoiser, on_step
-        if denoiser is not None and not (len(run.settings) == 1 and load_purifier(run.method).takes_denoiser):
+        if denoiser is not None and not any(load_purifier(name).takes_denoiser for name in run.settings):
             takers = [f"'{name}'" for name in METHODS if load_purifier(name).takes_denoiser]
             raise SettingsError(
                 f"method '{run.method}' takes its model as a file; a model in memory goes with method "
@@ -104,11 +104,7 @@ class Application:
     @cached_property
     def purifier(self) -> Purifier | Chain:
         """The purifier, with its weights."""
-        if self.denoiser is not None:
-            ((name, settings),) = self.run.settings.items()
-            made: Purifier = load_purifier(name)(settings, device=self.device, denoiser=self.denoiser)
-            return made
-        return build_purifier(self.run.settings, device=self.device)
+        return build_purifier(self.run.settings, device=self.device, denoiser=self.denoiser)
 
     def purify_set(self, image_set: ImageSet) -> ImageSet:
         """Purify a set of any sizes: same ids, or those of its copies, labels and order; grey and transparency stay."""

@@ -78,7 +78,7 @@ class PurifyRun:
     @property
     def precision(self) -> str:
         """What the bytes of the run depend on most: its networks' `bf16`, else `fp32`, else `int8`."""
-        found = {getattr(settings, "precision", "fp32") for settings in self.settings.values()}
+        found = {getattr(settings, "precision", "fp32") for settings in self.settings.values() if not settings.is_exact}
         return next((name for name in ("bf16", "fp32", "int8") if name in found), "fp32")
 
     def describe(self) -> dict[str, Any]:

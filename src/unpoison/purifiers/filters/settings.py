@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -81,6 +81,7 @@ class DespeckleSettings(Settings):
     """
 
     threshold: Bound = "40/255"
+    is_exact: ClassVar[bool] = True
 
 
 class JitterSettings(Settings):
