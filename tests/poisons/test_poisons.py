@@ -104,10 +104,11 @@ def test_a_file_that_is_called_like_a_number_is_none_of_the_attacks(make_set, tm
     with_file = Ingredient("ar", attack_settings("ar", overrides={"coefficients": str(tables)}))
     assert with_file.files() == {"tables.pt": hash_file(tables)}
     assert with_file.describe()["coefficients"] == "tables.pt"
-    through = {"through": "jpeg+eclipse", "through_settings": {"eclipse.model": str(tables)}}
-    nested = Ingredient("adp", attack_settings("adp", overrides=through))
-    assert nested.files() == {"tables.pt": hash_file(tables)}
-    assert nested.describe()["through_settings"] == {"eclipse.model": "tables.pt"}
+    for key in ("eclipse.model", "model"):
+        through = {"through": "jpeg+eclipse", "through_settings": {key: str(tables)}}
+        nested = Ingredient("adp", attack_settings("adp", overrides=through))
+        assert nested.files() == {"tables.pt": hash_file(tables)}
+        assert nested.describe()["through_settings"] == {key: "tables.pt"}
 
 
 @pytest.mark.parametrize("attack", METHODS)

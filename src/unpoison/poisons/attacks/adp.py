@@ -49,9 +49,9 @@ class AdpSettings(BilevelSettings):
         found: dict[tuple[str, ...], str] = {}
         for name, link in links.items():
             for field in file_fields(type(link)):
-                key = f"{name}.{field}" if len(links) > 1 else field
-                if self.through_settings.get(key):
-                    found["through_settings", key] = self.through_settings[key]
+                for key in (field, f"{name}.{field}"):  # as a user may have named it
+                    if self.through_settings.get(key):
+                        found["through_settings", key] = self.through_settings[key]
         return found
 
 
