@@ -210,8 +210,10 @@ def test_errors_name_what_is_wrong(tiny_model):
         purifier_settings("jpg")
     with pytest.raises(SettingsError, match=r"no setting 'sigma'"):
         purifier_settings("jpeg", overrides={"sigma": "8/255"})
+    with pytest.raises(SettingsError, match=r"'jpeg\+grayscale' has no setting 'sigma'; choose from jpeg.quality"):
+        purifier_settings("jpeg+grayscale", overrides={"sigma": 3})
     with pytest.raises(SettingsError, match=r"write one of jpeg.field, grayscale.field"):
-        purifier_settings("jpeg+grayscale", overrides={"quality": 3})
+        purifier_settings("jpeg+grayscale", overrides={"fast.sigma": 3})
     with pytest.raises(SettingsError, match="twice"):
         purifier_settings("jpeg+jpeg")
     with pytest.raises(ModelError, match="--model FILE"):

@@ -22,6 +22,7 @@ from unpoison.core.settings import (
     list_profiles,
     read_profile,
 )
+from unpoison.core.suggestions import suggest
 from unpoison.purifiers.methods import SETTINGS, load_purifier
 from unpoison.purifiers.puregen.keys import parse_key
 
@@ -278,11 +279,17 @@ def _section(profile: str, name: str) -> dict[str, Any]:
 
 
 def _whose(key: str, names: Sequence[str]) -> str:
-    """A field of a chain with its purifier before it, if one alone has such a field."""
+    """A field of a chain with its purifier before it, where it is not there."""
     if len(names) == 1 or "." in key:
         return key
-    owners = [name for name in names if key in settings_model(name).model_fields]
-    return f"{owners[0]}.{key}" if len(owners) == 1 else key
+    fields = {name: settings_model(name).model_fields for name in names}
+    owners = [f"{name}.{key}" for name in names if key in fields[name]]
+    if len(owners) > 1:
+        raise SettingsError(f"setting '{key}': '{'+'.join(names)}' has {' and '.join(owners)}; write which")
+    if not owners:
+        known = [f"{name}.{field}" for name in names for field in fields[name]]
+        raise SettingsError(f"'{'+'.join(names)}' has no setting '{key}'{suggest(key, known)}")
+    return owners[0]
 
 
 def settings_model(name: str) -> type[Settings]:
