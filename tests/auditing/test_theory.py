@@ -9,8 +9,9 @@ import pytest
 
 from unpoison.auditing.theory import diagnose
 from unpoison.core.errors import DataError, SettingsError
-from unpoison.core.images import ArrayImageSet, Picture
+from unpoison.core.images import ArrayImageSet
 from unpoison.core.methods import lend
+from unpoison.core.picture import Picture
 from unpoison.core.settings import Settings
 from unpoison.data.pictures.loose import PictureListSet
 from unpoison.purifiers.protocol import Purifier

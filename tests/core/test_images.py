@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from unpoison.core.errors import DataError, SettingsError
-from unpoison.core.images import ArrayImageSet, ImageSet, Picture
+from unpoison.core.images import ArrayImageSet, ImageSet
+from unpoison.core.picture import Picture
 
 
 class _Sized(ImageSet):

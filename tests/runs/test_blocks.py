@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from unpoison.core.hashing import hash_picture
-from unpoison.core.images import Picture
+from unpoison.core.picture import Picture
 from unpoison.runs.blocks import PurifiedPicture, finish_picture, pack, unpack
 from unpoison.runs.measuring import Change
 

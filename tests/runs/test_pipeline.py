@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from unpoison.core.errors import DataError
-from unpoison.core.images import ArrayImageSet, Picture
+from unpoison.core.images import ArrayImageSet
+from unpoison.core.picture import Picture
 from unpoison.dynamics.steps import Stopped
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs import pipeline

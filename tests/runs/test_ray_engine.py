@@ -13,7 +13,8 @@ pytest.importorskip("ray")
 
 from runs.conftest import Halt
 from unpoison.core.errors import DataError, RunError
-from unpoison.core.images import ArrayImageSet, Picture
+from unpoison.core.images import ArrayImageSet
+from unpoison.core.picture import Picture
 from unpoison.data import read, write
 from unpoison.runs.parts import Part
 from unpoison.runs.ray_engine import _connected

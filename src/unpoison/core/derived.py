@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unpoison.core.images import ArrayImageSet, ImageSet, Picture
+from unpoison.core.images import ArrayImageSet, ImageSet
+from unpoison.core.picture import Picture
 
 
 class Relabelled(ImageSet):

@@ -8,9 +8,10 @@ from os import PathLike
 from pathlib import Path
 
 from unpoison.core.errors import SettingsError
-from unpoison.core.images import ImageSet, note_modes
+from unpoison.core.images import ImageSet
 from unpoison.core.methods import load_method
 from unpoison.core.notes import Note, tell
+from unpoison.core.picture import note_modes
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.core.suggestions import suggest
 from unpoison.data.delivery import hold_place, prepare_place, publish

@@ -16,7 +16,7 @@ from torch.utils.data import get_worker_info
 
 from unpoison.core.device import same_bits
 from unpoison.core.errors import SettingsError
-from unpoison.core.images import Picture
+from unpoison.core.picture import Picture
 from unpoison.core.pixels import images_per_call, to_float, to_uint8
 from unpoison.data.objects import is_picture
 from unpoison.data.pictures.loose import from_object, to_pillow

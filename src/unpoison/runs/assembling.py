@@ -10,9 +10,10 @@ from typing import Any
 from unpoison.core.errors import RunError
 from unpoison.core.files import writing
 from unpoison.core.hashing import hash_picture, hash_pictures
-from unpoison.core.images import ImageSet, note_modes
+from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Manifest, Step, pack_manifest
 from unpoison.core.notes import count_notes, tell
+from unpoison.core.picture import note_modes
 from unpoison.data import default_format, open_writer, read
 from unpoison.data.delivery import prepare_place, publish
 from unpoison.runs.blocks import Block

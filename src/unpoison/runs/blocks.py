@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unpoison.core.hashing import hash_picture
-from unpoison.core.images import Picture
+from unpoison.core.picture import Picture
 from unpoison.data.pictures.codec import encode
 from unpoison.runs.measuring import Change, measure_change
 

@@ -17,9 +17,10 @@ from torch import Tensor
 from unpoison.core.device import same_bits
 from unpoison.core.errors import SettingsError
 from unpoison.core.hashing import hash_pictures
-from unpoison.core.images import ArrayImageSet, ImageSet, note_modes, row_ids
+from unpoison.core.images import ArrayImageSet, ImageSet, row_ids
 from unpoison.core.manifest import Step
 from unpoison.core.notes import tell
+from unpoison.core.picture import note_modes
 from unpoison.core.pixels import images_per_call, to_uint8
 from unpoison.core.progress import OnStep, StepInfo
 from unpoison.core.threads import available_cores

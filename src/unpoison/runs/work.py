@@ -14,8 +14,9 @@ import torch
 from unpoison.core.device import choose_device, processor, versions
 from unpoison.core.errors import DataError
 from unpoison.core.hashing import hash_json
-from unpoison.core.images import ImageSet, Picture
+from unpoison.core.images import ImageSet
 from unpoison.core.manifest import Step
+from unpoison.core.picture import Picture
 from unpoison.core.pixels import images_per_call
 from unpoison.core.progress import OnStep
 from unpoison.core.threads import available_cores

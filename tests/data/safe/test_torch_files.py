@@ -13,7 +13,7 @@ from PIL import Image
 
 from data.conftest import assert_one_line
 from unpoison.core.errors import DataError, UnpoisonError, UnsafeFileError
-from unpoison.core.images import Picture
+from unpoison.core.picture import Picture
 from unpoison.data.safe.torch_files import read_torch
 
 

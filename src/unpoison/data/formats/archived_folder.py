@@ -13,9 +13,10 @@ from typing import Protocol
 import numpy as np
 
 from unpoison.core.errors import DataError, UnsafeFileError
-from unpoison.core.images import ImageSet, Picture
+from unpoison.core.images import ImageSet
 from unpoison.core.limits import ARCHIVE_BYTES, PICTURE_BYTES
 from unpoison.core.notes import Note
+from unpoison.core.picture import Picture
 from unpoison.data.format import Format, note_unread
 from unpoison.data.formats.folder import CLASS_FILE, choose_folder, order_classes
 from unpoison.data.pictures.codec import SUFFIXES, decode, measure

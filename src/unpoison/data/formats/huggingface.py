@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from unpoison.core.errors import DataError, SettingsError, require
-from unpoison.core.images import ImageSet, Picture
+from unpoison.core.images import ImageSet
 from unpoison.core.limits import PICTURE_BYTES
+from unpoison.core.picture import Picture
 from unpoison.data.formats.parquet_shards import RowGroup
 from unpoison.data.formats.picture_table import IMAGE_COLUMNS, LABEL_COLUMNS
 from unpoison.data.formats.table_columns import TableColumns

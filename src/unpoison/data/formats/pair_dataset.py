@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from unpoison.core.errors import DataError
-from unpoison.core.images import ImageSet, Picture, row_ids
+from unpoison.core.images import ImageSet, row_ids
+from unpoison.core.picture import Picture
 from unpoison.data.labels import read_labels
 from unpoison.data.pictures.loose import from_object
 

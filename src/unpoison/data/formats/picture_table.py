@@ -15,8 +15,9 @@ from unpoison.core.classes import match_labels
 from unpoison.core.errors import DataError, require
 from unpoison.core.files import file_stamp
 from unpoison.core.hashing import hash_json
-from unpoison.core.images import ImageSet, Picture
+from unpoison.core.images import ImageSet
 from unpoison.core.notes import Note
+from unpoison.core.picture import Picture
 from unpoison.data.class_names import name_classes
 from unpoison.data.formats.parquet_shards import RowGroup, Tables
 from unpoison.data.formats.table_columns import TableColumns, features

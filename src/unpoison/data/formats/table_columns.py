@@ -14,7 +14,7 @@ from unpoison.data.formats.parquet_shards import Tables
 
 
 class TableColumns:
-    """All columns of some tables but that of the pictures, by row of a set. Satisfies `core.images.Columns`.
+    """All columns of some tables but that of the pictures, by row of a set. Satisfies `core.columns.Columns`.
 
     Args:
         tables: the files.

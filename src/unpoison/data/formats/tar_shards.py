@@ -15,9 +15,10 @@ import numpy as np
 from unpoison.core.errors import DataError, UnsafeFileError
 from unpoison.core.files import file_stamp
 from unpoison.core.hashing import hash_json
-from unpoison.core.images import ImageSet, Picture
+from unpoison.core.images import ImageSet
 from unpoison.core.limits import LABEL_BYTES, PICTURE_BYTES
 from unpoison.core.notes import Note
+from unpoison.core.picture import Picture
 from unpoison.data.format import Format
 from unpoison.data.formats.folder import CLASS_FILE
 from unpoison.data.formats.shards import find_files, list_shards

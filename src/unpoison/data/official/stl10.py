@@ -13,8 +13,9 @@ import numpy as np
 from unpoison.core.errors import DataError
 from unpoison.core.files import file_stamp
 from unpoison.core.hashing import hash_json
-from unpoison.core.images import ImageSet, Picture, row_ids
+from unpoison.core.images import ImageSet, row_ids
 from unpoison.core.limits import PICTURES
+from unpoison.core.picture import Picture
 from unpoison.data.format import Format, choose_split
 from unpoison.data.safe.plain_files import open_plain, read_lines, read_plain
 

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from unpoison.core.errors import DataError, UnsafeFileError
-from unpoison.core.images import FRAMES, PROFILE, Picture
 from unpoison.core.limits import PICTURE_HEADER, PICTURE_PASSES, PICTURE_PIXELS, PICTURE_SIDE
+from unpoison.core.picture import FRAMES, PROFILE, Picture
 from unpoison.data.pictures.colour_profiles import to_srgb
 
 SUFFIXES = frozenset(

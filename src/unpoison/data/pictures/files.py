@@ -10,9 +10,10 @@ import numpy as np
 from unpoison.core.errors import DataError
 from unpoison.core.files import file_stamp
 from unpoison.core.hashing import hash_json
-from unpoison.core.images import ImageSet, Picture
+from unpoison.core.images import ImageSet
 from unpoison.core.limits import PICTURE_BYTES
 from unpoison.core.notes import Note
+from unpoison.core.picture import Picture
 from unpoison.data.pictures.codec import decode, measure
 from unpoison.data.safe.plain_files import check_link, read_plain
 

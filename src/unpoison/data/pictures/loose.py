@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from unpoison.core.errors import SettingsError
-from unpoison.core.images import ImageSet, Picture, row_ids
+from unpoison.core.images import ImageSet, row_ids
+from unpoison.core.picture import Picture
 from unpoison.data.pictures.codec import find_turn, to_picture
 
 _SHAPES = "uint8 [H, W], [H, W, 1] or [H, W, 3]"

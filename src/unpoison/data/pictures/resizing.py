@@ -7,7 +7,8 @@ from PIL import Image
 
 from unpoison.core.errors import SettingsError
 from unpoison.core.hashing import hash_json
-from unpoison.core.images import ImageSet, Picture
+from unpoison.core.images import ImageSet
+from unpoison.core.picture import Picture
 
 
 class ResizedSet(ImageSet):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from unpoison.core.errors import DataError
-from unpoison.core.images import Picture
 from unpoison.core.limits import CLASSES
+from unpoison.core.picture import Picture
 from unpoison.data.class_names import show_label
 
 _REMEDY = "Fetch it again, or name its format with --format"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unpoison.core.images import Picture
+from unpoison.core.picture import Picture
 from unpoison.data.pictures.codec import check_pixels, to_picture
 from unpoison.data.safe.npy import check_text
 
