@@ -185,7 +185,7 @@ def test_trusted_pictures_have_the_classes_of_the_set(trusted):
 
 
 def test_candidates_have_valid_settings_and_are_found_again_and_nothing_else_is():
-    for candidate in CANDIDATES:
+    for candidate in (*CANDIDATES, NORMAL):
         assert candidate.build()
         assert find_candidate(candidate.describe()) is candidate
     assert str(CANDIDATES[0]) == "fast --profile light"

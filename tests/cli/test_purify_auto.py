@@ -50,10 +50,10 @@ def _chosen(target):
 def test_a_set_too_small_to_audit_gets_the_default(run, source, tmp_path):
     code, out, err = run("purify", source, tmp_path / "out", "--method", "auto", "--seed", 3)
     assert code == 0, err
-    assert "24 images purified with fast" in out
+    assert "24 images purified with despeckle+fast" in out
     assert "unpoison: in: 24 pictures of 3 classes: cannot tell: 24 pictures of 3 classes; 200 are needed\n" in err
-    assert "unpoison: chosen: fast: the audit cannot tell (24 pictures of 3 classes" in err
-    assert run("purify", source, tmp_path / "named", "--method", "fast", "--seed", 3)[0] == 0
+    assert "unpoison: chosen: despeckle+fast: the audit cannot tell (24 pictures of 3 classes" in err
+    assert run("purify", source, tmp_path / "named", "--seed", 3)[0] == 0
     assert read(tmp_path / "out").content_hash == read(tmp_path / "named").content_hash
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unpoison.core.settings import Settings
+from unpoison.purifiers.methods import DEFAULT
 from unpoison.purifiers.settings import purifier_settings
 
 
@@ -38,12 +39,12 @@ class Candidate:
 
 
 LIGHT = Candidate("fast", ("light",))
-NORMAL = Candidate("fast")
+NORMAL = Candidate(DEFAULT)  # where an audit cannot tell
 
 # In the order of what a classifier trained on clean pictures loses by them: results/fast-tuning.
 CANDIDATES = (
     LIGHT,
-    NORMAL,
+    Candidate("fast"),
     Candidate("jpeg", settings={"quality": 25}),
     Candidate("jpeg", settings={"quality": 10}),
     Candidate("fast", ("strong",)),
@@ -53,4 +54,4 @@ CANDIDATES = (
 
 def find_candidate(described: Any) -> Candidate | None:
     """The candidate that a manifest describes; None if it is none of them, whatever else stands there."""
-    return next((one for one in CANDIDATES if one.describe() == described), None)
+    return next((one for one in (*CANDIDATES, NORMAL) if one.describe() == described), None)
