@@ -269,13 +269,12 @@ def _profile_fields(profile: str, names: Sequence[str]) -> dict[str, Any]:
     """What a profile sets: a shipped one, for every purifier of a chain that it has a section for."""
     meant = [name for name in names if profile in list_profiles(_ROOM, section=name)]
     if meant:
-        return {f"{name}.{key}": value for name in meant for key, value in _section(profile, name).items()}
-    with_profiles = [name for name in names if list_profiles(_ROOM, section=name)]  # says which there are
-    return _section(profile, [*with_profiles, names[0]][0])
-
-
-def _section(profile: str, name: str) -> dict[str, Any]:
-    return read_profile(profile, _ROOM, section=name)
+        found = {name: read_profile(profile, _ROOM, section=name) for name in meant}
+        return {f"{name}.{key}": value for name, fields in found.items() for key, value in fields.items()}
+    told = next(
+        (name for name in names if list_profiles(_ROOM, section=name)), names[0]
+    )  # whose profiles an error lists
+    return read_profile(profile, _ROOM, section=told)
 
 
 def _whose(key: str, names: Sequence[str]) -> str:
