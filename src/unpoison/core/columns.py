@@ -1,4 +1,4 @@
-"""What a table holds beside its pictures."""
+"""Columns of tables that stand beside the pictures."""
 
 from __future__ import annotations
 
