@@ -275,7 +275,12 @@ def test_records_of_two_versions_are_not_mixed(root):
     run_suite(root / "suite.toml", root / "out", root=root)
     (root / "suite.toml").write_text(SUITE.replace("epochs = 1", "epochs = 2"))
     run_suite(root / "suite.toml", root / "out", root=root)
-    with pytest.raises(SettingsError, match="different versions of the suite"):
+    with pytest.raises(SettingsError, match="different versions of the suite; move"):
+        read_grid(root / "out" / "small")
+    for path in (root / "out" / "small").glob("*.json"):
+        if '"epochs": 2,' in path.read_text():
+            path.write_text(path.read_text().replace('"device": "cpu', '"device": "cpu of another kind'))
+    with pytest.raises(SettingsError, match=r"or from different machines \(cpu .*; cpu of another kind"):
         read_grid(root / "out" / "small")
 
 

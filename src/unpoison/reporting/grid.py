@@ -76,8 +76,8 @@ def make_grid(suite: Suite, records: Sequence[TrialRecord]) -> Grid:
             or len({canonical_json([r.settings["seed"], r.settings.get("case")]) for r in cell}) < len(cell)
         ):
             raise SettingsError(
-                f"the records of {attack} / {defence} in {suite.name} come from different versions of the suite; "
-                "move the old ones elsewhere"
+                f"the records of {attack} / {defence} in {suite.name} come from different versions of the suite"
+                f"{_other_machines(cell)}; move the old ones elsewhere"
             )
     accuracy = {key: _over_seeds([record.metrics["accuracy"] for record in cell]) for key, cell in trials.items()}
     cells = {
@@ -91,6 +91,12 @@ def make_grid(suite: Suite, records: Sequence[TrialRecord]) -> Grid:
         for key, cell in trials.items()
     }
     return Grid(suite, cells, records)
+
+
+def _other_machines(cell: Sequence[TrialRecord]) -> str:
+    """Another reason for two records of one training: on each kind of processor networks make other last bits."""
+    devices = sorted({record.device for record in cell})
+    return f", or from different machines ({'; '.join(devices)})" if len(devices) > 1 else ""
 
 
 def clean_control(suite: Suite) -> str:
