@@ -1,24 +1,21 @@
-"""`pocket` in whole numbers: the ranges it needs, and what it costs and gains.
+"""The default denoiser in whole numbers: what that costs and gains.
 
-    python benchmarks/int8.py ranges CLEAN            # of training pictures; writes the file beside the weights
     python benchmarks/int8.py errors HELD_OUT --out results/int8
     python benchmarks/int8.py speed --out results/int8     # on an idle machine; one core
 
-CLEAN and HELD_OUT are image sets; here Tiny-ImageNet's training part, and CIFAR-10's test part. Where ranges end was
-chosen by errors on both Tiny-ImageNet's validation part and these pictures; of accuracies nothing was looked at.
+HELD_OUT is an image set; here CIFAR-10's test part. Where ranges end was chosen by errors on both Tiny-ImageNet's
+validation part and these pictures; of accuracies nothing was looked at.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from unpoison.core.device import describe_device, versions
 from unpoison.core.files import write_json, write_text
@@ -27,7 +24,7 @@ from unpoison.core.pixels import to_float
 from unpoison.data import read
 from unpoison.dynamics.fields import ColouredNoise
 from unpoison.nets.preconditioned import PreconditionedDenoiser
-from unpoison.nets.ranges import measure_ranges, quantise_denoiser, write_ranges
+from unpoison.nets.ranges import quantise_denoiser
 from unpoison.nets.shipped import weights_path
 from unpoison.nets.weights import load_model
 
@@ -38,24 +35,6 @@ WEIGHTS = weights_path("pocket")
 @click.group()
 def main() -> None:
     """Measure the denoiser in whole numbers."""
-
-
-@main.command()
-@click.argument("clean")
-def ranges(clean: str) -> None:
-    """Measure the ranges on training pictures, and write them beside the weights."""
-    pictures = to_float(read(clean).subset(range(0, 20_000, 100)).array())
-    write_ranges(WEIGHTS, measure_ranges(load_float(), levels(pictures)))
-
-
-def levels(pictures: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The pictures at every noise level: shrunk to 32 pixels, and a part of 32 pixels as it is, in turn."""
-    versions_of = (
-        F.interpolate(pictures, (32, 32), mode="bilinear", antialias=True),
-        pictures[:, :, 16:48, 16:48].contiguous(),
-    )
-    for number, (field, white) in enumerate((field, white) for field in (0, 16, 64) for white in WHITE):
-        yield add_noise(versions_of[number % 2], white, field)
 
 
 def add_noise(clean: Tensor, white: float, field: float) -> tuple[Tensor, Tensor, Tensor]:

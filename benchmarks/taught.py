@@ -120,7 +120,7 @@ def fit_without(pictures: str, family: str, folder: Path) -> Path:
 def purify(image_set: ImageSet, weights: Path, noise: Noise) -> np.ndarray:
     """What is left of a set, [N, H, W, 3] uint8."""
     given = {"model": str(weights), "sigma": f"{noise.sigma}/255", "field": f"{noise.field}/255"}
-    settings = purifier_settings("fast", overrides={**given, "precision": "bf16"})
+    settings = purifier_settings("fast", overrides={**given, "precision": "fp32"})
     return purify_in_memory(image_set, PurifyRun(settings))[0].array()
 
 

@@ -30,6 +30,7 @@ from unpoison.fitting.objectives import build_objective
 from unpoison.fitting.records import thin_curve
 from unpoison.fitting.running import rate_factor
 from unpoison.fitting.settings import DenoiserSettings, FitSettings
+from unpoison.nets.ranges import quantise_denoiser
 from unpoison.nets.weights import load_model, read_header
 
 SMALL = {
@@ -129,6 +130,9 @@ def test_a_denoiser_learns_both_kinds_of_noise(tmp_path):
     with torch.no_grad():
         errors = [(model.denoise(noisy, level, field) - clean).square().mean() for field in (level, 0 * level)]
     assert errors[0] < 0.9 * errors[1]  # it knows a field is there, and does better for it
+    with torch.no_grad():
+        whole_numbers = quantise_denoiser(model, out).denoise(noisy, level, level)
+        assert (whole_numbers - model.denoise(noisy, level, level)).square().mean() < 0.05 * errors[0]
 
 
 def test_a_fit_starts_from_given_weights(tmp_path):

@@ -23,9 +23,12 @@ from unpoison.fitting.checkpoints import checkpoint_path, load_checkpoint, save_
 from unpoison.fitting.inspecting import DenoisingError, measure_denoising
 from unpoison.fitting.plots import plot_denoising, plot_losses
 from unpoison.fitting.processes import join_processes
+from unpoison.fitting.ranges import measure_own_ranges
 from unpoison.fitting.records import check_output, fingerprint, identify, settle_precision, thin_curve, write_fit
 from unpoison.fitting.running import FitRun
 from unpoison.fitting.settings import DenoiserSettings, FitSettings, OptimiserSettings
+from unpoison.nets.pocket import PocketUNet
+from unpoison.nets.ranges import write_ranges
 from unpoison.nets.weights import DiffusionModel
 
 log = logging.getLogger(__name__)
@@ -71,9 +74,10 @@ def fit(
     """Fit a diffusion model or a denoiser and write its weights: `fit("clean/", "denoiser", out="mine.safetensors")`.
 
     Beside the weights `X.safetensors` lie, while it runs, `X.safetensors.checkpoint`, from which the same call goes
-    on; and in the end a record `X.fit.json` and the pictures `X.loss.png` and `X.denoised.png`. The same seed gives
-    the same weights, however often it was interrupted, on the same kind of machine. Under torchrun the processes
-    share each batch.
+    on; and in the end a record `X.fit.json`, the pictures `X.loss.png` and `X.denoised.png`, and for a denoiser of the
+    architecture pocket `X.int8.json`, by which CPUs compute with it in whole numbers. The same seed gives the same
+    weights, however often it was interrupted, on the same kind of machine. Under torchrun the processes share each
+    batch.
 
     Args:
         image_set: clean images, for a diffusion model of one size; a set, or what `read` reads.
@@ -119,6 +123,9 @@ def fit(
                 "held_out": [asdict(error) for error in errors],
             }
             write_fit(out, model, settings, identity=identity, device=processes.device, facts=facts)
+            if isinstance(settings, DenoiserSettings) and isinstance(model.net, PocketUNet):
+                log.info("measuring the ranges for precision int8")
+                write_ranges(out, measure_own_ranges(model, run.objective.draw, settings, processes.device))
             _draw(run, out, shown)
             checkpoint_path(out).unlink(missing_ok=True)
     return result

@@ -1,4 +1,4 @@
-"""The ranges that `pocket` in whole numbers needs: measuring them, and the small file beside the weights."""
+"""The ranges that a `PocketUNet` in whole numbers needs: measuring them, and the small file beside the weights."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ class FastSettings(Settings):
         steps: noise levels visited; a network call each, two each but the last with `heun`.
         sampler: how the noise is removed; with one step both are one call.
         precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device; or
-            `int8`, for `pocket` on a CPU, whose bytes are the same on every processor with AVX2, and which `auto`
-            takes there.
+            `int8`, for `pocket` and denoisers fitted like it on a CPU, whose bytes are the same on every processor with
+            AVX2, and which `auto` takes there.
     """
 
     model: FileName = "pocket"
