@@ -28,6 +28,7 @@ from unpoison.fitting.records import check_output, fingerprint, identify, settle
 from unpoison.fitting.running import FitRun
 from unpoison.fitting.settings import DenoiserSettings, FitSettings, OptimiserSettings
 from unpoison.nets.pocket import PocketUNet
+from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.ranges import write_ranges
 from unpoison.nets.weights import DiffusionModel
 
@@ -123,9 +124,9 @@ def fit(
                 "held_out": [asdict(error) for error in errors],
             }
             write_fit(out, model, settings, identity=identity, device=processes.device, facts=facts)
-            if isinstance(settings, DenoiserSettings) and isinstance(model.net, PocketUNet):
+            if isinstance(model, PreconditionedDenoiser) and isinstance(model.net, PocketUNet):
                 log.info("measuring the ranges for precision int8")
-                write_ranges(out, measure_own_ranges(model, run.objective.draw, settings, processes.device))
+                write_ranges(out, measure_own_ranges(model, run.objective.draw, processes.device))
             _draw(run, out, shown)
             checkpoint_path(out).unlink(missing_ok=True)
     return result

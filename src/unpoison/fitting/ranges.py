@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpoison.core.settings import bound_value
 from unpoison.fitting.patches import Patches
-from unpoison.fitting.settings import DenoiserSettings
 from unpoison.nets.int8 import Range
 from unpoison.nets.preconditioned import PreconditionedDenoiser
 from unpoison.nets.ranges import measure_ranges
@@ -23,17 +21,16 @@ _FIELDS = (0.0, 0.25, 1.0)  # of the largest smooth field
 
 
 def measure_own_ranges(
-    denoiser: PreconditionedDenoiser, draw: Callable[[int], Patches], settings: DenoiserSettings, device: torch.device
+    denoiser: PreconditionedDenoiser, draw: Callable[[int], Patches], device: torch.device
 ) -> dict[str, Range]:
     """Ranges on patches of the fit, some for each level of the noise that the denoiser is for.
 
     Args:
         denoiser: around a `PocketUNet`.
         draw: the batch of a step.
-        settings: of the fit.
         device: of the denoiser.
     """
-    sigmas = np.geomspace(bound_value(settings.sigma_min), bound_value(settings.sigma_max), _SIGMAS)
+    sigmas = np.geomspace(denoiser.sigma_min, denoiser.sigma_max, _SIGMAS)
     fields = [share * denoiser.field_max for share in _FIELDS] if denoiser.field_max else [0.0]
 
     def batches() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
