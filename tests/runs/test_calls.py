@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from unpoison.core.noise import run_noise
 from unpoison.core.pixels import images_per_call, to_float, to_uint8
 from unpoison.nets.compact import CompactUNet
 from unpoison.nets.pocket import PocketUNet
@@ -15,7 +16,7 @@ from unpoison.purifiers.chain import build_purifier
 from unpoison.purifiers.fast import FastPurifier, FastSettings
 from unpoison.purifiers.settings import purifier_settings
 from unpoison.runs import tiling
-from unpoison.runs.calls import purify_pictures, run_noise
+from unpoison.runs.calls import purify_pictures
 from unpoison.runs.tiling import tiles
 
 CPU = torch.device("cpu")

@@ -113,6 +113,17 @@ class Noise:
         return out.to(like.device)
 
 
+def run_noise(seed: int, ids: Sequence[str], place: Window | None = None) -> Noise:
+    """The noise of a purification for some of its images.
+
+    Args:
+        seed: the run's seed.
+        ids: of the images.
+        place: where they lie in their pictures, if they are tiles.
+    """
+    return Noise(seed, "purify", ids, place)
+
+
 def _fill_from_cells(out: Tensor, key: str, start: tuple[int, int]) -> None:
     """Fill [C, H, W] with the part at `start` of an endless field that is drawn in cells of 256 by 256."""
     channels, height, width = out.shape

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unpoison.core.errors import ModelError
-from unpoison.core.noise import Noise, Window
+from unpoison.core.noise import Noise, Window, run_noise
 from unpoison.core.pixels import images_per_call, in_calls, to_float, to_uint8
 from unpoison.dynamics.steps import ImageStep, OnImageStep, ShouldStop, check_stop
 from unpoison.runs.tiling import tiles
@@ -131,17 +131,6 @@ def purify_images(
         return purifier.purify(images[rows], noise=noise, on_step=tell, should_stop=should_stop)
 
     return _refuse_nan(torch.cat(in_calls(len(images), call, one_call)))
-
-
-def run_noise(seed: int, ids: Sequence[str], place: Window | None = None) -> Noise:
-    """The noise of a run for some of its images.
-
-    Args:
-        seed: the run's seed.
-        ids: of the images.
-        place: where they lie in their pictures, if they are tiles.
-    """
-    return Noise(seed, "purify", ids, place)
 
 
 def _refuse_nan(images: Tensor) -> Tensor:

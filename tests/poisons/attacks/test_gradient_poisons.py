@@ -7,15 +7,19 @@ import pytest
 import torch
 from torch import nn
 
+import unpoison
 from unpoison.classify.classifier import Classifier, predict
 from unpoison.core.images import ArrayImageSet
 from unpoison.core.noise import Noise, generator
-from unpoison.core.pixels import to_float
+from unpoison.core.pixels import to_float, to_uint8
+from unpoison.poisons.attacks.adp import _defended
 from unpoison.poisons.crafting import poison
 from unpoison.poisons.engine.pgd import Ball, Descent, DescentSettings, cross_entropy, pgd
 from unpoison.poisons.methods import METHODS
 from unpoison.poisons.mixture import attack_settings
 from unpoison.poisons.protocol import Resources
+from unpoison.purifiers.chain import build_purifier
+from unpoison.purifiers.settings import purifier_settings
 
 
 class Brightness(nn.Module):
@@ -205,11 +209,21 @@ def test_adp_knows_the_purification_when_it_is_told(make_set):
     assert fair.step.facts["linf_255"] <= 8
 
 
+def test_adp_with_the_seed_sees_what_the_purification_will_give(make_set):
+    image_set = make_set(6)
+    fields = {"through": "despeckle+fast", "grayscale_probability": 0.0, "noise_sigma": 0.0}
+    purifier = build_purifier(purifier_settings("despeckle+fast"), device=torch.device("cpu"))
+    images, rows = to_float(image_set.array()), torch.arange(6)
+    right = unpoison.purify(image_set, seed=7).array().astype(int)
+    for seed, near in ((7, True), (8, False), (None, False)):
+        settings = attack_settings("adp", overrides={**fields, "known_seed": seed})
+        show = _defended(image_set, settings, purifier, device=torch.device("cpu"), generator=torch.Generator())
+        seen = to_uint8(show(images, rows)).astype(int)
+        assert (abs(seen - right).mean() < 1) == near  # int8 against fp32
+
+
 def test_gradients_flow_through_fast_purification(make_set):
     """What the fair attack rests on: a change of the poisoned image changes the purified one."""
-    from unpoison.purifiers.chain import build_purifier
-    from unpoison.purifiers.settings import purifier_settings
-
     purifier = build_purifier(purifier_settings("fast"), device=torch.device("cpu"))
     images = to_float(make_set(2).array()).requires_grad_()
     purifier.purify(images, noise=Noise(0, "test", ["a", "b"])).sum().backward()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unpoison.core.device import choose_device
 from unpoison.core.images import ImageSet
-from unpoison.core.noise import Noise
+from unpoison.core.noise import Noise, run_noise
 from unpoison.core.settings import Bound, file_fields
 from unpoison.poisons.engine.bilevel import BilevelSettings, ErrorMinimiser, Show
 from unpoison.poisons.protocol import Attack, PoisonedSet, Resources, add_and_quantise, require_labels
@@ -33,6 +33,8 @@ class AdpSettings(BilevelSettings):
             attack, which leaves the purification out.
         through_settings: fields of that purifier.
         draws: draws of all noise over which a step is averaged.
+        known_seed: of the purification, for an attacker who has got hold of it and aims at its noise; if left out, the
+            attacker guesses, with other noise at each call.
     """
 
     surrogate: str = "unet"
@@ -43,6 +45,13 @@ class AdpSettings(BilevelSettings):
     through: str = ""
     through_settings: Mapping[str, Any] = {}
     draws: int = Field(default=1, ge=1)
+    known_seed: int | None = Field(default=None, ge=0)
+
+    def described(self) -> dict[str, Any]:
+        fields = super().described()
+        if self.known_seed is None:  # as in records from before there was such a field
+            del fields["known_seed"]
+        return fields
 
     def named_files(self) -> dict[tuple[str, ...], str]:
         links = purifier_settings(self.through, overrides=self.through_settings) if self.through else {}
@@ -104,8 +113,9 @@ def _defended(
 
     def show(images: Tensor, rows: Tensor) -> Tensor:
         if purifier:
-            ids = [image_set.ids[row] for row in rows.tolist()]
-            images = purifier.purify(images, noise=Noise(seed, f"adp.{next(calls)}", ids))
+            ids, known = [image_set.ids[row] for row in rows.tolist()], settings.known_seed
+            guess = Noise(seed, f"adp.{next(calls)}", ids)
+            images = purifier.purify(images, noise=guess if known is None else run_noise(known, ids))
         weights = torch.tensor(_LUMA, device=images.device).view(1, 3, 1, 1)
         grey = torch.rand(len(images), 1, 1, 1, generator=draws, device=device) < settings.grayscale_probability
         coloured = torch.where(grey, (images * weights).sum(dim=1, keepdim=True), images)
