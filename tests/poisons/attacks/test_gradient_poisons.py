@@ -222,9 +222,10 @@ def test_adp_with_the_seed_sees_what_the_purification_will_give(make_set):
         assert (abs(seen - right).mean() < 1) == near  # int8 against fp32
 
 
-def test_gradients_flow_through_fast_purification(make_set):
+@pytest.mark.parametrize("method", ["fast", "despeckle+jpeg+fast"])
+def test_gradients_flow_through_purification(make_set, method):
     """What the fair attack rests on: a change of the poisoned image changes the purified one."""
-    purifier = build_purifier(purifier_settings("fast"), device=torch.device("cpu"))
+    purifier = build_purifier(purifier_settings(method), device=torch.device("cpu"))
     images = to_float(make_set(2).array()).requires_grad_()
     purifier.purify(images, noise=Noise(0, "test", ["a", "b"])).sum().backward()
     assert images.grad is not None

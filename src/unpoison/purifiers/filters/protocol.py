@@ -15,6 +15,11 @@ class Filter(Purifier):
     """A purifier without a network, without randomness, and without a look at the set: `apply` is all of it.
 
     It costs some passes over the pixels, and a picture comes out the same to the last bit in whatever batch it travels.
+    Where `apply` rounds, an attacker's gradient goes straight through, as if the picture had not changed.
+
+    References:
+        Gradients through what has none: Athalye, Carlini, Wagner, Obfuscated gradients give a false sense of security,
+        ICML 2018, https://arxiv.org/abs/1802.00420
     """
 
     is_random = False
@@ -32,4 +37,7 @@ class Filter(Purifier):
         on_step: OnImageStep | None = None,
         should_stop: ShouldStop | None = None,
     ) -> Tensor:
-        return self.apply(images)
+        filtered = self.apply(images)
+        if images.requires_grad and not filtered.requires_grad:
+            return images + (filtered - images).detach()
+        return filtered

@@ -17,6 +17,7 @@ class JpegSettings(Settings):
     """
 
     quality: int = Field(10, ge=1, le=95)
+    is_exact: ClassVar[bool] = True
 
 
 class GrayscaleSettings(Settings):
