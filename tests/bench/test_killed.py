@@ -60,7 +60,7 @@ def test_killed_at_random_and_resumed_it_gives_the_same_records(tmp_path):
     path.write_text(SUITE)
     # Children of a process that has imported everything and computed nothing.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["unpoison.bench.running", "unpoison.demo.digits"])
+    context.set_forkserver_preload(["unpoison.bench.running", "unpoison.demo.digits", "torch._dynamo"])
     first = context.Process(target=int)  # so that what is timed is no start of the server that forks them
     first.start()
     first.join()

@@ -58,29 +58,25 @@ def test_too_few_pictures_fail_only_where_doubt_does(poisoned):
     assert "cannot tell: 100 pictures of 10 classes" in ended.stdout
 
 
-def test_python_gives_what_the_command_says(poisoned):
-    result = unpoison.audit(poisoned)
-    assert result.verdict.answer == "poisoned"
-    assert "LOOKS POISONED" in str(result)
-    assert "unpoison purify" in str(result)
-    assert "srcdoc" in result._repr_html_()
-    assert len(result.suspicion) == len(result.scores["id"]) == 400
-
-
 def test_scores_of_another_suffix_are_refused_before_anything_is_measured(poisoned, tmp_path):
     ended = _run(poisoned, "--scores", tmp_path / "scores.xlsx")
     assert "written as .parquet or .csv" in str(ended.exception)
     assert not (tmp_path / "scores.xlsx").exists()
 
 
-def test_originals_bring_the_theory(poisoned, tmp_path):
+def test_originals_bring_the_theory_and_python_gives_what_the_command_says(poisoned, tmp_path):
     part, originals = f"{poisoned}[:100]", poisoned.with_name("originals.npz")
     ended = _run(part, "--theory", originals, "--out", tmp_path / "audit.html", "--json")
-    theory = json.loads(ended.stdout.splitlines()[-1])["theory"]
+    facts = json.loads(ended.stdout.splitlines()[-1])
+    theory = facts["theory"]
     assert (theory["pictures"], theory["originals"]) == (100, "originals.npz")
     assert theory["before"]["difference"] == 1
     assert "What theory says" in (tmp_path / "audit.html").read_text()
-    said = str(unpoison.audit(part, theory=originals))
-    assert "None of it is a proof" in said
+    result = unpoison.audit(part, theory=originals)
+    assert "None of it is a proof" in str(result)
+    assert "unpoison purify" in str(result)
+    assert json.loads(json.dumps(result.facts())) == facts
+    assert "srcdoc" in result._repr_html_()
+    assert len(result.suspicion) == len(result.scores["id"]) == 100
     ended = _run(part, "--theory", f"{originals}[:50]")
     assert "originals.npz has no such picture" in str(ended.exception)
