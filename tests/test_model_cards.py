@@ -44,7 +44,7 @@ def test_what_the_card_says_of_the_network_and_its_fit(name):
     assert f"{record['settings']['batch_size']} p" in card  # patches or pictures
 
 
-@pytest.mark.parametrize("name", ["pocket", "ddpm250-small"])
+@pytest.mark.parametrize("name", ["pocket", "pocket-free", "ddpm250-small"])
 def test_the_card_shows_the_errors_of_the_record(name):
     rows = []
     for error in record_of(name)["held_out"]:
@@ -62,7 +62,7 @@ def test_the_range_of_noise():
     assert f"sigma up to {255 * forward_sigma(ddpm, t=ddpm.max_index):.0f}/255" in card_of("ddpm250-small")
 
 
-@pytest.mark.parametrize("name", ["pocket", "ddpm250-small"])
+@pytest.mark.parametrize("name", ["pocket", "pocket-free", "ddpm250-small"])
 def test_it_denoises_a_picture_it_cannot_have_seen(name):
     ramp = torch.linspace(0.2, 0.8, 64)
     clean = torch.stack([ramp.expand(64, 64), ramp.expand(64, 64).T, ramp.flip(0).expand(64, 64)])[None]

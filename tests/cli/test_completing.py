@@ -21,7 +21,7 @@ def _complete(*words: str) -> list[str]:
         (("purify", "--method", "jpeg+fa"), ["jpeg+fast"]),
         (("purify", "--method", "puregen-ebm", "--profile", "l"), ["linear", "(a file)"]),
         (("purify", "--profile", "light,st"), ["light,strong", "(a file)"]),
-        (("purify", "--model", "po"), ["pocket", "(a file)"]),
+        (("purify", "--model", "po"), ["pocket", "pocket-free", "(a file)"]),
         (("purify", "--format", "cifar100"), ["cifar100", "cifar100-bin"]),
         (("purify", "so"), ["(a file)"]),
         (("poison", "a", "b", "--attack", "ls"), ["lsp"]),

@@ -43,12 +43,13 @@ def whole() -> PreconditionedDenoiser:
     return quantise_denoiser(load_model(weights_path("pocket")), weights_path("pocket"))
 
 
+@pytest.mark.parametrize("name", ["pocket", "pocket-free"])
 @pytest.mark.parametrize("sigma", [2 / 255, 12 / 255, 100 / 255])
-def test_the_error_is_that_of_the_float_network(whole, sigma):
+def test_the_error_is_that_of_the_float_network(name, sigma):
     clean = smooth_pictures(16)
     noisy = clean + sigma * Noise(0, "test", [str(row) for row in range(16)]).normal(clean, "forward")
     levels = torch.full((16,), sigma)
-    exact = load_model(weights_path("pocket"))
+    exact, whole = load_model(weights_path(name)), quantise_denoiser(load_model(weights_path(name)), weights_path(name))
     errors = [(model.denoise(noisy, levels) - clean).square().mean().sqrt() for model in (exact, whole)]
     assert errors[1] < 1.03 * errors[0]
 

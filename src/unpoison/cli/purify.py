@@ -55,8 +55,9 @@ _NAMES = method_names(METHODS, kind="purifier")
 @click.option(
     "--model",
     shell_complete=completing.models,
-    help="pocket, ebm-small or ddpm250-small, which come with unpoison, or a file written by `fit` or `models import`. "
-    "puregen-naive, -reps and -filt take two: this is their diffusion model, and --set energy=FILE their energy model.",
+    help="pocket, pocket-free, ebm-small or ddpm250-small, which come with unpoison, or a file written by `fit` or "
+    "`models import`. puregen-naive, -reps and -filt take two: this is their diffusion model, and --set energy=FILE "
+    "their energy model.",
 )
 @click.option(
     "--sigma", help="Noise to add, in [0, 1] pixel units, e.g. 25/255. Of gaussian-blur: its width in pixels."

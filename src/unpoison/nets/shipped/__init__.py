@@ -12,6 +12,7 @@ from unpoison.core.suggestions import suggest
 
 SHIPPED = {
     "pocket": "pocket.safetensors",
+    "pocket-free": "pocket-free.safetensors",
     "ebm-small": "ebm-small.safetensors",
     "ddpm250-small": "ddpm250-small.safetensors",
 }
