@@ -121,6 +121,7 @@ def test_what_each_purifier_declares():
     filters = [name for name, address in METHODS.items() if ".filters." in address]
     assert [name for name, made in declared.items() if not made.is_random] == [
         "orthogonal-projection",
+        "equalise",
         *(name for name in filters if name not in ("gaussian-noise", "jitter")),
     ]
     assert [name for name, made in declared.items() if made.takes_denoiser] == ["fast"]
@@ -128,6 +129,7 @@ def test_what_each_purifier_declares():
         "puregen-filt",
         "d-vae",
         "orthogonal-projection",
+        "equalise",
     ]
     assert {name: made.strength_field for name, made in declared.items() if made.strength_field} == {
         "eclipse": "t",

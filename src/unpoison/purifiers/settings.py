@@ -232,6 +232,18 @@ class OrthogonalProjectionSettings(Settings):
     learning_rate: float = Field(0.1, gt=0)
 
 
+class EqualiseSettings(Settings):
+    """Settings of the equalisation.
+
+    Args:
+        rounds: how often the spectrum is measured and corrected, 1 to 20.
+        limit: most that a frequency is amplified or weakened by, above 1.
+    """
+
+    rounds: int = Field(3, ge=1, le=20)
+    limit: float = Field(12, gt=1, le=1000)
+
+
 def purifier_settings(
     method: str, *, profiles: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
 ) -> dict[str, Settings]:
