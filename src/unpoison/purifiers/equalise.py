@@ -118,7 +118,8 @@ def cepstrum(images: Tensor) -> Tensor:
     mean = (tiles * window).sum(dim=(-2, -1), keepdim=True) / window.sum()
     power = torch.fft.rfft2((tiles - mean) * window).abs().square().sum(dim=1).mean(dim=(1, 2))
     floor = images.shape[1] * _FLOOR**2 * window.square().sum()
-    return ((power + floor).log() / 2).flatten(1).double() @ solution
+    logarithms: Tensor = ((power + floor).log() / 2).flatten(1).double()
+    return logarithms @ solution
 
 
 @lru_cache(maxsize=16)
@@ -142,4 +143,5 @@ def _wave(lag: tuple[int, int], height: int, width: int) -> Tensor:
     """The cosine of a lag at the frequencies of `rfft2`, [H, W // 2 + 1] float64."""
     down, right = lag
     rows, columns = torch.fft.fftfreq(height, dtype=torch.float64), torch.fft.rfftfreq(width, dtype=torch.float64)
-    return (2 * torch.pi * (down * rows[:, None] + right * columns)).cos()
+    phase: Tensor = 2 * torch.pi * (down * rows[:, None] + right * columns)
+    return phase.cos()
