@@ -259,7 +259,7 @@ def _first_noise(settings: Mapping[str, Settings], device: torch.device) -> floa
 def _denoiser_errors(
     clean: Tensor, dirty: Tensor, shown: ImageSet, device: torch.device, on_step: OnStep
 ) -> tuple[DenoiserError, ...]:
-    model, _ = load_network("pocket", method="theory", precision="fp32", device=device)
+    model, _ = load_network("pocket-free", method="theory", precision="fp32", device=device)
     denoiser = as_denoiser(model)
     rows = np.linspace(0, len(clean) - 1, min(len(clean), _DENOISED)).astype(int)
     noise = Noise(0, "theory", [shown.ids[row] for row in rows])

@@ -55,7 +55,7 @@ _NAMES = method_names(METHODS, kind="purifier")
 @click.option(
     "--model",
     shell_complete=completing.models,
-    help="pocket, pocket-free, ebm-small or ddpm250-small, which come with unpoison, or a file written by `fit` or "
+    help="pocket-free, pocket, ebm-small or ddpm250-small, which come with unpoison, or a file written by `fit` or "
     "`models import`. puregen-naive, -reps and -filt take two: this is their diffusion model, and --set energy=FILE "
     "their energy model.",
 )

@@ -37,18 +37,18 @@ class FastSettings(Settings):
     """Settings of the few-call purifier.
 
     Args:
-        model: `pocket`, which comes with the package, or the path of a diffusion model or denoiser.
+        model: `pocket-free` or `pocket`, which come with the package, or the path of a diffusion model or denoiser.
         sigma: standard deviation of the white noise, in [0, 1] pixel units.
-        field: rms of the smooth colour field added with it, which drowns what white noise leaves standing; `pocket`
-            removes it together with the noise, other models leave it in the image.
+        field: rms of the smooth colour field added with it, which drowns what white noise leaves standing; both of them
+            remove it together with the noise, other models leave it in the image.
         steps: noise levels visited; a network call each, two each but the last with `heun`.
         sampler: how the noise is removed; with one step both are one call.
         precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device; or
-            `int8`, for `pocket` and denoisers fitted like it on a CPU, whose bytes are the same on every processor with
-            AVX2, and which `auto` takes there.
+            `int8`, for both of them and denoisers fitted like them on a CPU, whose bytes are the same on every
+            processor with AVX2, and which `auto` takes there.
     """
 
-    model: FileName = "pocket"
+    model: FileName = "pocket-free"
     sigma: Bound = "25/255"
     field: Bound = "16/255"
     steps: int = Field(1, ge=1, le=100)
@@ -203,14 +203,14 @@ class AvatarSettings(Settings):
     """Settings of the walk back through the diffusion's differential equation.
 
     Args:
-        model: `pocket`, which comes with the package, or path of a diffusion model or denoiser.
+        model: `pocket-free` or `pocket`, which come with the package, or path of a diffusion model or denoiser.
         t: time to noise to, 0.001 to 1, of which the model must know the noise. AVATAR takes 0.1, the noise of
             43/255; DiffPure 0.1 against bounds on the largest change and 0.075, 33/255, against those on the length.
         steps: network calls, evenly spaced; 1000 t of them, as published, if left out.
         precision: arithmetic of the network calls: `fp32`, `bf16`, or `auto` for the faster one of the device.
     """
 
-    model: FileName = "pocket"
+    model: FileName = "pocket-free"
     t: float = Field(0.1, ge=0.001, le=1)
     steps: int | None = Field(None, ge=1, le=100_000)
     precision: Precision = "auto"

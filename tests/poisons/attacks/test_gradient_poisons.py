@@ -204,9 +204,20 @@ def test_adp_knows_the_purification_when_it_is_told(make_set):
     fair = poison(
         image_set, "adp", settings=attack_settings("adp", overrides={**fields, "through": "fast", "draws": 2})
     )
-    assert set(fair.step.facts["purifier_weights"]) == {"pocket.safetensors"}
+    assert set(fair.step.facts["purifier_weights"]) == {"pocket-free.safetensors"}
     assert not np.array_equal(blind.image_set.array(), fair.image_set.array())
     assert fair.step.facts["linf_255"] <= 8
+
+
+def test_what_adp_goes_through_is_recorded_with_the_name_of_its_model():
+    fields = {"through": "despeckle+fast"}
+    assert attack_settings("adp", overrides=fields).described()["through_settings"] == {"model": "pocket-free"}
+    fields["through_settings"] = {"fast.model": "pocket", "fast.sigma": "12/255"}  # the default when records began
+    assert attack_settings("adp", overrides=fields).described()["through_settings"] == {"fast.sigma": "12/255"}
+    fields["through_settings"] = {"fast.model": "there/mine.safetensors"}
+    assert attack_settings("adp", overrides=fields).described()["through_settings"] == {
+        "fast.model": "mine.safetensors"
+    }
 
 
 def test_adp_with_the_seed_sees_what_the_purification_will_give(make_set):

@@ -23,6 +23,9 @@ from unpoison.purifiers.settings import purifier_settings
 _LUMA = (0.299, 0.587, 0.114)  # without the rounding of `core.pixels.luma`, through which no gradient would flow
 
 
+_FIRST_MODEL = "pocket"  # of `fast`, before `pocket-free`
+
+
 class AdpSettings(BilevelSettings):
     """Settings of ADP. The paper gives neither radius nor steps; those of EM are taken.
 
@@ -51,17 +54,31 @@ class AdpSettings(BilevelSettings):
         fields = super().described()
         if self.known_seed is None:  # as in records from before there was such a field
             del fields["known_seed"]
+        for keys, text in self._models().items():
+            given = next((key for key in keys if self.through_settings.get(key)), "")
+            if text == _FIRST_MODEL:  # whether named or not: records from when it was the default do not name it
+                fields["through_settings"].pop(given, None)
+            elif not given:
+                fields["through_settings"][keys[0]] = text
         return fields
 
     def named_files(self) -> dict[tuple[str, ...], str]:
+        return {
+            ("through_settings", key): self.through_settings[key]
+            for keys in self._models()
+            for key in keys
+            if self.through_settings.get(key)
+        }
+
+    def _models(self) -> dict[tuple[str, str], str]:
+        """What `through` computes with, by both names that a user may have given to the field."""
         links = purifier_settings(self.through, overrides=self.through_settings) if self.through else {}
-        found: dict[tuple[str, ...], str] = {}
-        for name, link in links.items():
-            for field in file_fields(type(link)):
-                for key in (field, f"{name}.{field}"):  # as a user may have named it
-                    if self.through_settings.get(key):
-                        found["through_settings", key] = self.through_settings[key]
-        return found
+        return {
+            (field, f"{name}.{field}"): text
+            for name, link in links.items()
+            for field in file_fields(type(link))
+            if (text := getattr(link, field))
+        }
 
 
 class AdpPoison(Attack):
