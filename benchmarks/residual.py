@@ -14,19 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-import torch
+from proxy import purify
 from torch import Tensor
 
 from unpoison.auditing.candidates import Candidate
-from unpoison.auditing.formulas import bands, residual_ratio
+from unpoison.auditing.formulas import bands, energy_ratio, residual_ratio
 from unpoison.core.device import choose_device, describe_device, versions
 from unpoison.core.files import write_json, write_text
 from unpoison.core.images import ImageSet
 from unpoison.core.pixels import to_float
 from unpoison.data import read
-from unpoison.runs.in_memory import purify_in_memory
-from unpoison.runs.run import PurifyRun
 
 DEFENCES = {
     "jpeg-10": Candidate("jpeg", settings={"quality": 10}),
@@ -43,17 +40,21 @@ def main(sets: Path, out: Path) -> None:
     """Measure every defence on every set."""
     clean = read(sets / "clean.npz")
     poisoned = {path.stem: read(path) for path in sorted(sets.glob("*.npz")) if path.stem != "clean"}
+    before = to_float(clean.array())
     found: dict[str, dict[str, Any]] = {name: {} for name in poisoned}
     for title, candidate in DEFENCES.items():
         alone = _purified(clean, candidate)
         for name, image_set in poisoned.items():
             click.echo(f"{title}: {name}")
             left = _purified(image_set, candidate)
-            found[name][title] = residual(_pixels(clean), _pixels(image_set), alone, left)
+            found[name][title] = residual(before, to_float(image_set.array()), alone, left)
     record = {
         "sets": found,
         "hashes": {"clean": clean.content_hash, **{name: one.content_hash for name, one in poisoned.items()}},
-        "defences": {title: str(candidate) for title, candidate in DEFENCES.items()},
+        "defences": {
+            title: {name: link.described() for name, link in candidate.build().items()}
+            for title, candidate in DEFENCES.items()
+        },
         "versions": versions(),
         "device": describe_device(choose_device()),
     }
@@ -71,13 +72,13 @@ def residual(clean: Tensor, poisoned: Tensor, alone: Tensor, left: Tensor) -> di
         alone: P(x).
         left: P(x + d).
     """
-    perturbation, passed, error = bands(poisoned - clean), bands(left - alone), bands(left - clean)
-    energy = {name: _energy(band) for name, band in perturbation.items()}
+    difference = poisoned - clean
+    passed, error = bands(left - alone), bands(left - clean)
     found = {}
-    for name, band in perturbation.items():
+    for name, band in bands(difference).items():
         passes = residual_ratio(passed[name], band)
-        visible = passes * (energy[name] / _energy(error[name])) ** 0.5
-        found[name] = {"share": energy[name] / sum(energy.values()), "passes": passes, "visible": visible}
+        visible = passes / energy_ratio(error[name], band) ** 0.5
+        found[name] = {"share": energy_ratio(band, difference), "passes": passes, "visible": visible}
     return found
 
 
@@ -101,15 +102,7 @@ def describe(found: dict[str, dict[str, Any]], pictures: int, device: object) ->
 
 
 def _purified(image_set: ImageSet, candidate: Candidate) -> Tensor:
-    return _pixels(purify_in_memory(image_set, PurifyRun(candidate.build()))[0])
-
-
-def _pixels(image_set: ImageSet) -> Tensor:
-    return to_float(np.asarray(image_set.array()))
-
-
-def _energy(band: Tensor) -> float:
-    return float(torch.view_as_real(band).double().square().sum())
+    return to_float(purify(image_set, candidate))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,6 @@ from unpoison.purifiers.protocol import Purifier
 from unpoison.purifiers.settings import purifier_settings
 
 _LUMA = (0.299, 0.587, 0.114)  # without the rounding of `core.pixels.luma`, through which no gradient would flow
-
-
 _FIRST_MODEL = "pocket"  # of `fast`, before `pocket-free`
 
 
