@@ -106,6 +106,8 @@ def test_what_was_found_is_kept_as_json(poisoned):
     read = EqualisePurifier(EqualiseSettings(), device=CPU).restore(json.loads(json.dumps(purifier.prepared)))
     some = poisoned.images[:20]
     assert np.array_equal(purified(purifier, some), purified(read, some))
+    with pytest.raises(ValueError, match="longer"):
+        purifier.restore(purifier.prepared[:5])
 
 
 def test_one_that_has_not_looked_says_so(poisoned):

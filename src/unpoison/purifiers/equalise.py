@@ -70,9 +70,13 @@ class EqualisePurifier(NeedsWholeSet):
         return self.restore((total / len(rows)).tolist())
 
     def restore(self, prepared: Any) -> EqualisePurifier:
-        """The purifier of a set with this average."""
+        """The purifier of a set with this average.
+
+        Raises:
+            ValueError: it is no number for each lag.
+        """
         purifier = copy.copy(self)
-        purifier.prepared = [float(value) for value in prepared]
+        purifier.prepared = [float(value) for value, _ in zip(prepared, _LAGS, strict=True)]
         return purifier
 
     def purify(
