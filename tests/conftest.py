@@ -30,11 +30,11 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     for item in items:
-        if "slow" in item.keywords and not config.getoption("--slow"):
+        if item.get_closest_marker("slow") and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="takes more than 20 seconds; run with --slow"))
         if item.get_closest_marker("fuzz") and not config.getoption("--fuzz"):
             item.add_marker(pytest.mark.skip(reason="reads thousands of mutated files; run with --fuzz 20000"))
-        if "gpu" in item.keywords and not torch.cuda.is_available():
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 

@@ -128,7 +128,7 @@ def fit(
                 lookahead.step(step, total)
             losses.append(loss)
             if on_step:
-                on_step(StepInfo(step, total, {"epoch": epoch, "loss": loss.item()}))
+                on_step(StepInfo(step, total, {"epoch": epoch, "loss": loss}))
         train_loss = torch.stack(losses).mean().item()
         if not math.isfinite(train_loss):
             raise RunError(f"training diverged in epoch {epoch}; lower learning_rate={settings.learning_rate}")

@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from threading import Event, Thread
-from typing import ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from tqdm import tqdm
 
 from unpoison.core.errors import show_control
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _FIRST_S = 1.0  # what is over by then needs no bar
 _PERCENT_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
@@ -26,14 +29,15 @@ class StepInfo:
     Args:
         step: how many units are done, counted from 1.
         total: how many there are.
-        values: figures of this step, e.g. `{"loss": 0.1}`.
+        values: figures of this step, e.g. `{"loss": 0.1}`; also a tensor of one number, which is read from its device
+            only when it is shown.
         doing: what is being done just now, where that changes on the way.
         left_s: seconds that are left, where the loop knows more than its pace so far tells.
     """
 
     step: int
     total: int
-    values: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, float | Tensor] = field(default_factory=dict)
     doing: str = ""
     left_s: float | None = None
 
