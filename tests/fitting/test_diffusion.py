@@ -150,6 +150,14 @@ def test_a_fit_starts_from_given_weights(tmp_path):
         fit(make_set(), out=tmp_path / "net.safetensors", settings=DenoiserSettings(start="pockett", **small))
 
 
+def test_a_fit_on_perturbations_by_gradients_has_a_form_in_whole_numbers(tmp_path):
+    small = {"arguments": {"channels": 8, "blocks": [0, 1, 0]}, "patches": (16,), "batch_size": 4, "plots": False}
+    out = tmp_path / "net.safetensors"
+    fit(make_set(), out=out, settings=DenoiserSettings(iterations=1, families=("gradients",), victims=0, **small))
+    images, level = to_float(make_set().array()), torch.full((12,), 0.1)
+    assert quantise_denoiser(load_model(out), out).denoise(images, level, level).isfinite().all()
+
+
 def test_what_is_left_of_a_perturbation_is_pulled_to_nothing():
     def loss(batch, pull):
         settings = DenoiserSettings(start="pocket", arguments={"channels": 64, "blocks": [0, 3, 0]}, pull=pull, **small)

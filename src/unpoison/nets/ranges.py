@@ -62,7 +62,6 @@ def quantise_denoiser(denoiser: object, weights: Path) -> PreconditionedDenoiser
     )
 
 
-@torch.inference_mode()
 def measure_ranges(
     denoiser: PreconditionedDenoiser, batches: Iterable[tuple[Tensor, Tensor, Tensor]]
 ) -> dict[str, Range]:
@@ -87,8 +86,9 @@ def measure_ranges(
         layer.register_forward_pre_hook(lambda _, inputs, name=name: watch(name, inputs[0]))
         for name, layer in ranged_layers(denoiser.net).items()
     ]
-    for x, sigma, field in batches:
-        denoiser.denoise(x, sigma, field)
+    for x, sigma, field in batches:  # what draws them may need gradients
+        with torch.inference_mode():
+            denoiser.denoise(x, sigma, field)
     for hook in hooks:
         hook.remove()
     return {name: _join(name, ranges) for name, ranges in found.items()}
