@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from unpoison.core.chunks import spread_rows
 from unpoison.core.device import same_bits
-from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float
@@ -87,13 +86,11 @@ class EqualisePurifier(NeedsWholeSet):
         on_step: OnImageStep | None = None,
         should_stop: ShouldStop | None = None,
     ) -> Tensor:
-        if self.prepared is None:
-            raise RunError("equalise looks at the whole set before it purifies any; call prepare first")
         height, width = images.shape[2:]
         down, right = min(_MARGIN, height - 1), min(_MARGIN, width - 1)
         wide = F.pad(images, (right, right, down, down), mode="reflect")
         spectrum = torch.fft.rfft2(wide)
-        wanted = torch.tensor(self.prepared, dtype=torch.float64, device=images.device)
+        wanted = torch.tensor(self.found(), dtype=torch.float64, device=images.device)
         log_gain = torch.zeros_like(spectrum[:, 0], dtype=images.dtype)
         result = images
         for _ in range(self.settings.rounds):

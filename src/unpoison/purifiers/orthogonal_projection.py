@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unpoison.core.device import same_bits
-from unpoison.core.errors import RunError, SettingsError
+from unpoison.core.errors import SettingsError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.pixels import to_float
@@ -102,8 +102,7 @@ class OrthogonalProjectionPurifier(NeedsWholeSet):
         on_step: OnImageStep | None = None,
         should_stop: ShouldStop | None = None,
     ) -> Tensor:
-        if self.prepared is None:
-            raise RunError("orthogonal-projection looks at the whole set before it purifies any; call prepare first")
+        self.found()  # says so if there is nothing
         flat = images.flatten(1)
         return (flat - flat @ self._directions.T @ self._directions).view_as(images).clamp(0, 1)
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep
@@ -111,3 +112,14 @@ class NeedsWholeSet(Purifier):
     @abstractmethod
     def restore(self, prepared: Any) -> NeedsWholeSet:
         """The purifier of the set in which `prepared` was found, without looking."""
+
+    def found(self) -> Any:
+        """What it has found.
+
+        Raises:
+            RunError: it has not looked.
+        """
+        if self.prepared is None:
+            name = type(self).__name__
+            raise RunError(f"{name} looks at the whole set before it purifies any of it; call prepare first")
+        return self.prepared

@@ -111,9 +111,7 @@ class DVaePurifier(NeedsWholeSet):
         on_step: OnImageStep | None = None,
         should_stop: ShouldStop | None = None,
     ) -> Tensor:
-        if self.prepared is None:
-            raise RunError("d-vae learns from the whole set before it purifies any of it; call prepare first")
-        known = self.prepared["labels"]
+        known = self.found()["labels"]
         if strange := next((image_id for image_id in noise.ids if image_id not in known), None):
             raise RunError(f"d-vae has not learned from picture '{strange}'; give it the set that it was prepared for")
         labels = torch.tensor([known[image_id] for image_id in noise.ids], device=images.device)

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unpoison.core.errors import RunError
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise
 from unpoison.core.progress import OnStep
@@ -77,8 +76,7 @@ class PuregenFiltPurifier(NeedsWholeSet):
         on_step: OnImageStep | None = None,
         should_stop: ShouldStop | None = None,
     ) -> Tensor:
-        if self.prepared is None:
-            raise RunError("puregen-filt ranks the whole set before it purifies any of it; call prepare first")
+        self.found()  # says so if there is nothing
         rows = [row for row, image_id in enumerate(noise.ids) if image_id in self._chosen]
         purified = images.clone()
         if rows:  # which images share a call follows from set and microbatch alone, so the bytes do too
