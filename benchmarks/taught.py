@@ -40,7 +40,7 @@ from unpoison.scoring.proxy import FEATURE_COST, SHORTCUT_COST, measure_proxy
 log = logging.getLogger(__name__)
 
 UNTAUGHT, ALL, LEFT_OUT = COLUMNS = "untaught", "all", "left out"
-# The family that a poison belongs to.
+# The family that a poison belongs to; of poisons by gradients, those that are crafted in minutes.
 FAMILIES = {
     "lsp": "grids",
     "urp": "grids",
@@ -50,9 +50,7 @@ FAMILIES = {
     "em": "gradients",
     "hypo": "gradients",
     "pil": "gradients",
-    "sep": "gradients",
     "tap": "gradients",
-    "dune": "gradients",
 }
 TUNED_BY = ("lsp", "ar", "em")
 SHORT: dict[str, Any] = {"iterations": 600, "victims": 8, "checkpoint_every": 200, "plots": False}
