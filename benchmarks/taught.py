@@ -11,6 +11,7 @@ Writes a record for each cell and table.md.
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,8 +26,8 @@ from unpoison.classify.training import train
 from unpoison.core.device import choose_device, describe_device, versions
 from unpoison.core.documents import read_json
 from unpoison.core.files import write_json, write_text
-from unpoison.core.hashing import hash_file
 from unpoison.core.images import ImageSet
+from unpoison.core.manifest import Step, manifest_path, read_manifest
 from unpoison.core.settings import build_settings
 from unpoison.data import read
 from unpoison.fitting.diffusion import fit
@@ -52,6 +53,7 @@ FAMILIES = {
     "pil": "gradients",
     "tap": "gradients",
 }
+JUDGE: dict[str, Any] = {**TRAINING, "seed": 0, "precision": "fp32"}  # the classifier whose features are compared
 TUNED_BY = ("lsp", "ar", "em")
 SHORT: dict[str, Any] = {"iterations": 600, "victims": 8, "checkpoint_every": 200, "plots": False}
 
@@ -78,11 +80,11 @@ NOISES = (Noise(8, 8),)  # a third of what the profile normal adds: what a taugh
 def main(pictures: str, sets: Path, held_back: str, out: Path) -> None:
     """Fit, measure, and compare."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    clean = read(sets / f"{CLEAN}.npz")
+    clean, others = read(sets / f"{CLEAN}.npz"), read(held_back)
 
     @cache
     def classifier() -> Classifier:
-        return train(held_back, test_set=clean, seed=0, test_every=TRAINING["epochs"], **TRAINING).net
+        return train(others, test_set=clean, test_every=TRAINING["epochs"], **JUDGE).net
 
     for fitted in (UNTAUGHT, ALL, *dict.fromkeys(FAMILIES.values())):
         names = [name for name, family in FAMILIES.items() if fitted in (UNTAUGHT, ALL, family)]
@@ -90,36 +92,45 @@ def main(pictures: str, sets: Path, held_back: str, out: Path) -> None:
             missing = [name for name in (CLEAN, *names) if not cell_path(out, fitted, name, noise).exists()]
             if not missing:
                 continue
-            weights = weights_path("pocket") if fitted == UNTAUGHT else fit_without(pictures, fitted, out / "cache")
-            purified = purify(clean, weights, noise)
+            weights = weights_path("pocket") if fitted == UNTAUGHT else fit_without(pictures, fitted, out)
+            purified, _ = purify(clean, weights, noise)
             for name in missing:
                 log.info("%s, %s, %s", fitted, name, noise)
-                poisoned = clean if name == CLEAN else read(sets / f"{CLEAN} {name}.npz")
-                found = measure(clean, purified, poisoned, purify(poisoned, weights, noise), classifier())
-                about = {"fit": fitted, "name": name, "noise": str(noise), "weights": hash_file(weights)}
+                path = sets / (f"{CLEAN}.npz" if name == CLEAN else f"{CLEAN} {name}.npz")
+                poisoned = read(path)
+                left, step = purify(poisoned, weights, noise)
+                found = measure(clean, purified, poisoned, left, classifier())
+                steps = [*(() if name == CLEAN else read_manifest(manifest_path(path)).steps), step]
+                about = {"fit": fitted, "name": name, "noise": str(noise), "clean": clean.content_hash}
+                how = {
+                    "steps": [one.model_dump(mode="json") for one in steps],
+                    "classifier": {**JUDGE, "data": others.content_hash},
+                }
                 where = {"versions": versions(), "device": describe_device(choose_device())}
-                write_json(cell_path(out, fitted, name, noise), {**about, **found, **where})
+                write_json(cell_path(out, fitted, name, noise), {**about, **found, **how, **where})
     write_text(out / "table.md", describe_table(out))
     click.echo((out / "table.md").read_text(encoding="utf-8"))
 
 
-def fit_without(pictures: str, family: str, folder: Path) -> Path:
-    """Weights of a short fit without one family, or with all of them."""
-    path = folder / f"{family}.safetensors"
+def fit_without(pictures: str, family: str, out: Path) -> Path:
+    """Weights of a short fit without one family, or with all of them; its record goes beside those of the cells."""
+    path = out / "cache" / f"{family}.safetensors"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         whole = build_settings(DenoiserSettings, profiles=["pocket-taught"], room="unpoison.fitting", overrides=SHORT)
         families = tuple(one for one in whole.families if one != family)
         log.info("fitting with %s", ", ".join(dict.fromkeys(families)))
         fit(pictures, "denoiser", out=path, settings=whole.model_copy(update={"families": families}), device="cpu")
+    shutil.copyfile(path.with_suffix(".fit.json"), out / f"{family}.fit.json")
     return path
 
 
-def purify(image_set: ImageSet, weights: Path, noise: Noise) -> np.ndarray:
-    """What is left of a set, [N, H, W, 3] uint8."""
+def purify(image_set: ImageSet, weights: Path, noise: Noise) -> tuple[np.ndarray, Step]:
+    """What is left of a set, [N, H, W, 3] uint8, and how it was made."""
     given = {"model": str(weights), "sigma": f"{noise.sigma}/255", "field": f"{noise.field}/255"}
     settings = purifier_settings("fast", overrides={**given, "precision": "fp32"})
-    return purify_in_memory(image_set, PurifyRun(settings))[0].array()
+    left, step = purify_in_memory(image_set, PurifyRun(settings))
+    return left.array(), step
 
 
 def measure(

@@ -6,6 +6,8 @@ import sys
 import time
 import types
 
+import torch
+
 from unpoison.core import progress
 from unpoison.core.progress import LogLines, StepInfo, progress_bar, telling
 
@@ -48,6 +50,22 @@ def test_what_another_run_had_done_does_not_count_for_what_is_left():
     log.on_step(StepInfo(950, 1000, doing="trial 2 of 3"))
     log.tick()
     assert lines == ["purify in: trial 2 of 3: 95 %, 10 s gone, about 10 s left"]
+
+
+def test_a_tensor_is_read_when_it_is_shown(monkeypatch):
+    read = []
+    monkeypatch.setattr(torch.Tensor, "item", lambda tensor, item=torch.Tensor.item: read.append(1) or item(tensor))
+    log, _, lines = _log()
+    bar = progress._Bar("train", "step")
+    for step in range(1, 1000):
+        for shown in (log, bar):
+            shown.on_step(StepInfo(step, 1000, {"loss": torch.tensor(0.25)}))
+    assert len(read) < 100
+    for shown in (log, bar):
+        shown.on_step(StepInfo(1000, 1000, {"loss": torch.tensor(0.25)}))
+    log.tick()
+    assert "loss 0.25" in lines[0]
+    assert "loss=0.25" in str(bar._bar)
 
 
 def test_a_loop_that_begins_anew_is_timed_anew():

@@ -215,7 +215,9 @@ class _Bar:
         bar.total = info.total
         doing = f": {show_control(info.doing)}" if info.doing else ""
         bar.set_description_str(f"{self._label}{doing}", refresh=False)
-        if info.values:
+        # A figure may wait for a GPU: it is read when the bar is drawn anew, and no oftener.
+        is_due = time.time() - bar.last_print_t >= bar.mininterval or info.step >= info.total
+        if info.values and is_due:
             bar.set_postfix({name: f"{value:.4g}" for name, value in info.values.items()}, refresh=False)
         if info.left_s is not None:
             bar.set_postfix_str(f"about {duration(info.left_s)} left", refresh=False)

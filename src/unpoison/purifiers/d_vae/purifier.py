@@ -184,7 +184,7 @@ def _unpack(text: str, network: DisentanglingVae) -> DisentanglingVae:
         ValueError: they are not its.
     """
     try:
-        weights = safetensors.torch.load(base64.b64decode(text))
+        weights = safetensors.torch.load(base64.b64decode(text, validate=True))
         network.load_state_dict(weights, assign=True)
     except (RuntimeError, safetensors.SafetensorError) as error:
         raise ValueError(str(error)) from None
