@@ -122,7 +122,7 @@ def test_what_each_purifier_declares():
     assert [name for name, made in declared.items() if not made.is_random] == [
         "orthogonal-projection",
         "equalise",
-        *(name for name in filters if name not in ("gaussian-noise", "jitter")),
+        *(name for name in filters if name not in ("gaussian-noise", "jitter", "cepstral-noise")),
     ]
     assert [name for name, made in declared.items() if made.takes_denoiser] == ["fast"]
     assert [name for name, made in declared.items() if made.needs_whole_set] == [
@@ -153,7 +153,9 @@ HALOS = [
     ("mean-filter", {"size": 7}),
     ("median-filter", {"size": 5}),
     ("despeckle", {}),
+    ("trim", {"width": 2}),
     ("jitter", {"reach": 1.5}),
+    ("cepstral-noise", {"sigma": 0.5}),
     ("gaussian-noise", {}),
     ("total-variation", {"iterations": 20}),
 ]

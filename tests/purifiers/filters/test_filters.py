@@ -12,9 +12,11 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.core.noise import Noise, generator
 from unpoison.core.pixels import to_float
 from unpoison.data import read
+from unpoison.poisons.attacks.cuda import CudaPoison, CudaSettings
 from unpoison.poisons.attacks.ops import OpsPoison, OpsSettings
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.chain import build_purifier
+from unpoison.purifiers.filters.cepstral_noise import filter_each, kernels_of_cepstra
 from unpoison.purifiers.filters.total_variation import divergence, gradient, lower_total_variation
 from unpoison.purifiers.methods import METHODS
 from unpoison.purifiers.settings import purifier_settings
@@ -182,3 +184,52 @@ def test_jitter_takes_every_pixel_from_near():
     flat = np.full((1, 24, 24, 3), 77, np.uint8)
     assert np.array_equal(purify(flat, "jitter", reach=8), flat)
     assert not np.array_equal(*(purify(rows[None], "jitter", seed=seed) for seed in (0, 1)))
+
+
+def test_trim_repeats_what_lies_inside():
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 7, 6, 3), dtype=np.uint8)
+    trimmed = purify(pictures, "trim")
+    assert np.array_equal(trimmed[:, 1:-1, 1:-1], pictures[:, 1:-1, 1:-1])
+    assert np.array_equal(trimmed, np.pad(pictures[:, 1:-1, 1:-1], [(0, 0), (1, 1), (1, 1), (0, 0)], mode="edge"))
+    middle = purify(pictures, "trim", width=16)  # more than there is
+    assert (middle == pictures[:, 3:4, 2:3]).all(axis=(1, 3))[:, :3].all()
+
+
+def test_trim_and_cepstral_noise_hide_which_kernel_a_class_was_filtered_with():
+    clean = np.random.default_rng(0).integers(0, 256, (200, 16, 16, 3), dtype=np.uint8)
+    labels = np.arange(200) % 2
+    whole = ArrayImageSet(clean, labels, class_names=["one", "other"])
+    crafted = CudaPoison().craft(whole, CudaSettings(), generator=generator(1, "cuda"), resources=Resources())
+
+    def told_apart(images: np.ndarray) -> tuple[float, float]:
+        """Distance of the two classes in deviations: by how dark edges are, and by how pixels go with those below."""
+        pixels = images.mean(axis=3) - images.mean()
+        edges = pixels[:, 0].mean(axis=1) - pixels[:, 1].mean(axis=1)
+        inner = pixels[:, 2:-2, 2:-2]
+        below = (inner[:, 1:] * inner[:, :-1]).mean(axis=(1, 2)) / inner.var(axis=(1, 2))
+        return tuple(
+            float(abs(values[labels == 0].mean() - values[labels == 1].mean()) / values[labels == 0].std())
+            for values in (edges, below)
+        )
+
+    before = told_apart(crafted.images)
+    after = told_apart(purify(purify(crafted.images, "trim"), "cepstral-noise", sigma=0.2, seed=0))
+    assert after[0] < 0.5 < 1 < before[0]
+    assert after[1] < before[1] / 2
+
+
+def test_cepstral_noise_keeps_brightness_and_filters_every_picture_in_its_own_way():
+    flat = np.full((2, 16, 16, 3), 77, np.uint8)
+    assert np.array_equal(purify(flat, "cepstral-noise", sigma=0.5, seed=0), flat)
+    twice = np.random.default_rng(0).integers(100, 150, (1, 16, 16, 3), dtype=np.uint8).repeat(2, axis=0)
+    one, other = purify(twice, "cepstral-noise", seed=0).astype(int)
+    assert np.abs(one - other).max() > 5
+    assert abs(one.mean() - twice.mean()) < 1
+
+
+def test_cepstra_add_where_kernels_are_convolved():
+    first, second = 0.1 * torch.randn(2, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+    impulse = torch.zeros(1, 1, 33, 33)
+    impulse[..., 16, 16] = 1
+    both = filter_each(filter_each(impulse, kernels_of_cepstra(first)), kernels_of_cepstra(second))
+    assert torch.allclose(both[..., 12:21, 12:21], kernels_of_cepstra(first + second)[:, None], atol=1e-4)

@@ -85,6 +85,17 @@ class DespeckleSettings(Settings):
     is_exact: ClassVar[bool] = True
 
 
+class TrimSettings(Settings):
+    """Settings of trimmed edges.
+
+    Args:
+        width: pixels of every side that are replaced, 1 to 16; of a picture without so many, all but its middle.
+    """
+
+    width: int = Field(1, ge=1, le=16)
+    is_exact: ClassVar[bool] = True
+
+
 class JitterSettings(Settings):
     """Settings of jitter.
 
@@ -93,6 +104,17 @@ class JitterSettings(Settings):
     """
 
     reach: float = Field(1, gt=0, le=8)
+
+
+class CepstralNoiseSettings(Settings):
+    """Settings of noise on cepstra.
+
+    Args:
+        sigma: its standard deviation, above 0 and up to 0.5; the logarithm of a picture's spectrum moves by up to about
+            three times as much.
+    """
+
+    sigma: float = Field(0.2, gt=0, le=0.5)
 
 
 class GaussianNoiseSettings(Settings):
