@@ -57,9 +57,10 @@ def kernels_of_cepstra(cepstra: Tensor) -> Tensor:
     around = torch.zeros(len(cepstra), _SPECTRUM, _SPECTRUM, dtype=torch.float64)
     around[:, :3, :3] = cepstra.double()
     around = around.roll((-1, -1), dims=(1, 2))
-    kernels = torch.fft.ifft2(torch.fft.fft2(around).exp()).real.roll((_REACH, _REACH), dims=(1, 2))
+    kernels: Tensor = torch.fft.ifft2(torch.fft.fft2(around).exp()).real.roll((_REACH, _REACH), dims=(1, 2))
     kernels = kernels[:, : 2 * _REACH + 1, : 2 * _REACH + 1]
-    return (kernels / kernels.sum(dim=(1, 2), keepdim=True)).float()
+    kernels /= kernels.sum(dim=(1, 2), keepdim=True)
+    return kernels.float()
 
 
 def filter_each(images: Tensor, kernels: Tensor) -> Tensor:
