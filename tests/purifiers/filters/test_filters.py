@@ -191,8 +191,8 @@ def test_trim_repeats_what_lies_inside():
     trimmed = purify(pictures, "trim")
     assert np.array_equal(trimmed[:, 1:-1, 1:-1], pictures[:, 1:-1, 1:-1])
     assert np.array_equal(trimmed, np.pad(pictures[:, 1:-1, 1:-1], [(0, 0), (1, 1), (1, 1), (0, 0)], mode="edge"))
-    middle = purify(pictures, "trim", width=16)  # more than there is
-    assert (middle == pictures[:, 3:4, 2:3]).all(axis=(1, 3))[:, :3].all()
+    middle = np.pad(pictures[:, 3:4, 2:4], [(0, 0), (3, 3), (2, 2), (0, 0)], mode="edge")
+    assert np.array_equal(purify(pictures, "trim", width=16), middle)  # wider than the picture
 
 
 def test_trim_and_cepstral_noise_hide_which_kernel_a_class_was_filtered_with():
@@ -220,7 +220,7 @@ def test_trim_and_cepstral_noise_hide_which_kernel_a_class_was_filtered_with():
 
 def test_cepstral_noise_keeps_brightness_and_filters_every_picture_in_its_own_way():
     flat = np.full((2, 16, 16, 3), 77, np.uint8)
-    assert np.array_equal(purify(flat, "cepstral-noise", sigma=0.5, seed=0), flat)
+    assert np.array_equal(purify(flat, "cepstral-noise", sigma=0.3, seed=0), flat)
     twice = np.random.default_rng(0).integers(100, 150, (1, 16, 16, 3), dtype=np.uint8).repeat(2, axis=0)
     one, other = purify(twice, "cepstral-noise", seed=0).astype(int)
     assert np.abs(one - other).max() > 5

@@ -14,7 +14,7 @@ from unpoison.purifiers.filters.settings import CepstralNoiseSettings
 from unpoison.purifiers.filters.windows import widen
 from unpoison.purifiers.protocol import Purifier
 
-_REACH = 4  # of the kernels; further out they hold less than 0.001
+_REACH = 4  # of the kernels; what is cut off further out is 0.1 % of them at the default sigma, 0.4 % at the largest
 _SPECTRUM = 32  # values a side at which their spectra are computed
 
 
@@ -35,10 +35,6 @@ class CepstralNoisePurifier(Purifier):
     Settings = CepstralNoiseSettings
     halo = _REACH
 
-    def __init__(self, settings: CepstralNoiseSettings, *, device: torch.device):
-        super().__init__(settings, device=device)
-        self.sigma = settings.sigma
-
     def purify(
         self,
         images: Tensor,
@@ -48,7 +44,7 @@ class CepstralNoisePurifier(Purifier):
         should_stop: ShouldStop | None = None,
     ) -> Tensor:
         whole = replace(noise, window=None)  # all tiles of a picture have its kernel
-        cepstra = self.sigma * whole.normal(torch.empty(len(images), 1, 3, 3), "cepstrum")[:, 0]
+        cepstra = self.settings.sigma * whole.normal(torch.empty(len(images), 1, 3, 3), "cepstrum")[:, 0]
         return filter_each(images, kernels_of_cepstra(cepstra).to(images.device)).clamp(0, 1)
 
 
@@ -74,5 +70,5 @@ def filter_each(images: Tensor, kernels: Tensor) -> Tensor:
     filtered = torch.zeros_like(images)
     for row, column in product(range(side), range(side)):
         shifted = wide[:, :, side - 1 - row :, side - 1 - column :][:, :, :height, :width]
-        filtered = filtered + kernels[:, row, column, None, None, None] * shifted
+        filtered += kernels[:, row, column, None, None, None] * shifted
     return filtered

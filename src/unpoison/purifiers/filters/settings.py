@@ -110,11 +110,11 @@ class CepstralNoiseSettings(Settings):
     """Settings of noise on cepstra.
 
     Args:
-        sigma: its standard deviation, above 0 and up to 0.5; the logarithm of a picture's spectrum moves by up to about
+        sigma: its standard deviation, above 0 and up to 0.3; that of the logarithm of a picture's spectrum is about
             three times as much.
     """
 
-    sigma: float = Field(0.2, gt=0, le=0.5)
+    sigma: float = Field(0.2, gt=0, le=0.3)
 
 
 class GaussianNoiseSettings(Settings):
