@@ -206,6 +206,19 @@ def test_written_row_groups(tmp_path):
     assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [256, 256, 88]
 
 
+@pytest.mark.parametrize("name", ["img", "bytes", "path", "label"])
+def test_a_column_whose_statistics_do_not_fit_is_refused(tmp_path, name):
+    path = tmp_path / "broken.parquet"
+    _write(path, _pictures(3), [0, 1, 0], names=["a", "b"])
+    raw = path.read_bytes()
+    # In the schema of the footer: that values may be missing (2, in zigzag), and behind it the length and the name.
+    stored = bytes([0x02, 0x18, len(name)]) + name.encode()
+    assert raw.count(stored) == 1
+    path.write_bytes(raw.replace(stored, b"\x00" + stored[1:]))  # required: pyarrow by itself ends the process
+    with pytest.raises(DataError, match="broken"):
+        set_bad_aside(read(path))
+
+
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_broken_files_only_raise_our_errors(tmp_path_factory, data):

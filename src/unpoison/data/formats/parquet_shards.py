@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from unpoison.core.errors import DataError, require
 from unpoison.core.images import check_count
 from unpoison.data.safe.archives import check_unpacked
-from unpoison.data.safe.parquet_pages import check_pages
+from unpoison.data.safe.parquet_pages import Chunk, check_pages, column_chunks
 from unpoison.data.safe.plain_files import open_plain
 
 _MAX_GROUP = 4 * 2**30  # bytes a row group may claim to unpack to
@@ -66,6 +66,7 @@ class Shards:
     def __init__(self, paths: list[Path]):
         self.paths = paths
         self._files = [_open(path) for path in paths]
+        self._chunks = [_column_chunks(path) for path in paths]
         self.schemas = [file.schema_arrow for file in self._files]
         self._lock = Lock()
         self._cache: OrderedDict[tuple[RowGroup, str], Any] = OrderedDict()
@@ -103,11 +104,10 @@ class Shards:
         """A column, a few rows at a time: rows that share a picture, stored once, are as many copies here."""
         pa = require("pyarrow", extra="parquet", purpose="reading parquet")
         path, file = self.paths[group.shard], self._files[group.shard]
-        stored = file.metadata.row_group(group.number)
-        chunks = [stored.column(number) for number in range(stored.num_columns)]
+        names = [file.schema.column(number).path for number in range(len(file.schema))]
         with open_plain(path) as headers:
-            for chunk in chunks:
-                if chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}."):
+            for own, chunk in zip(names, self._chunks[group.shard][group.number], strict=True):
+                if own == name or own.startswith(f"{name}."):
                     check_pages(headers, path, chunk)
         parts, held = [], 0
         for batch in file.iter_batches(_ROWS, row_groups=[group.number], columns=[name], use_threads=False):
@@ -119,6 +119,11 @@ class Shards:
             raise ValueError(f"it claims {group.rows} rows and has {len(column)}")
         column.validate(full=True)  # texts that are none, among others
         return column
+
+
+def _column_chunks(path: Path) -> list[list[Chunk]]:
+    with open_plain(path) as file:
+        return column_chunks(file, path)
 
 
 def _open(path: Path) -> Any:
