@@ -14,6 +14,7 @@ import pytest
 
 from unpoison.cli import main as cli
 from unpoison.data import read, write
+from unpoison.purifiers.methods import DEFAULT
 
 
 def test_help_is_fast_and_needs_no_torch():
@@ -79,7 +80,7 @@ def test_the_whole_way(run, make_set, tmp_path, tiny_model):
         "images": 24,
         "skipped": 0,
         "notes": {},
-        "method": "despeckle+fast",
+        "method": DEFAULT,
         "result": read(str(tmp_path / "good")).content_hash,
         "manifest": str(tmp_path / "good" / "manifest.json"),
         "page": str(tmp_path / "good" / "changes.html"),

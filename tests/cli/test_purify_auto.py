@@ -17,6 +17,7 @@ from unpoison.core.images import ArrayImageSet
 from unpoison.core.manifest import read_manifest
 from unpoison.data import read, write
 from unpoison.public import choosing, files
+from unpoison.purifiers.methods import DEFAULT
 from unpoison.scoring.intervals import share
 
 TRIED = Tried(LIGHT, 7.25, share(30, 60))
@@ -50,9 +51,9 @@ def _chosen(target):
 def test_a_set_too_small_to_audit_gets_the_default(run, source, tmp_path):
     code, out, err = run("purify", source, tmp_path / "out", "--method", "auto", "--seed", 3)
     assert code == 0, err
-    assert "24 images purified with despeckle+fast" in out
+    assert f"24 images purified with {DEFAULT}" in out
     assert "unpoison: in: 24 pictures of 3 classes: cannot tell: 24 pictures of 3 classes; 200 are needed\n" in err
-    assert "unpoison: chosen: despeckle+fast: the audit cannot tell (24 pictures of 3 classes" in err
+    assert f"unpoison: chosen: {DEFAULT}: the audit cannot tell (24 pictures of 3 classes" in err
     assert run("purify", source, tmp_path / "named", "--seed", 3)[0] == 0
     assert read(tmp_path / "out").content_hash == read(tmp_path / "named").content_hash
 

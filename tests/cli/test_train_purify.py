@@ -6,6 +6,7 @@ import json
 
 from unpoison.classify.saving import load_classifier
 from unpoison.data import read, write
+from unpoison.purifiers.methods import DEFAULT
 
 SMALL = ("--model", "hlb-s", "--set", "epochs=2", "--set", "batch_size=8", "--device", "cpu")
 
@@ -34,6 +35,16 @@ def test_what_goes_with_purify_alone_is_refused_without(run):
         assert "are about --purify, which is not given" in err
     _, _, err = run("train", "in", "--test", "b", "--out", "c", "--purify", "auto")
     assert "auto audits a whole set" in err
+
+
+def test_purify_without_a_name_is_the_default_and_takes_no_other_word_in_silence(run):
+    planned = ("train", "in", "--test", "b", "--out", "c", "--dry-run", "--json", "--purify")
+    code, out, _ = run(*planned)
+    assert code == 0
+    assert "+".join(json.loads(out)["purify"]) == DEFAULT
+    code, _, err = run("train", "--purify", "in", "--test", "b", "--out", "c")
+    assert code == 2
+    assert "SRC, the set to train on, is missing: --purify took 'in' for the name of a purifier; put it last" in err
 
 
 def test_a_set_of_copies(make_set, run, tmp_path):

@@ -27,7 +27,7 @@ def test_a_field_of_several_or_of_none_is_refused():
 def test_a_profile_sets_every_purifier_that_it_has_a_section_for():
     found = purifier_settings(DEFAULT, profiles=["strong"], overrides={"fast.steps": 3})
     alone = purifier_settings("fast", profiles=["strong"], overrides={"steps": 3})
-    assert found == {**purifier_settings("despeckle"), **alone}
+    assert found == {**purifier_settings("despeckle+trim+cepstral-noise"), **alone}
     both = purifier_settings("fast+puregen-ebm", profiles=["strong"])
     assert both == {
         **purifier_settings("fast", profiles=["strong"]),

@@ -155,7 +155,7 @@ HALOS = [
     ("despeckle", {}),
     ("trim", {"width": 2}),
     ("jitter", {"reach": 1.5}),
-    ("cepstral-noise", {"sigma": 0.3}),
+    ("cepstral-noise", {"std": 0.3}),
     ("gaussian-noise", {}),
     ("total-variation", {"iterations": 20}),
 ]

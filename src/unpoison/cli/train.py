@@ -13,6 +13,7 @@ from unpoison.classify.methods import METHODS
 from unpoison.cli import completing, options
 from unpoison.cli.checks import check_methods, check_paths, check_sources
 from unpoison.public import AUTO
+from unpoison.purifiers.methods import DEFAULT
 from unpoison.purifiers.methods import METHODS as PURIFIERS
 
 if TYPE_CHECKING:
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 @click.command(
     epilog=options.examples(
         "unpoison train purified/ --test held_out/ --out classifier",
-        "unpoison train untrusted/ --test held_out/ --out classifier --purify despeckle+fast",
+        "unpoison train untrusted/ --test held_out/ --out classifier --purify",
         "unpoison train purified/ --test held_out/ --out moved --init classifier --mode linear",
         "unpoison train untrusted/ --test held_out/ --out classifier --defence ueraser-max+cutout",
     )
 )
-@click.argument("src", shell_complete=completing.files)
+@click.argument("src", metavar="SRC", required=False, shell_complete=completing.files)
 @click.option(
     "--test", "test_src", required=True, shell_complete=completing.files, help="Clean labelled set to test on."
 )
@@ -62,10 +63,12 @@ if TYPE_CHECKING:
 @click.option(
     "--purify",
     default="",
-    metavar="NAME[+NAME...]",
+    is_flag=False,
+    flag_value=DEFAULT,
+    metavar="[NAME[+NAME...]]",
     shell_complete=completing.names(PURIFIERS, separator="+"),
-    help="Purify every picture anew in every epoch, before it is cropped and mirrored: fast, or another purifier that "
-    "need not see the whole set and has time to.",
+    help=f"Purify every picture anew in every epoch, before it is cropped and mirrored: without a name by {DEFAULT}; "
+    "any purifier that need not see the whole set and has time to.",
 )
 @click.option("--purify-profile", default="", metavar="NAME[,NAME...]", help="The same as --profile of `purify`.")
 @click.option("--purify-set", multiple=True, metavar="KEY=VALUE", help="The same as --set of `purify`.")
@@ -77,7 +80,7 @@ if TYPE_CHECKING:
 )
 @options.purifying
 def train(
-    src: str,
+    src: str | None,
     test_src: str,
     out: Path,
     model: str,
@@ -104,6 +107,9 @@ def train(
     `puregen`, `puregen-80-epoch`, `puregen-r18-hlb`, ... are PureGen's. With --init the defaults are the poisoning
     benchmark's; `puregen-linear`, `puregen-fine-tune` and `puregen-lt-bench` are PureGen's.
     """
+    if src is None:
+        taken = f": --purify took '{purify}' for the name of a purifier; put it last" if purify else ""
+        raise click.UsageError(f"SRC, the set to train on, is missing{taken}")
     mode = mode or ("linear" if init else "scratch")
     if (mode == "scratch") != (init is None):
         raise click.UsageError(

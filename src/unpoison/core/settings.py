@@ -27,7 +27,8 @@ class Settings(BaseModel):
     """Base of every method's settings: frozen, no unknown fields, all fields with defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    # Whether the method computes without sums, or sums of whole numbers, so that every processor gives the same bits.
+    # Whether the method computes without sums, with sums of whole numbers, or term by term, so that every processor
+    # gives the same bits.
     is_exact: ClassVar[bool] = False
 
     def named_files(self) -> dict[tuple[str, ...], str]:

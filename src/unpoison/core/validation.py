@@ -32,8 +32,8 @@ _KINDS = {
     "finite": "must be a number",
     "bool": "must be true or false",
     "string": "must be text",
-    "list": "must be a list, as in [1, 2]",
-    "tuple": "must be a list, as in [1, 2]",
+    "list": "must be a list, as in [1, 2] or ['a', 'b']",
+    "tuple": "must be a list, as in [1, 2] or ['a', 'b']",
     "dict": "must be a table of names and values",
     "model": "must be a table of names and values",
 }

@@ -41,7 +41,7 @@ def train(
 ) -> TrainedClassifier:
     """Train a classifier from scratch, and test it.
 
-    `train("untrusted/", test_set="held_out/", purify="despeckle+fast")` trains on what nobody vouches for.
+    `train("untrusted/", test_set="held_out/", purify=Purify())` trains on what nobody vouches for.
 
     The same seed gives the same weights, bit for bit, on the same kind of machine.
 

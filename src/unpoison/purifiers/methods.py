@@ -6,9 +6,9 @@ from typing import Any
 
 from unpoison.core.methods import load_method
 
-# What purifies if nobody names a method. `fast` drowns in noise what is spread over a picture; a single painted pixel
-# stands out of the noise, and `despeckle` takes it away before.
-DEFAULT = "despeckle+fast"
+# What purifies if nobody names a method. `fast` drowns in noise what is added to a picture. A single painted pixel
+# stands out of the noise, and goes before; a filter that tells the class outlives it, and is drowned in random ones.
+DEFAULT = "despeckle+trim+cepstral-noise+fast"
 
 METHODS = {
     "fast": "unpoison.purifiers.fast:FastPurifier",

@@ -19,6 +19,7 @@ from unpoison.poisons.methods import METHODS
 from unpoison.poisons.mixture import attack_settings
 from unpoison.poisons.protocol import Resources
 from unpoison.purifiers.chain import build_purifier
+from unpoison.purifiers.methods import DEFAULT
 from unpoison.purifiers.settings import purifier_settings
 
 
@@ -222,8 +223,8 @@ def test_what_adp_goes_through_is_recorded_with_the_name_of_its_model():
 
 def test_adp_with_the_seed_sees_what_the_purification_will_give(make_set):
     image_set = make_set(6)
-    fields = {"through": "despeckle+fast", "grayscale_probability": 0.0, "noise_sigma": 0.0}
-    purifier = build_purifier(purifier_settings("despeckle+fast"), device=torch.device("cpu"))
+    fields = {"through": DEFAULT, "grayscale_probability": 0.0, "noise_sigma": 0.0}
+    purifier = build_purifier(purifier_settings(DEFAULT), device=torch.device("cpu"))
     images, rows = to_float(image_set.array()), torch.arange(6)
     right = unpoison.purify(image_set, seed=7).array().astype(int)
     for seed, near in ((7, True), (8, False), (None, False)):
@@ -233,7 +234,7 @@ def test_adp_with_the_seed_sees_what_the_purification_will_give(make_set):
         assert (abs(seen - right).mean() < 1) == near  # int8 against fp32
 
 
-@pytest.mark.parametrize("method", ["fast", "despeckle+jpeg+fast"])
+@pytest.mark.parametrize("method", ["fast", "despeckle+jpeg+fast", DEFAULT])
 def test_gradients_flow_through_purification(make_set, method):
     """What the fair attack rests on: a change of the poisoned image changes the purified one."""
     purifier = build_purifier(purifier_settings(method), device=torch.device("cpu"))

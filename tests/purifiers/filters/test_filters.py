@@ -213,14 +213,14 @@ def test_trim_and_cepstral_noise_hide_which_kernel_a_class_was_filtered_with():
         )
 
     before = told_apart(crafted.images)
-    after = told_apart(purify(purify(crafted.images, "trim"), "cepstral-noise", sigma=0.2, seed=0))
+    after = told_apart(purify(purify(crafted.images, "trim"), "cepstral-noise", std=0.2, seed=0))
     assert after[0] < 0.5 < 1 < before[0]
     assert after[1] < before[1] / 2
 
 
 def test_cepstral_noise_keeps_brightness_and_filters_every_picture_in_its_own_way():
     flat = np.full((2, 16, 16, 3), 77, np.uint8)
-    assert np.array_equal(purify(flat, "cepstral-noise", sigma=0.3, seed=0), flat)
+    assert np.array_equal(purify(flat, "cepstral-noise", std=0.3, seed=0), flat)
     twice = np.random.default_rng(0).integers(100, 150, (1, 16, 16, 3), dtype=np.uint8).repeat(2, axis=0)
     one, other = purify(twice, "cepstral-noise", seed=0).astype(int)
     assert np.abs(one - other).max() > 5

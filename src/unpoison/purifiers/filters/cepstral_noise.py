@@ -14,8 +14,9 @@ from unpoison.purifiers.filters.settings import CepstralNoiseSettings
 from unpoison.purifiers.filters.windows import widen
 from unpoison.purifiers.protocol import Purifier
 
-_REACH = 4  # of the kernels; what is cut off further out is 0.1 % of them at the default sigma, 0.4 % at the largest
+_REACH = 4  # of the kernels; what is cut off further out is 0.4 % of them at the largest std
 _SPECTRUM = 32  # values a side at which their spectra are computed
+_PARTS = 2**16  # weights are rounded to such parts, as the last bits of spectra are not the same on every processor
 
 
 class CepstralNoisePurifier(Purifier):
@@ -23,7 +24,7 @@ class CepstralNoisePurifier(Purifier):
 
     To filter is to multiply spectra, which is to add their logarithms, or what these transform to, cepstra. A poison
     that filters every class in its own way (`cuda`) therefore adds the same small array to the cepstra of a class, and
-    noise of `sigma` on the eight middle values of every picture's cepstrum drowns it, as noise on pixels drowns what is
+    noise of `std` on the eight middle values of every picture's cepstrum drowns it, as noise on pixels drowns what is
     added to them. Put it behind `trim` and before `fast`.
 
     References:
@@ -44,7 +45,7 @@ class CepstralNoisePurifier(Purifier):
         should_stop: ShouldStop | None = None,
     ) -> Tensor:
         whole = replace(noise, window=None)  # all tiles of a picture have its kernel
-        cepstra = self.settings.sigma * whole.normal(torch.empty(len(images), 1, 3, 3), "cepstrum")[:, 0]
+        cepstra = self.settings.std * whole.normal(torch.empty(len(images), 1, 3, 3), "cepstrum")[:, 0]
         return filter_each(images, kernels_of_cepstra(cepstra).to(images.device)).clamp(0, 1)
 
 
@@ -55,7 +56,8 @@ def kernels_of_cepstra(cepstra: Tensor) -> Tensor:
     around = around.roll((-1, -1), dims=(1, 2))
     kernels: Tensor = torch.fft.ifft2(torch.fft.fft2(around).exp()).real.roll((_REACH, _REACH), dims=(1, 2))
     kernels = kernels[:, : 2 * _REACH + 1, : 2 * _REACH + 1]
-    kernels /= kernels.sum(dim=(1, 2), keepdim=True)
+    kernels = (kernels / kernels.sum(dim=(1, 2), keepdim=True) * _PARTS).round() / _PARTS
+    kernels[:, _REACH, _REACH] += 1 - kernels.sum(dim=(1, 2))
     return kernels.float()
 
 

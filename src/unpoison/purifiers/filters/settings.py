@@ -110,11 +110,13 @@ class CepstralNoiseSettings(Settings):
     """Settings of noise on cepstra.
 
     Args:
-        sigma: its standard deviation, above 0 and up to 0.3; that of the logarithm of a picture's spectrum is about
+        std: its standard deviation, above 0 and up to 0.3; that of the logarithm of a picture's spectrum is about
             three times as much.
     """
 
-    sigma: float = Field(0.2, gt=0, le=0.3)
+    is_exact: ClassVar[bool] = True
+
+    std: float = Field(0.1, gt=0, le=0.3)
 
 
 class GaussianNoiseSettings(Settings):
