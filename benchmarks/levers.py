@@ -14,6 +14,7 @@ from unpoison.core.files import write_text
 from unpoison.core.records import TrialRecord
 from unpoison.reporting.grid import clean_control, read_grid
 
+WHOLE = "despeckle+trim+cepstral-noise+fast"
 # What is added, the column that it is added to, and the one that has it.
 STEPS = (
     ("white noise and a smooth field, removed by `pocket` (`fast`)", "none", "fast"),
@@ -22,7 +23,9 @@ STEPS = (
     ("another draw in every epoch", "despeckle+fast", "fresh"),
     ("compensation in the training", "despeckle+fast", "despeckle+fast, compensation"),
     ("weights that anybody may use", "despeckle+fast", "pocket-free"),
-    ("edges cut, cepstra drowned (`trim+cepstral-noise`)", "pocket-free", "despeckle+trim+cepstral-noise+fast"),
+    ("edges cut, cepstra drowned (`trim`, `cepstral-noise`)", "pocket-free", WHOLE),
+    ("compensation in the training", WHOLE, f"{WHOLE}, compensation"),
+    ("all of it but compensation", "none", WHOLE),
 )
 
 EXPLAINED = """\
@@ -44,7 +47,7 @@ def main(folder: Path) -> None:
     for record in grid.records:
         settings = record.settings
         columns[settings["defence"]][settings["attack"], settings["seed"]] = record
-    lines = ["| part | added to | clean | mean | least | most | s |", "|---|---|---|---|---|---|---|"]
+    lines = ["| part | added to | clean | mean | attacks | least | most | s |", "|---|---|---|---|---|---|---|---|"]
     for part, without, with_it in STEPS:
         gains = _gains(columns[without], columns[with_it])
         clean = gains.pop(clean_control(grid.suite))
@@ -53,8 +56,8 @@ def main(folder: Path) -> None:
         )
         before = _seconds(columns[without])
         seconds = f"{before:.0f}, {_seconds(columns[with_it]) or before:.0f}"
-        mean_gain = f"{mean(gains.values()):+.1f}" + (f" of {len(gains)}" if len(gains) < 7 else "")
-        lines.append(f"| {part} | {without} | {clean:+.1f} | {mean_gain} | {least} | {most} | {seconds} |")
+        figures = f"{clean:+.1f} | {mean(gains.values()):+.1f} | {len(gains)} | {least} | {most} | {seconds}"
+        lines.append(f"| {part} | {without} | {figures} |")
     text = "\n".join([*lines, "", EXPLAINED])
     write_text(folder / "levers.md", text)
     click.echo(text)
