@@ -51,9 +51,8 @@ def main(folder: Path) -> None:
     for part, without, with_it in STEPS:
         gains = _gains(columns[without], columns[with_it])
         clean = gains.pop(clean_control(grid.suite))
-        least, most = (
-            f"{gains[name]:+.1f} ({name})" for name in (min(gains, key=gains.get), max(gains, key=gains.get))
-        )
+        ranked = sorted(gains, key=lambda name: gains[name])
+        least, most = (f"{gains[name]:+.1f} ({name})" for name in (ranked[0], ranked[-1]))
         before = _seconds(columns[without])
         seconds = f"{before:.0f}, {_seconds(columns[with_it]) or before:.0f}"
         figures = f"{clean:+.1f} | {mean(gains.values()):+.1f} | {len(gains)} | {least} | {most} | {seconds}"
