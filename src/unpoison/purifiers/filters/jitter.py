@@ -19,7 +19,7 @@ class JitterPurifier(Purifier):
 
     Poisons that are convolutions of the picture (`cuda`) say the class by how a pixel goes with its neighbours, which
     no added noise hides; this is made to break it. It is rough on a picture: put `fast` behind it, and draw afresh
-    every epoch. Here it left most of `cuda` standing (docs/results.md); `cepstral-noise` stops more of it.
+    every epoch.
 
     References:
         Wang et al.: Corrupting Convolution-based Unlearnable Datasets with Pixel-based Image Transformations,
