@@ -23,7 +23,7 @@ from unpoison.core.records import Records, read_records
 RESULTS = Path(__file__).parents[2] / "results"
 SUITES = [name for name in list_suites() if (RESULTS / name).is_dir()]
 # Trials of attacks and transfers that computed in fp32, before they had a precision; today they would be others.
-BEFORE_PRECISION = {"bullseye": 63, "fast-test": 5, "fast-tuning": 27, "gradient-matching": 8, "narcissus": 4}
+BEFORE_PRECISION = {"bullseye": 63, "fast-test": 5, "fast-tuning": 27, "gradient-matching": 8}
 
 
 class RecordedSets(Cache):
