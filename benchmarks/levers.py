@@ -11,8 +11,8 @@ from statistics import mean, median
 import click
 
 from unpoison.core.files import write_text
-from unpoison.core.records import TrialRecord
-from unpoison.reporting.grid import clean_control, read_grid
+from unpoison.reporting.grid import Grid, clean_control, read_grid
+from unpoison.reporting.paired import Trials, accuracies
 
 WHOLE = "despeckle+trim+cepstral-noise+fast"
 # What is added, the column that it is added to, and the one that has it.
@@ -35,48 +35,46 @@ in a training of 12 epochs, without and with the part; medians, on one thread of
 work.
 """
 
-Trainings = dict[tuple[str, int], TrialRecord]  # of one column, by attack and seed
-
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 def main(folder: Path) -> None:
     """Write levers.md beside the records of a suite."""
     grid = read_grid(folder)
-    columns: dict[str, Trainings] = {name: {} for name in grid.suite.defences}
-    for record in grid.records:
-        settings = record.settings
-        columns[settings["defence"]][settings["attack"], settings["seed"]] = record
+    rows, clean = accuracies(grid), clean_control(grid.suite)
+    spent = {name: _seconds(grid, name) for name in grid.suite.defences}
     lines = ["| part | added to | clean | mean | attacks | least | most | s |", "|---|---|---|---|---|---|---|---|"]
     for part, without, with_it in STEPS:
-        gains = _gains(columns[without], columns[with_it])
-        clean = gains.pop(clean_control(grid.suite))
+        gains = _gains(rows, without, with_it)
+        if clean not in gains or len(gains) < 2:
+            continue
+        cost = gains.pop(clean)
         ranked = sorted(gains, key=lambda name: gains[name])
         least, most = (f"{gains[name]:+.1f} ({name})" for name in (ranked[0], ranked[-1]))
-        before = _seconds(columns[without])
-        seconds = f"{before:.0f}, {_seconds(columns[with_it]) or before:.0f}"
-        figures = f"{clean:+.1f} | {mean(gains.values()):+.1f} | {len(gains)} | {least} | {most} | {seconds}"
+        seconds = f"{spent[without]:.0f}, {spent[with_it] or spent[without]:.0f}"
+        figures = f"{cost:+.1f} | {mean(gains.values()):+.1f} | {len(gains)} | {least} | {most} | {seconds}"
         lines.append(f"| {part} | {without} | {figures} |")
+    if len(lines) == 2:
+        raise click.UsageError(f"{folder} has no two columns of {Path(__file__).name}: it is for availability-core")
     text = "\n".join([*lines, "", EXPLAINED])
     write_text(folder / "levers.md", text)
     click.echo(text)
 
 
-def _gains(without: Trainings, with_it: Trainings) -> dict[str, float]:
-    """Points more, row by row, the mean of the trainings that both have."""
-    both = without.keys() & with_it.keys()
-    return {
-        row: mean(_points(with_it[key]) - _points(without[key]) for key in both if key[0] == row) for row in dict(both)
-    }
+def _gains(rows: dict[str, Trials], without: str, with_it: str) -> dict[str, float]:
+    """Points more, row by row, the mean of the trainings that both columns have."""
+    gains = {}
+    for row, columns in rows.items():
+        before, after = columns.get(without, {}), columns.get(with_it, {})
+        if both := sorted(before.keys() & after.keys()):
+            gains[row] = mean(after[one] - before[one] for one in both)
+    return gains
 
 
-def _points(record: TrialRecord) -> float:
-    return 100 * record.metrics["accuracy"].value
-
-
-def _seconds(trainings: Trainings) -> float:
+def _seconds(grid: Grid, defence: str) -> float:
     """Median time of purifying; a set that an earlier trial had purified took none."""
-    return median([record.seconds["purify"] for record in trainings.values() if record.seconds["purify"]] or [0])
+    taken = [record.seconds["purify"] for record in grid.records if record.settings["defence"] == defence]
+    return median(list(filter(None, taken)) or [0])
 
 
 if __name__ == "__main__":

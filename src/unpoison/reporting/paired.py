@@ -50,7 +50,7 @@ class Row:
 
 def detectable_differences(grid: Grid) -> str:
     """A sentence on the differences that count; empty where there is one training a cell."""
-    found = {name: _row(grid, trials).detectable for name, trials in _trials(grid).items()}
+    found = {name: _row(grid, trials).detectable for name, trials in accuracies(grid).items()}
     told = {name: value for name, value in found.items() if value is not None}
     if not told:
         return ""
@@ -90,8 +90,8 @@ def paired_table(grid: Grid) -> str:
 Trials = dict[str, dict[str, float]]  # of one row: defence -> training -> accuracy in %
 
 
-def _trials(grid: Grid) -> dict[str, Trials]:
-    """The trainings of every row that was begun."""
+def accuracies(grid: Grid) -> dict[str, Trials]:
+    """The trainings of every row that was begun: row -> defence -> training -> accuracy in %."""
     trials: dict[str, Trials] = {name: defaultdict(dict) for name in grid.suite.attacks}
     for record in grid.records:
         settings = record.settings
@@ -109,7 +109,7 @@ def _row(grid: Grid, found: Trials) -> Row:
 
 def _common_rows(grid: Grid) -> tuple[dict[str, Row], int]:
     """The rows, of trainings that all have without a defence and columns that have these; how many trainings."""
-    trials, none = _trials(grid), undefended(grid.suite)
+    trials, none = accuracies(grid), undefended(grid.suite)
     common = sorted(set.intersection(*(set(row.get(none, ())) for row in trials.values())))
     if not common:
         return {}, 0

@@ -227,6 +227,12 @@ def test_cepstral_noise_keeps_brightness_and_filters_every_picture_in_its_own_wa
     assert abs(one.mean() - twice.mean()) < 1
 
 
+def test_kernels_are_rounded_and_sum_to_one_on_every_processor():
+    kernels = kernels_of_cepstra(0.3 * torch.randn(50, 3, 3, generator=torch.Generator().manual_seed(0))).double()
+    assert torch.equal(kernels * 2**16, (kernels * 2**16).round())
+    assert torch.equal(kernels.sum(dim=(1, 2)), torch.ones(50, dtype=torch.float64))
+
+
 def test_cepstra_add_where_kernels_are_convolved():
     first, second = 0.1 * torch.randn(2, 1, 3, 3, generator=torch.Generator().manual_seed(0))
     impulse = torch.zeros(1, 1, 33, 33)
