@@ -154,6 +154,7 @@ HALOS = [
     ("median-filter", {"size": 5}),
     ("despeckle", {}),
     ("trim", {"width": 2}),
+    ("chroma-blur", {"radius": 1}),
     ("jitter", {"reach": 1.5}),
     ("cepstral-noise", {"std": 0.3}),
     ("gaussian-noise", {}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import numpy as np
 import pytest
 import torch
@@ -193,6 +195,22 @@ def test_trim_repeats_what_lies_inside():
     assert np.array_equal(trimmed, np.pad(pictures[:, 1:-1, 1:-1], [(0, 0), (1, 1), (1, 1), (0, 0)], mode="edge"))
     middle = np.pad(pictures[:, 3:4, 2:4], [(0, 0), (3, 3), (2, 2), (0, 0)], mode="edge")
     assert np.array_equal(purify(pictures, "trim", width=16), middle)  # wider than the picture
+
+
+def test_chroma_blur_smooths_colours_and_keeps_luma(pictures):
+    def luma(images: np.ndarray) -> np.ndarray:
+        return images @ np.array([0.299, 0.587, 0.114])
+
+    muted = (pictures // 4 + 96).astype(np.uint8)  # so that nothing is clipped
+    blurred = purify(muted, "chroma-blur", radius=2)
+    assert np.abs(luma(blurred) - luma(muted)).max() < 1
+    before, after = (images - luma(images)[..., None] for images in (muted, blurred))
+    assert after.std() < before.std() / 4
+    assert np.allclose(after.mean(axis=(1, 2)), before.mean(axis=(1, 2)), atol=1.5)
+    grey = np.repeat(muted[..., :1], 3, axis=3)
+    assert np.array_equal(purify(grey, "chroma-blur", radius=2), grey)
+    found = sha256(purify(pictures, "chroma-blur", radius=2).tobytes()).hexdigest()
+    assert found.startswith("e1aa383ad7324936"), "the same on every processor"
 
 
 def test_trim_and_cepstral_noise_hide_which_kernel_a_class_was_filtered_with():

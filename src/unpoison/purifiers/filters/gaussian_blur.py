@@ -28,9 +28,15 @@ class GaussianBlurFilter(Filter):
 
     def __init__(self, settings: GaussianBlurSettings, *, device: torch.device):
         super().__init__(settings, device=device)
-        self.halo = math.ceil(_DEVIATIONS * settings.sigma)
-        bell = [math.exp(-((place / settings.sigma) ** 2) / 2) for place in range(-self.halo, self.halo + 1)]
-        self.bell = [weight / sum(bell) for weight in bell]
+        self.bell = bell(settings.sigma)
+        self.halo = len(self.bell) // 2
 
     def apply(self, images: Tensor) -> Tensor:
         return weigh(images, self.bell).clamp(0, 1)
+
+
+def bell(sigma: float) -> list[float]:
+    """An odd number of weights that sum to 1, of a Gaussian of `sigma` pixels."""
+    reach = math.ceil(_DEVIATIONS * sigma)
+    weights = [math.exp(-((place / sigma) ** 2) / 2) for place in range(-reach, reach + 1)]
+    return [weight / sum(weights) for weight in weights]

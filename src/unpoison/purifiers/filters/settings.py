@@ -96,6 +96,17 @@ class TrimSettings(Settings):
     is_exact: ClassVar[bool] = True
 
 
+class ChromaBlurSettings(Settings):
+    """Settings of blurred chroma.
+
+    Args:
+        radius: standard deviation of the bell in pixels, 0.5 to 16.
+    """
+
+    radius: float = Field(1, ge=0.5, le=16)
+    is_exact: ClassVar[bool] = True
+
+
 class JitterSettings(Settings):
     """Settings of jitter.
 
