@@ -16,7 +16,8 @@ from typing import Any
 
 import click
 import numpy as np
-from proxy import TRAINING, describe, purify
+from advice import TRAINING
+from proxy import describe, purify
 
 from unpoison.auditing.candidates import Candidate
 from unpoison.classify.classifier import Classifier
@@ -69,7 +70,7 @@ def main(sets: Path, held_back: str, out: Path) -> None:
 
     @cache
     def classifier() -> Classifier:
-        return train(held_back, test_set=clean, seed=0, test_every=TRAINING["epochs"], **TRAINING).net
+        return train(held_back, test_set=clean, seed=0, **TRAINING).net
 
     cells: dict[str, dict[str, Any]] = {}
     for number, (candidate, method) in enumerate(CANDIDATES.items()):

@@ -19,7 +19,8 @@ from typing import Any
 
 import click
 import numpy as np
-from proxy import CLEAN, TRAINING, describe
+from advice import TRAINING
+from proxy import CLEAN, describe
 
 from unpoison.classify.classifier import Classifier
 from unpoison.classify.training import train
@@ -84,7 +85,7 @@ def main(pictures: str, sets: Path, held_back: str, out: Path) -> None:
 
     @cache
     def classifier() -> Classifier:
-        return train(others, test_set=clean, test_every=TRAINING["epochs"], **JUDGE).net
+        return train(others, test_set=clean, **JUDGE).net
 
     for fitted in (UNTAUGHT, ALL, *dict.fromkeys(FAMILIES.values())):
         names = [name for name, family in FAMILIES.items() if fitted in (UNTAUGHT, ALL, family)]

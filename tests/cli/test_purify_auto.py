@@ -21,7 +21,7 @@ from unpoison.purifiers.methods import DEFAULT
 from unpoison.scoring.intervals import share
 
 TRIED = Tried(LIGHT, 7.25, share(30, 60))
-ADVICE = Advice("jpeg", (), {"quality": 25}, "it is enough", (TRIED,))
+ADVICE = Advice("jpeg", (), {"quality": 10}, "it is enough", (TRIED,))
 
 
 @pytest.fixture
@@ -63,12 +63,12 @@ def test_the_manifest_tells_what_was_tried_and_chosen(run, audits, source, tmp_p
     assert code == 0
     chosen = _chosen(tmp_path / "out")
     assert json.loads(out.splitlines()[-1])["chosen"] == chosen
-    assert chosen["purifier"] == {"method": "jpeg", "profiles": [], "settings": {"quality": 25}}
+    assert chosen["purifier"] == {"method": "jpeg", "profiles": [], "settings": {"quality": 10}}
     assert (chosen["verdict"], chosen["reason"]) == ("cannot tell", "it is enough")
     assert chosen["tried"][0]["surprise"] == 7.25
     assert chosen["tried"][0]["accuracy"]["value"] == 0.5
     step = read_manifest(tmp_path / "out" / "manifest.json").steps[-1]
-    assert (step.method, step.seed, step.settings["jpeg"]["quality"]) == ("jpeg", 3, 25)
+    assert (step.method, step.seed, step.settings["jpeg"]["quality"]) == ("jpeg", 3, 10)
 
 
 def test_a_finished_run_given_again_audits_nothing(run, audits, source, tmp_path):
@@ -93,7 +93,7 @@ def test_a_stopped_run_goes_on_with_what_was_chosen(run, audits, source, tmp_pat
     assert (tmp_path / "out.partial" / "chosen.json").exists()
     code, _, err = run(*command)
     assert (code, audits) == (0, ["in"])
-    assert "unpoison: chosen before: jpeg --set quality=25\n" in err
+    assert "unpoison: chosen before: jpeg --set quality=10\n" in err
     assert not (tmp_path / "out.partial").exists()
     run("purify", source, tmp_path / "whole", "--method", "auto", "--seed", 3)
     first, second = ((tmp_path / name / "manifest.json").read_bytes() for name in ("out", "whole"))
@@ -157,7 +157,7 @@ def test_a_dry_run_and_a_preview_write_no_set(run, audits, source, tmp_path):
     code, out, _ = run("purify", source, tmp_path / "out", "--method", "auto", "--dry-run")
     assert code == 0
     shown = json.loads(out)
-    assert (shown["method"], shown["settings"]["jpeg"]["quality"]) == ("jpeg", 25)
+    assert (shown["method"], shown["settings"]["jpeg"]["quality"]) == ("jpeg", 10)
     assert shown["chosen"]["reason"] == "it is enough"
     code, out, _ = run("purify", source, tmp_path / "page.html", "--method", "auto", "--preview", "2")
     assert code == 0
@@ -201,7 +201,7 @@ def test_a_set_without_classes_to_compare_names_the_way_out(run, make_set, tmp_p
 def test_from_python_a_set_comes_back_as_the_set_that_is_written(audits, make_set, tmp_path):
     clean = make_set(24)
     purified = unpoison.purify(clean, "auto")
-    assert np.array_equal(purified.array(), unpoison.purify(clean, "jpeg", quality=25).array())
+    assert np.array_equal(purified.array(), unpoison.purify(clean, "jpeg", quality=10).array())
     written = unpoison.purify(clean, "auto", out=tmp_path / "out")
     assert written.content_hash == purified.content_hash
     assert _chosen(tmp_path / "out")["purifier"]["method"] == "jpeg"
