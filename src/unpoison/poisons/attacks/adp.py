@@ -13,6 +13,7 @@ from torch import Tensor
 from unpoison.core.device import choose_device
 from unpoison.core.images import ImageSet
 from unpoison.core.noise import Noise, run_noise
+from unpoison.core.pixels import smooth_luma
 from unpoison.core.settings import Bound, file_fields
 from unpoison.poisons.engine.bilevel import BilevelSettings, ErrorMinimiser, Show
 from unpoison.poisons.protocol import Attack, PoisonedSet, Resources, add_and_quantise, require_labels
@@ -20,7 +21,6 @@ from unpoison.purifiers.chain import Chain, build_purifier
 from unpoison.purifiers.protocol import Purifier
 from unpoison.purifiers.settings import purifier_settings
 
-_LUMA = (0.299, 0.587, 0.114)  # without the rounding of `core.pixels.luma`, through which no gradient would flow
 _FIRST_MODEL = "pocket"  # of `fast`, before `pocket-free`
 
 
@@ -131,9 +131,8 @@ def _defended(
             ids, known = [image_set.ids[row] for row in rows.tolist()], settings.known_seed
             guess = Noise(seed, f"adp.{next(calls)}", ids)
             images = purifier.purify(images, noise=guess if known is None else run_noise(known, ids))
-        weights = torch.tensor(_LUMA, device=images.device).view(1, 3, 1, 1)
         grey = torch.rand(len(images), 1, 1, 1, generator=draws, device=device) < settings.grayscale_probability
-        coloured = torch.where(grey, (images * weights).sum(dim=1, keepdim=True), images)
+        coloured = torch.where(grey, smooth_luma(images), images)
         noise = torch.randn(images.shape, generator=draws, device=device)
         return (coloured + settings.noise_sigma * noise).clamp(0, 1)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unpoison.core.pixels import smooth_luma
 from unpoison.purifiers.filters.gaussian_blur import bell
 from unpoison.purifiers.filters.protocol import Filter
 from unpoison.purifiers.filters.settings import ChromaBlurSettings
 from unpoison.purifiers.filters.windows import weigh
-
-_LUMA = (0.299, 0.587, 0.114)
 
 
 class ChromaBlurFilter(Filter):
@@ -32,7 +31,5 @@ class ChromaBlurFilter(Filter):
         self.halo = len(self.bell) // 2
 
     def apply(self, images: Tensor) -> Tensor:
-        # Term by term: the last bits of a sum over channels are not the same on every processor.
-        red, green, blue = (weight * images[:, place : place + 1] for place, weight in enumerate(_LUMA))
-        luma = red + green + blue
+        luma = smooth_luma(images)
         return (luma + weigh(images - luma, self.bell)).clamp(0, 1)
